@@ -1,0 +1,57 @@
+/* sasl/client.h: one SASL exchange, client side
+ * Job      decoded challenges in; responses out; the server's proof is demanded
+ * Trust    challenges are hostile: any bytes, any length up to SASL_CHALLENGE_MAX_BYTES
+ * Memory   as sasl/server.h
+ * Order    begin, push each challenge, then sasl_client_finish() when the server says 235
+ * Spec     as sasl/server.h */
+#ifndef SASL_CLIENT_H
+#define SASL_CLIENT_H
+
+#include "base/buf.h"
+#include "sasl/mechanism.h"
+
+#define SASL_CHALLENGE_MAX_BYTES	9216
+/* RFC 7677 demands 4096; more than the upper bound would let a server keep us busy. */
+#define SASL_CLIENT_ITERATIONS_MIN	4096
+#define SASL_CLIENT_ITERATIONS_MAX	1000000
+
+enum sasl_client_result {
+	SASL_CLIENT_RESPONSE,	/* send @out; at begin: it is the initial response */
+	SASL_CLIENT_WAIT,	/* begin only: server speaks first, send the bare AUTH command */
+	SASL_CLIENT_ABORT,	/* the server broke the mechanism: send "*", never use the session */
+	SASL_CLIENT_DONE,	/* finish only: the mechanism is content with the server's success */
+	SASL_CLIENT_NOT_PROVEN,	/* finish only: success without the proof that the mechanism demands */
+};
+
+struct sasl_client_options {
+	enum sasl_mechanism mechanism;
+	struct base_slice user;		/* UTF-8; borrowed for begin (copied) */
+	struct base_slice password;	/* borrowed for begin (copied, wiped at free) */
+	struct base_slice authzid;	/* usually empty */
+	struct base_slice random;	/* SASL_CLIENT_RANDOM_BYTES fresh bytes, for the nonce */
+	enum sasl_binding binding;	/* of a -PLUS mechanism */
+	struct base_slice binding_data;
+	bool tls;			/* bare SCRAM sends `y` when a binding could be had … */
+	bool plus_offered;		/* … and the server offered no -PLUS; else `n` */
+};
+#define SASL_CLIENT_RANDOM_BYTES 18
+
+struct sasl_client;
+
+/* @out: the initial response when RESPONSE. ABORT: user or password cannot be prepared, or hold what
+ * the mechanism cannot carry; sasl_client_reason() says which. *out_client is set in every case. */
+BASE_MUST_USE enum sasl_client_result sasl_client_begin(struct sasl_client **out_client,
+	const struct sasl_client_options *options, struct base_buf *out);
+void sasl_client_free(struct sasl_client **client);
+BASE_MUST_USE enum sasl_client_result sasl_client_push(struct sasl_client *c,
+	struct base_slice challenge, struct base_buf *out);
+BASE_MUST_USE enum sasl_client_result sasl_client_finish(struct sasl_client *c);
+/* Words for the log and for queue list; no secret, no bytes of the peer. */
+const char *sasl_client_reason(const struct sasl_client *c);
+
+/* The strongest mechanism of @offered & @allowed. -PLUS only with @binding; PLAINTEXT ones only with
+ * @plaintext_ok. NONE if there is none. @tried: those already refused as unusable (504, 534). */
+enum sasl_mechanism sasl_client_choose(sasl_mechanism_mask offered, sasl_mechanism_mask allowed,
+	sasl_mechanism_mask tried, bool binding, bool plaintext_ok);
+
+#endif

@@ -1,0 +1,112 @@
+/* sasl/server.h: one SASL exchange, server side
+ * Job      decoded responses in; challenges and questions out
+ * Not      base64 and SMTP (smtp/), where credentials come from (vault/, worker/), delays (auth/)
+ * Trust    responses are hostile: any bytes, NUL too, any length up to SASL_RESPONSE_MAX_BYTES
+ * Memory   the caller owns struct sasl_server; secrets inside are wiped by sasl_server_release()
+ * Order    begin, then push a response or answer the question that the last result asked, until a
+ *          final result; a new object for each AUTH command, never reused after the end
+ * Spec     RFC 4616, RFC 2195, RFC 5802, RFC 7677, RFC 5929, RFC 9266; LOGIN as in the field
+ *
+ * Unknown users: the caller answers a question about an unknown user with credentials whose
+ * `known` is false; the exchange then does the same work with stand-ins (for SCRAM: a salt that is
+ * an HMAC of the name under mock_key) and fails at the very end like a wrong password. */
+#ifndef SASL_SERVER_H
+#define SASL_SERVER_H
+
+#include "base/buf.h"
+#include "base/secret.h"
+#include "sasl/mechanism.h"
+
+#define SASL_RESPONSE_MAX_BYTES		9216	/* decoded from a line of 12288 */
+#define SASL_NAME_MAX_BYTES		512	/* an authentication or authorization identity */
+#define SASL_SERVER_RANDOM_BYTES	24
+
+/* Every result but the CHALLENGE ones and questions is final. */
+#define SASL_SERVER_RESULTS(X) \
+	X(CHALLENGE)		/* send @out as a challenge, push the client's response */ \
+	X(CHECK_PASSWORD)	/* user and password are set: sasl_server_password_answer() */ \
+	X(NEED_SECRET)		/* recoverable password of user wanted: sasl_server_secret_answer() */ \
+	X(NEED_SCRAM)		/* SCRAM keys of user for the mechanism's hash: sasl_server_scram_answer() */ \
+	X(NEED_BINDING)		/* channel binding data of sasl_server_binding() wanted: \
+				 * sasl_server_binding_answer() */ \
+	X(SUCCESS)		/* proven; user and authzid are final. The caller authorises authzid */ \
+	X(REJECTED)		/* wrong credentials, unknown user, binding mismatch: 535 */ \
+	X(MALFORMED)		/* the response breaks the mechanism's syntax: 501 5.5.2 or 535, as policy */ \
+	X(UNAVAILABLE)		/* an answer said that the source of credentials is down: 454 */
+
+enum sasl_server_result {
+#define X(name) SASL_SERVER_##name,
+	SASL_SERVER_RESULTS(X)
+#undef X
+};
+
+/* Keys that a server stores for SCRAM (RFC 5802 section 3). */
+struct sasl_scram_keys {
+	uint32_t iterations;
+	uint8_t salt_len;
+	uint8_t salt[64];
+	uint8_t stored_key[BASE_HASH_MAX_BYTES];
+	uint8_t server_key[BASE_HASH_MAX_BYTES];
+};
+
+#define SASL_SCRAM_SALT_BYTES		16
+#define SASL_SCRAM_ITERATIONS		4096	/* of new keys, and of the stand-ins of unknown users */
+
+struct sasl_server_options {
+	enum sasl_mechanism mechanism;
+	struct base_slice host_name;	/* our name, for the CRAM-MD5 challenge; borrowed for begin */
+	struct base_slice random;	/* SASL_SERVER_RANDOM_BYTES fresh bytes */
+	int64_t now_ms;			/* wall clock, for the CRAM-MD5 challenge */
+	bool plus_offered;		/* this connection was offered a -PLUS name: a `y` flag is an attack */
+	bool tls;			/* a binding can be computed at all */
+	struct base_slice mock_key;	/* 32 secret bytes, the same over restarts; copied */
+};
+
+enum sasl_credentials_state {
+	SASL_CREDENTIALS_KNOWN,
+	SASL_CREDENTIALS_UNKNOWN,	/* no such user, disabled, or nothing stored for this mechanism */
+	SASL_CREDENTIALS_UNAVAILABLE,	/* the source is down */
+};
+
+struct sasl_server;
+
+
+/* Allocate (through base) and begin. @out receives the first challenge, if the result is CHALLENGE
+ * (an empty one where the client speaks first and gave no initial response).
+ * @initial: null where the client gave none; an empty slice for the initial response "=".
+ * A server-first mechanism with an initial response is MALFORMED. */
+BASE_MUST_USE enum sasl_server_result sasl_server_begin(struct sasl_server **out_server,
+	const struct sasl_server_options *options, const struct base_slice *initial,
+	struct base_buf *out);
+void sasl_server_free(struct sasl_server **server);
+
+/* Only after CHALLENGE. @out is appended to when the result is CHALLENGE. */
+BASE_MUST_USE enum sasl_server_result sasl_server_push(struct sasl_server *s,
+	struct base_slice response, struct base_buf *out);
+
+BASE_MUST_USE enum sasl_server_result sasl_server_password_answer(struct sasl_server *s,
+	enum sasl_credentials_state state, bool accepted, struct base_buf *out);
+BASE_MUST_USE enum sasl_server_result sasl_server_secret_answer(struct sasl_server *s,
+	enum sasl_credentials_state state, struct base_slice secret, struct base_buf *out);
+BASE_MUST_USE enum sasl_server_result sasl_server_scram_answer(struct sasl_server *s,
+	enum sasl_credentials_state state, const struct sasl_scram_keys *keys, struct base_buf *out);
+/* @available false: the binding cannot be had; the exchange is REJECTED. */
+BASE_MUST_USE enum sasl_server_result sasl_server_binding_answer(struct sasl_server *s,
+	bool available, struct base_slice data, struct base_buf *out);
+
+/* Valid after any question and after SUCCESS; also after REJECTED for the log (never for a reply).
+ * Prepared (SASLprep) where the mechanism demands it. */
+struct base_slice sasl_server_user(const struct sasl_server *s);
+/* As the client sent it; empty if it sent none. Equal to user is the same as none. */
+struct base_slice sasl_server_authzid(const struct sasl_server *s);
+struct base_slice sasl_server_password(const struct sasl_server *s);	/* at CHECK_PASSWORD only */
+enum sasl_binding sasl_server_binding(const struct sasl_server *s);	/* the type wanted or verified */
+/* SCRAM's last message v= went out as a challenge and must be answered by an empty response before
+ * SUCCESS comes; this is how a Dovecot-protocol server with final-resp-ok recognises it. */
+bool sasl_server_challenge_is_final(const struct sasl_server *s);
+/* A few words for the log on why the last result was REJECTED or MALFORMED; no secret, no stranger's
+ * bytes. Never for the client. */
+const char *sasl_server_reason(const struct sasl_server *s);
+const char *sasl_server_result_name(enum sasl_server_result result);
+
+#endif

@@ -1,0 +1,142 @@
+/* smtp/client.h: one SMTP or LMTP session, client side
+ * Job      the server's bytes in; commands and events out: greeting, EHLO, STARTTLS, AUTH, then any
+ *          number of transactions, pipelined where the server offers it
+ * Not      sockets, TLS, DNS, pools, what to send next (relay/, cli/)
+ * Trust    the server is hostile: any byte, endless lines, endless replies
+ * Memory   the caller owns struct smtp_client; half lines wait in it, bounded
+ * Order    init, start, push until MORE; ask events are answered; then transaction after transaction
+ * Secrets  AUTH by sasl/client.h inside; wiped when the exchange ends
+ * Spec     RFC 5321, 3207, 4954, 2920, 1870, 6152, 6531, 3030, 3461, 9422, 2033 (LMTP) */
+#ifndef SMTP_CLIENT_H
+#define SMTP_CLIENT_H
+
+#include "base/buf.h"
+#include "base/secret.h"
+#include "sasl/client.h"
+#include "smtp/server.h"
+
+enum smtp_client_extensions {
+	SMTP_EXT_PIPELINING = 1u << 0,
+	SMTP_EXT_SIZE = 1u << 1,
+	SMTP_EXT_8BITMIME = 1u << 2,
+	SMTP_EXT_SMTPUTF8 = 1u << 3,
+	SMTP_EXT_CHUNKING = 1u << 4,
+	SMTP_EXT_ENHANCED = 1u << 5,
+	SMTP_EXT_DSN = 1u << 6,
+	SMTP_EXT_AUTH = 1u << 7,
+	SMTP_EXT_STARTTLS = 1u << 8,
+	SMTP_EXT_LIMITS = 1u << 9,
+};
+
+enum smtp_client_tls {
+	SMTP_CLIENT_TLS_NONE,		/* never STARTTLS */
+	SMTP_CLIENT_TLS_MAY,		/* STARTTLS when offered; TLS failure: the caller decides */
+	SMTP_CLIENT_TLS_REQUIRE,	/* not offered or refused: FAILED, temporary */
+	SMTP_CLIENT_TLS_IMPLICIT,	/* the caller did TLS before start */
+};
+
+struct smtp_client_options {
+	struct base_slice helo_name;	/* borrowed for the session */
+	bool lmtp;
+	enum smtp_client_tls tls;
+	bool auth;			/* credentials exist: AUTH before any MAIL, or FAILED */
+	sasl_mechanism_mask mechanisms; /* allowed by the account; 0: all */
+	bool allow_plaintext_without_tls; /* only by the explicit word of the user for loopback tests */
+};
+
+/* A server's reply, complete. Text lines are joined by LF, bounded, raw: escape before showing. */
+#define SMTP_CLIENT_REPLY_TEXT_MAX_BYTES 1024
+struct smtp_client_reply {
+	uint16_t code;			/* 200 to 599 */
+	char enhanced[12];		/* "5.7.8" or "" */
+	uint16_t text_len;
+	char text[SMTP_CLIENT_REPLY_TEXT_MAX_BYTES];
+};
+
+struct smtp_client_rcpt {
+	struct base_slice address;
+	unsigned notify;
+	struct base_slice orcpt;	/* xtext form */
+};
+
+struct smtp_client_mail {
+	struct base_slice sender;
+	uint64_t size_bytes;
+	bool body_8bit;			/* message holds bytes >= 0x80 */
+	bool smtputf8;			/* addresses or headers need it */
+	enum smtp_dsn_ret ret;
+	struct base_slice envid;
+	bool auth_identity;		/* pass on @auth; else AUTH=<> to a server we logged in to */
+	struct base_slice auth;
+};
+
+enum smtp_client_event {
+	SMTP_CLIENT_MORE,
+	SMTP_CLIENT_STARTTLS,	/* ? server said 220 and nothing behind it: handshake, smtp_client_tls_done() */
+	SMTP_CLIENT_CREDENTIALS, /* ? smtp_client_credentials(); may take long (asks auth) */
+	SMTP_CLIENT_READY,	/* logged in (if asked to): smtp_client_send_mail() or smtp_client_quit() */
+	SMTP_CLIENT_MAIL_REPLY, /* reply to MAIL is in smtp_client_reply() */
+	SMTP_CLIENT_RCPT_REPLY, /* reply for smtp_client_rcpt_index() */
+	SMTP_CLIENT_BODY,	/* ? give body bytes with smtp_client_body() */
+	SMTP_CLIENT_MESSAGE_REPLY, /* SMTP: final reply. LMTP: one per accepted recipient, by index */
+	SMTP_CLIENT_DONE,	/* the transaction is over (all refused, or replied): READY again */
+	SMTP_CLIENT_FAILED,	/* session is over: smtp_client_failure() says what and how */
+	SMTP_CLIENT_CLOSED,	/* QUIT was answered */
+};
+
+enum smtp_client_stage { SMTP_STAGE_GREETING, SMTP_STAGE_HELLO, SMTP_STAGE_STARTTLS, SMTP_STAGE_TLS,
+	SMTP_STAGE_AUTH, SMTP_STAGE_MAIL, SMTP_STAGE_RCPT, SMTP_STAGE_DATA, SMTP_STAGE_BODY,
+	SMTP_STAGE_FINAL, SMTP_STAGE_QUIT, SMTP_STAGE_COUNT };
+
+struct smtp_client_failure {
+	enum smtp_client_stage stage;
+	bool permanent;			/* else try again later */
+	bool account;			/* credentials are at fault: pause the account, bounce nothing */
+	bool maybe_delivered;		/* broke after the final dot was sent */
+	const char *reason;		/* our words; the peer's are in smtp_client_reply() */
+};
+
+struct smtp_client;
+struct smtp_client *smtp_client_new(const struct smtp_client_options *options);
+void smtp_client_free(struct smtp_client **client);
+
+BASE_MUST_USE enum smtp_client_event smtp_client_push(struct smtp_client *c, struct base_slice in,
+	size_t *out_used, struct base_buf *out);
+/* The connection ended or timed out; FAILED (or CLOSED) follows. @reason: our words. */
+enum smtp_client_event smtp_client_eof(struct smtp_client *c, const char *reason);
+
+void smtp_client_tls_done(struct smtp_client *c, enum sasl_binding binding,
+	struct base_slice binding_data, bool verified, struct base_buf *out);
+/* @random: SASL_CLIENT_RANDOM_BYTES. Null user: none to be had now (FAILED, temporary, account). */
+void smtp_client_credentials(struct smtp_client *c, struct base_slice user, struct base_slice password,
+	struct base_slice random, struct base_buf *out);
+
+/* In READY. Recipients are borrowed until DONE or FAILED. Writes MAIL, RCPTs (pipelined if offered). */
+void smtp_client_send_mail(struct smtp_client *c, const struct smtp_client_mail *mail,
+	const struct smtp_client_rcpt *rcpts, size_t rcpt_count, struct base_buf *out);
+/* After BODY: append stuffed bytes (or a BDAT chunk) to @out, at most what fits. @out_used: taken.
+ * @last with an empty rest ends the message. The next BODY event comes from smtp_client_push() with
+ * empty input once the caller has room again. */
+void smtp_client_body(struct smtp_client *c, struct base_slice bytes, bool last, size_t *out_used,
+	struct base_buf *out);
+/* The body cannot be had (read error): the connection is unusable after this; FAILED follows. */
+void smtp_client_body_abort(struct smtp_client *c);
+void smtp_client_quit(struct smtp_client *c, struct base_buf *out);
+void smtp_client_rset(struct smtp_client *c, struct base_buf *out);	/* READY again after its reply */
+
+const struct smtp_client_reply *smtp_client_reply(const struct smtp_client *c);
+size_t smtp_client_rcpt_index(const struct smtp_client *c);
+const struct smtp_client_failure *smtp_client_failure(const struct smtp_client *c);
+unsigned smtp_client_extensions(const struct smtp_client *c);
+uint64_t smtp_client_size_max(const struct smtp_client *c);
+sasl_mechanism_mask smtp_client_mechanisms(const struct smtp_client *c);	/* offered now */
+enum sasl_mechanism smtp_client_mechanism(const struct smtp_client *c);		/* used for login */
+bool smtp_client_is_authenticated(const struct smtp_client *c);
+/* Trace of lines sent and received with secrets masked, for send --trace: null for none. */
+struct smtp_client_trace {
+	void (*line_fn)(void *arg, bool sent, struct base_slice line);
+	void *arg;
+};
+void smtp_client_set_trace(struct smtp_client *c, struct smtp_client_trace trace);
+
+#endif
