@@ -61,7 +61,7 @@ enum ipc_frame_flags { IPC_SECRET = 1u << 0 };
  *  WANT_AUTH  front asks for a (new) stream to auth or to auth { service }; answered by PEER
  *
  * front -> queue
- *  SUBMIT_ENVELOPE  a part of a long envelope (spool/envelope.h bytes), appended; id: transaction
+ *  SUBMIT_ENVELOPE  a part of a long envelope (loop/envelope.h bytes), appended; id: transaction
  *  SUBMIT     whole message. body: text message id, bytes envelope (rest of it), u8 file(1)/inline(0),
  *             u64 size, bytes message (inline only)
  *  SUBMIT_FILE_WANT  id: transaction; queue answers SUBMIT_FILE
@@ -74,10 +74,10 @@ enum ipc_frame_flags { IPC_SECRET = 1u << 0 };
  *  SUBMIT_KNOWN body: u8 1/0, text message id
  *
  * queue -> relay, deliver
- *  JOB        body: see route/job.h; fd 0: message file opened for reading (large messages)
+ *  JOB        body: see loop/job.h; fd 0: message file opened for reading (large messages)
  *  JOB_ENVELOPE a part of a long job, appended before JOB with the same id
  * relay, deliver -> queue
- *  JOB_RESULT id: the job. body: see route/job.h
+ *  JOB_RESULT id: the job. body: see loop/job.h
  *  CAPACITY   body: u32 jobs that may be outstanding at most
  *  ACCOUNT_STATE relay says that an account was refused (or works again): text account, u8 paused,
  *             i64 until unix ms, text reason
