@@ -15,11 +15,13 @@
 
 #include "base/buf.h"
 #include "base/host.h"
+#include "base/secret.h"
 
 #define SMTP_SERVER_SIZE_MAX_BYTES	768
 #define SMTP_COMMAND_LINE_MAX_BYTES	4096	/* MAIL and RCPT with all parameters; others 2048 */
-#define SMTP_AUTH_LINE_MAX_BYTES	12288	/* RFC 4954 section 4 */
-#define SMTP_TEXT_LINE_MAX_BYTES	998	/* RFC 5321 section 4.5.3.1.6; longer: 500 5.5.2 policy below */
+#define SMTP_AUTH_LINE_MAX_BYTES	12288	/* RFC 4954 section 4; without CRLF */
+#define SMTP_AUTH_RESPONSE_MAX_BYTES	9216	/* what such a line decodes to */
+#define SMTP_OUT_ROOM_BYTES		4096	/* free in @out before a command is looked at */
 #define SMTP_PATH_MAX_BYTES		256
 #define SMTP_HELO_MAX_BYTES		255
 #define SMTP_ENVID_MAX_BYTES		100	/* RFC 3461 section 4.4, encoded */
@@ -74,7 +76,8 @@ struct smtp_rcpt {
 
 /* Events. Those marked ? wait for the named answer; until it comes push() takes no bytes. */
 enum smtp_server_event {
-	SMTP_SERVER_MORE,	/* all input was taken */
+	SMTP_SERVER_MORE,	/* all input was taken, or a question is still open */
+	SMTP_SERVER_FULL,	/* less than SMTP_OUT_ROOM_BYTES free in @out: write it, then push again */
 	SMTP_SERVER_HELLO,	/* EHLO or HELO was accepted; smtp_server_helo() changed */
 	SMTP_SERVER_STARTTLS,	/* ? 220 is in @out: write it, drop everything read, handshake,
 				 * then smtp_server_tls_done(); or smtp_server_tls_unavailable() BEFORE
@@ -91,12 +94,13 @@ enum smtp_server_event {
 	SMTP_SERVER_BODY_END,	/* ? the message is complete and clean: smtp_server_message_answer() */
 	SMTP_SERVER_RESET,	/* the transaction ended without a message (RSET, EHLO, refused body, an
 				 * error in BDAT): forget sender, recipients and body */
-	SMTP_SERVER_CLOSE,	/* write @out, then close; no further push */
+	SMTP_SERVER_CLOSE,	/* write @out, then close; no further push; ends a transaction too */
 };
 
 struct smtp_server;	/* complete type below, so that callers can embed it; fields are private */
 
-/* Words of a reply that the caller chooses: "250 2.1.0 ok". One line, no CRLF; text is safe ASCII. */
+/* Words of a reply that the caller chooses: "250 2.1.0 ok". One line, no CRLF, at most 400 bytes;
+ * anything but printable ASCII becomes '?'. */
 struct smtp_reply {
 	uint16_t code;			/* 200 to 599 */
 	const char *enhanced;		/* "2.1.0"; null or "": none */
@@ -105,19 +109,23 @@ struct smtp_reply {
 #define SMTP_REPLY(c, e, t) ((struct smtp_reply){(c), (e), (t)})
 
 void smtp_server_init(struct smtp_server *s, const struct smtp_server_options *options);
-/* 220, or a refusal (421) in its place: then the event CLOSE is due at once. */
+/* 220. To refuse the client in its place: smtp_server_bye() with a 421 (or 554). */
 void smtp_server_greet(struct smtp_server *s, struct base_buf *out);
-/* Append a 421 (say, draining or idle) unless mid-reply; the caller then writes and closes. */
+/* Append a last reply (421, say, draining or idle) and end the session; the caller then writes and
+ * closes. Does nothing after CLOSE. */
 void smtp_server_bye(struct smtp_server *s, struct smtp_reply reply, struct base_buf *out);
 
 /* Give the session more of the client's stream.
  * @in        borrowed for this call
  * @out_used  always set: bytes taken; offer the rest again after the event was handled
  * @line      secret buffer, max >= SMTP_AUTH_LINE_MAX_BYTES + 2; the session keeps half lines here
- * @out       replies are appended; max >= 4096 free is demanded on entry */
+ * @out       replies are appended; max >= 2 * SMTP_OUT_ROOM_BYTES
+ * Call it again, with empty input if there is no more, until it says MORE: events that follow an
+ * answer (RESET, AUTH_CANCEL, CLOSE) come that way. */
 BASE_MUST_USE enum smtp_server_event smtp_server_push(struct smtp_server *s, struct base_slice in,
 	size_t *out_used, struct base_buf *line, struct base_buf *out);
-/* @line must be kept and passed again with its content. */
+/* @line must be kept and passed again with its content: it holds half a line, or the words of a
+ * question that is still open. Else any buffer will do for the next push; it is emptied first. */
 bool smtp_server_holds_bytes(const struct smtp_server *s, const struct base_buf *line);
 
 /* Mechanisms to announce and accept now, as the words after AUTH ("PLAIN LOGIN"); empty: none.
@@ -131,11 +139,16 @@ void smtp_server_set_mechanisms(struct smtp_server *s, struct base_slice announc
 void smtp_server_tls_done(struct smtp_server *s);
 void smtp_server_tls_unavailable(struct smtp_server *s, struct base_buf *out);
 
-/* AUTH questions. */
+/* AUTH questions. The mechanism is in upper case, and known to be among those announced; it stays
+ * readable until the next AUTH command (for the log). */
 struct base_slice smtp_server_auth_mechanism(const struct smtp_server *s, const struct base_buf *line);
-/* Decoded with base64_decode_secret() into the caller's secret. False: the client gave none. */
+/* Decoded into the caller's secret, capacity >= SMTP_AUTH_RESPONSE_MAX_BYTES. False: the client gave
+ * none (no initial response). The base64 is known to be good. */
 bool smtp_server_auth_response(const struct smtp_server *s, const struct base_buf *line,
 	struct base_secret *out);
+/* 334. If the client had sent bytes ahead of a challenge that it could not know, the exchange is
+ * refused instead (503, then AUTH_CANCEL and CLOSE follow). LOGIN, and an empty challenge, may be
+ * answered ahead. @out too full for it: 454 and AUTH_CANCEL follow. */
 void smtp_server_auth_challenge(struct smtp_server *s, struct base_slice challenge, struct base_buf *out);
 enum smtp_auth_outcome {
 	SMTP_AUTH_OK,		/* 235 2.7.0 */
@@ -155,7 +168,8 @@ void smtp_server_rcpt_answer(struct smtp_server *s, struct smtp_reply reply, str
  * read and dropped, and the transaction ends with RESET. */
 void smtp_server_data_answer(struct smtp_server *s, struct smtp_reply reply, struct base_buf *out);
 /* While body bytes come: the storage failed. The body is read to its true end, then @reply given and
- * RESET emitted instead of BODY_END. */
+ * RESET emitted instead of BODY_END. The words of @reply are borrowed until then (and those of a
+ * refusal in smtp_server_data_answer() too): static text. */
 void smtp_server_body_refuse(struct smtp_server *s, struct smtp_reply reply);
 /* After BODY_END. The transaction is over whatever the code; no RESET event follows. */
 void smtp_server_message_answer(struct smtp_server *s, struct smtp_reply reply, struct base_buf *out);
