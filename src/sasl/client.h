@@ -28,7 +28,7 @@ struct sasl_client_options {
 	struct base_slice user;		/* UTF-8; borrowed for begin (copied) */
 	struct base_slice password;	/* borrowed for begin (copied, wiped at free) */
 	struct base_slice authzid;	/* usually empty */
-	struct base_slice random;	/* SASL_CLIENT_RANDOM_BYTES fresh bytes, for the nonce */
+	struct base_slice random;	/* SASL_CLIENT_RANDOM_BYTES (15 will do) fresh, for SCRAM's nonce */
 	enum sasl_binding binding;	/* of a -PLUS mechanism */
 	struct base_slice binding_data;
 	bool tls;			/* bare SCRAM sends `y` when a binding could be had … */

@@ -8,7 +8,8 @@
 #include "base/digest.h"
 #include "base/slice.h"
 
-/* Weakest first, so that a larger value is the better choice for a client. */
+/* Weakest first: a larger value is the better choice, except that a client with a channel binding
+ * prefers any -PLUS name to any bare one (sasl_client_choose()). */
 enum sasl_mechanism {
 	SASL_MECHANISM_NONE,
 	SASL_MECHANISM_LOGIN,

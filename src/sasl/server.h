@@ -2,14 +2,18 @@
  * Job      decoded responses in; challenges and questions out
  * Not      base64 and SMTP (smtp/), where credentials come from (vault/, worker/), delays (auth/)
  * Trust    responses are hostile: any bytes, NUL too, any length up to SASL_RESPONSE_MAX_BYTES
- * Memory   the caller owns struct sasl_server; secrets inside are wiped by sasl_server_release()
+ * Memory   one secret heap block of less than 2 KiB, and what a name, a password and the dialogue
+ *          need, from begin to free; password, keys and dialogue are wiped at the final result
  * Order    begin, then push a response or answer the question that the last result asked, until a
  *          final result; a new object for each AUTH command, never reused after the end
  * Spec     RFC 4616, RFC 2195, RFC 5802, RFC 7677, RFC 5929, RFC 9266; LOGIN as in the field
  *
  * Unknown users: the caller answers a question about an unknown user with credentials whose
  * `known` is false; the exchange then does the same work with stand-ins (for SCRAM: a salt that is
- * an HMAC of the name under mock_key) and fails at the very end like a wrong password. */
+ * an HMAC of the name under mock_key) and fails at the very end like a wrong password.
+ *
+ * Preparation: user and password of every mechanism go through SASLprep as query strings; what
+ * cannot be prepared is REJECTED, never used raw. So a store keeps prepared names and passwords. */
 #ifndef SASL_SERVER_H
 #define SASL_SERVER_H
 
@@ -70,11 +74,11 @@ enum sasl_credentials_state {
 
 struct sasl_server;
 
-
 /* Allocate (through base) and begin. @out receives the first challenge, if the result is CHALLENGE
  * (an empty one where the client speaks first and gave no initial response).
  * @initial: null where the client gave none; an empty slice for the initial response "=".
- * A server-first mechanism with an initial response is MALFORMED. */
+ * CRAM-MD5 with an initial response is MALFORMED (501); LOGIN takes one as the user name.
+ * @out needs room for about 1 KiB; a challenge that does not fit is MALFORMED. */
 BASE_MUST_USE enum sasl_server_result sasl_server_begin(struct sasl_server **out_server,
 	const struct sasl_server_options *options, const struct base_slice *initial,
 	struct base_buf *out);
@@ -90,19 +94,27 @@ BASE_MUST_USE enum sasl_server_result sasl_server_secret_answer(struct sasl_serv
 	enum sasl_credentials_state state, struct base_slice secret, struct base_buf *out);
 BASE_MUST_USE enum sasl_server_result sasl_server_scram_answer(struct sasl_server *s,
 	enum sasl_credentials_state state, const struct sasl_scram_keys *keys, struct base_buf *out);
-/* @available false: the binding cannot be had; the exchange is REJECTED. */
+/* Asked once the client's final message is in; the type stands in sasl_server_binding() from the
+ * first CHALLENGE on, so that the data may be fetched together with the client's response.
+ * @available false, no data or more than SASL_BINDING_MAX_BYTES: the exchange is REJECTED. */
 BASE_MUST_USE enum sasl_server_result sasl_server_binding_answer(struct sasl_server *s,
 	bool available, struct base_slice data, struct base_buf *out);
+
+/* Allowed while a question is open, before its answer: the account's own spelling of the name (case
+ * folded, default domain added), known or not. SCRAM's stand-in salt is made from it, so two
+ * spellings of an unknown user look alike, as two of a known one do. False: empty or longer than
+ * SASL_NAME_MAX_BYTES; the name stays as it was. */
+bool sasl_server_user_replace(struct sasl_server *s, struct base_slice canonical);
 
 /* Valid after any question and after SUCCESS; also after REJECTED for the log (never for a reply).
  * Prepared (SASLprep) where the mechanism demands it. */
 struct base_slice sasl_server_user(const struct sasl_server *s);
-/* As the client sent it; empty if it sent none. Equal to user is the same as none. */
+/* As the client sent it; empty if it sent none or one that, prepared, equals the user. */
 struct base_slice sasl_server_authzid(const struct sasl_server *s);
 struct base_slice sasl_server_password(const struct sasl_server *s);	/* at CHECK_PASSWORD only */
 enum sasl_binding sasl_server_binding(const struct sasl_server *s);	/* the type wanted or verified */
-/* SCRAM's last message v= went out as a challenge and must be answered by an empty response before
- * SUCCESS comes; this is how a Dovecot-protocol server with final-resp-ok recognises it. */
+/* SCRAM's last message v= went out as a challenge: the client is proven, and must answer by an empty
+ * response before SUCCESS comes; this is how a Dovecot-protocol server with final-resp-ok recognises it. */
 bool sasl_server_challenge_is_final(const struct sasl_server *s);
 /* A few words for the log on why the last result was REJECTED or MALFORMED; no secret, no stranger's
  * bytes. Never for the client. */

@@ -1,0 +1,76 @@
+#include "sasl/mechanism.h"
+
+#include <assert.h>
+
+#define SCRAM_FLAGS	(SASL_CLIENT_FIRST | SASL_MUTUAL | SASL_SCRAM)
+#define SCRAM_PLUS_FLAGS (SCRAM_FLAGS | SASL_CHANNEL_BINDING)
+
+static const struct sasl_mechanism_info mechanisms[] = {
+	[SASL_MECHANISM_NONE] = {.name = ""},
+	/* LOGIN's server speaks first, but clients do send the user name beside the command. */
+	[SASL_MECHANISM_LOGIN] = {.name = "LOGIN", .flags = SASL_PLAINTEXT | SASL_CLIENT_FIRST},
+	[SASL_MECHANISM_PLAIN] = {.name = "PLAIN", .flags = SASL_PLAINTEXT | SASL_CLIENT_FIRST},
+	[SASL_MECHANISM_CRAM_MD5] = {.name = "CRAM-MD5", .flags = SASL_NEEDS_SECRET,
+		.hash = BASE_HASH_MD5},
+	[SASL_MECHANISM_SCRAM_SHA_1] = {.name = "SCRAM-SHA-1", .flags = SCRAM_FLAGS,
+		.hash = BASE_HASH_SHA1, .plus = SASL_MECHANISM_SCRAM_SHA_1_PLUS},
+	[SASL_MECHANISM_SCRAM_SHA_1_PLUS] = {.name = "SCRAM-SHA-1-PLUS",
+		.flags = SCRAM_PLUS_FLAGS, .hash = BASE_HASH_SHA1},
+	[SASL_MECHANISM_SCRAM_SHA_256] = {.name = "SCRAM-SHA-256", .flags = SCRAM_FLAGS,
+		.hash = BASE_HASH_SHA256, .plus = SASL_MECHANISM_SCRAM_SHA_256_PLUS},
+	[SASL_MECHANISM_SCRAM_SHA_256_PLUS] = {.name = "SCRAM-SHA-256-PLUS",
+		.flags = SCRAM_PLUS_FLAGS, .hash = BASE_HASH_SHA256},
+	[SASL_MECHANISM_SCRAM_SHA_512] = {.name = "SCRAM-SHA-512", .flags = SCRAM_FLAGS,
+		.hash = BASE_HASH_SHA512, .plus = SASL_MECHANISM_SCRAM_SHA_512_PLUS},
+	[SASL_MECHANISM_SCRAM_SHA_512_PLUS] = {.name = "SCRAM-SHA-512-PLUS",
+		.flags = SCRAM_PLUS_FLAGS, .hash = BASE_HASH_SHA512},
+};
+static_assert(BASE_COUNT(mechanisms) == SASL_MECHANISM_COUNT, "a row for each mechanism");
+
+static const char *const bindings[] = {
+	[SASL_BINDING_NONE] = "",
+	[SASL_BINDING_TLS_UNIQUE] = "tls-unique",
+	[SASL_BINDING_TLS_SERVER_END_POINT] = "tls-server-end-point",
+	[SASL_BINDING_TLS_EXPORTER] = "tls-exporter",
+};
+static_assert(BASE_COUNT(bindings) == SASL_BINDING_COUNT, "a name for each binding");
+
+enum { NAME_MAX_BYTES = 20 };	/* RFC 4422 section 3.1 */
+
+const struct sasl_mechanism_info *sasl_mechanism_info(enum sasl_mechanism mechanism)
+{
+	BASE_BUG_IF((unsigned)mechanism >= SASL_MECHANISM_COUNT);
+	return &mechanisms[mechanism];
+}
+
+enum sasl_mechanism sasl_mechanism_parse(struct base_slice name)
+{
+	for (size_t i = SASL_MECHANISM_NONE + 1; i < SASL_MECHANISM_COUNT; i++)
+		if (base_slice_equal_text_nocase(name, mechanisms[i].name))
+			return (enum sasl_mechanism)i;
+	return SASL_MECHANISM_NONE;
+}
+
+bool sasl_mechanism_name_valid(struct base_slice name)
+{
+	if (name.len == 0 || name.len > NAME_MAX_BYTES)
+		return false;
+	for (size_t i = 0; i < name.len; i++)
+		if (!base_ascii_is_alnum(name.ptr[i]) && name.ptr[i] != '-' && name.ptr[i] != '_')
+			return false;
+	return true;
+}
+
+const char *sasl_binding_name(enum sasl_binding binding)
+{
+	BASE_BUG_IF((unsigned)binding >= SASL_BINDING_COUNT);
+	return bindings[binding];
+}
+
+enum sasl_binding sasl_binding_parse(struct base_slice name)
+{
+	for (size_t i = SASL_BINDING_NONE + 1; i < SASL_BINDING_COUNT; i++)
+		if (base_slice_equal_text(name, bindings[i]))
+			return (enum sasl_binding)i;
+	return SASL_BINDING_NONE;
+}
