@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+BASE_PRINTF(4, 0)
 static void fill(struct base_error *err, enum base_error_class class, int code,
 	const char *format, va_list args)
 {
