@@ -2,9 +2,10 @@
  * Job      one codec for both directions
  *
  * JOB body: text message id, u32 attempt (from 1), u8 via (enum conf_via), u8 tls policy, text host,
- * u16 port, text path (maildir path template, LMTP socket), text account, text ca, text route title,
- * u64 size, bytes envelope (loop/envelope.h, holding only this job's recipients), u8 file(1)/inline(0),
- * bytes message (inline). Long ones come in JOB_ENVELOPE parts first, cut anywhere, the last in JOB.
+ * u16 port, text path (maildir path template, LMTP socket), text account, text route title, u64 size,
+ * bytes envelope (loop/envelope.h, holding only this job's recipients), u8 file(1)/inline(0), bytes
+ * message (inline only). A body too long for one frame is cut anywhere: the parts go ahead as the
+ * `bytes` of JOB_ENVELOPE frames with the same id, and the rest of it is the body of JOB.
  *
  * JOB_RESULT body: text host (the peer that answered, or ""), text address, text tls ("TLSv1.3 cipher"
  * or ""), u8 verified, text mechanism, u8 reused connection, u32 connection number, i64 duration ms,
