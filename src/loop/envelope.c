@@ -1,7 +1,5 @@
 #include "loop/envelope.h"
 
-#include <string.h>
-
 /* The bytes are drawn in the header. Bounds below are generous: smtp/ is stricter, and the spool may
  * hold envelopes of an older smtp/. What they keep out is a field that could break a line or pass a
  * buffer further down. */
@@ -83,4 +81,23 @@ bool envelope_get_rcpt(struct ipc_reader *rest, struct envelope_rcpt *out)
 		return false;
 	*out = rcpt;
 	return true;
+}
+
+bool envelope_visit(struct base_slice bytes, struct base_slice *out_sender,
+	void (*rcpt)(void *arg, uint32_t index, struct base_slice address), void *arg)
+{
+	struct envelope e;
+	struct envelope_rcpt r;
+	struct ipc_reader rest;
+	uint32_t i;
+
+	if (!envelope_get(bytes, &e, &rest))
+		return false;
+	for (i = 0; i < e.rcpt_count; i++) {
+		if (!envelope_get_rcpt(&rest, &r))
+			return false;
+		rcpt(arg, i, r.address);
+	}
+	*out_sender = e.sender;
+	return ipc_reader_done(&rest);
 }

@@ -42,5 +42,9 @@ void envelope_put_rcpt(struct base_buf *out, const struct envelope_rcpt *rcpt);
 BASE_MUST_USE bool envelope_get(struct base_slice bytes, struct envelope *out,
 	struct ipc_reader *out_rest);
 BASE_MUST_USE bool envelope_get_rcpt(struct ipc_reader *rest, struct envelope_rcpt *out);
+/* Sender and recipients of a whole envelope, for spool/admin.h. False: broken (some recipients may
+ * have been given). */
+BASE_MUST_USE bool envelope_visit(struct base_slice bytes, struct base_slice *out_sender,
+	void (*rcpt)(void *arg, uint32_t index, struct base_slice address), void *arg);
 
 #endif
