@@ -29,12 +29,17 @@ bool control_option(const struct control_request *req, size_t from, const char *
 	struct base_slice *out_value);
 bool control_word_is(const struct control_request *req, size_t index, const char *text);
 
+/* A CTL_REQUEST body as words, borrowed from it; false: broken, too many words, or a NUL in one. */
+BASE_MUST_USE bool control_request_parse(struct base_slice body, struct control_request *out);
+
 /* Server side. */
 struct control_reply;	/* a request being answered; answer exactly once with control_end() */
 typedef void (*control_request_fn)(struct role *r, const struct control_request *req,
 	struct control_reply *reply);
 /* Serve a CONTROL listener (takes @fd); one request per connection. */
 void control_serve(struct role *r, int fd, control_request_fn fn);
+/* The role ends: close all listeners and connections (loop/role.c). */
+void control_close_all(void);
 void control_json(struct control_reply *reply, struct base_slice json_part);
 /* Frees the reply. @err null: fine. */
 void control_end(struct control_reply *reply, const struct base_error *err);

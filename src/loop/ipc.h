@@ -5,7 +5,7 @@
  * Trust    our processes do not trust each other: a frame that breaks the table ends the sender's
  *          connection, never the receiver
  * Memory   one receive buffer per process; sending copies only when the socket is full
- * Secrets  frames marked SECRET are wiped from the buffers after the handler returned
+ * Secrets  frames marked WIPED are wiped from the buffers after the handler returned
  *
  * A frame is struct ipc_header, then its fields one after another in the order of the comment:
  * u8 u16 u32 u64 i64 in host byte order without padding; "text" and "bytes" as u32 length and bytes. */
@@ -39,7 +39,7 @@ enum ipc_role {
 #define IPC_ROLES	(IPC_FROM(FRONT) | IPC_FROM(AUTH) | IPC_FROM(WORKER) | IPC_FROM(QUEUE) | \
 			 IPC_FROM(RELAY) | IPC_FROM(DELIVER) | IPC_FROM(JOURNAL))
 
-enum ipc_frame_flags { IPC_SECRET = 1u << 0 };
+enum ipc_frame_flags { IPC_WIPED = 1u << 0 };
 
 /* X(name, senders, receivers, min body bytes, max body bytes, descriptors, flags)
  *
@@ -50,7 +50,7 @@ enum ipc_frame_flags { IPC_SECRET = 1u << 0 };
  *  LISTENER   a listening socket. body: u8 kind (enum ipc_listener), text name (the conf title)
  *  LISTENER_GONE body: u8 kind, text name
  *  PEER       a connected socket to a peer (again when the peer was restarted).
- *             body: u8 role, u32 index, u8 stream(1)/seqpacket(0)
+ *             body: u8 role, u32 index, u8 stream(1)/seqpacket(0). id: generation of the pair
  *  TLS        fd 0: memfd: u32 length and PEM chain, u32 length and PEM key, u32 length and 80 bytes of ticket keys
  *  COUNTERS   fd 0: the shared memory of loop/counters.h
  *  DRAIN      finish: no new work; exit 0 when idle. body: u32 milliseconds at most
@@ -58,10 +58,13 @@ enum ipc_frame_flags { IPC_SECRET = 1u << 0 };
  * role -> master
  *  READY      the role works (after CONF and sandbox); sent once
  *  REFUSED    the new configuration or certificate cannot be used, the old one stays. body: text why
- *  WANT_AUTH  front asks for a (new) stream to auth or to auth { service }; answered by PEER
+ *  WANT_AUTH  front asks for a (new) stream to auth or to auth { service }; answered by PEER.
+ *             id: that of the PEER frame whose stream is lost, so that a late question is not answered twice
+ *  WANT_PEER  the channel to a living peer broke; id as above. body: u8 role, u32 index
  *
  * front -> queue
- *  SUBMIT_ENVELOPE  a part of a long envelope (loop/envelope.h bytes), appended; id: transaction
+ *  SUBMIT_ENVELOPE  a part of a long envelope (loop/envelope.h bytes), appended; id: transaction.
+ *             body: bytes part
  *  SUBMIT     whole message. body: text message id, bytes envelope (rest of it), u8 file(1)/inline(0),
  *             u64 size, bytes message (inline only)
  *  SUBMIT_FILE_WANT  id: transaction; queue answers SUBMIT_FILE
@@ -75,7 +78,7 @@ enum ipc_frame_flags { IPC_SECRET = 1u << 0 };
  *
  * queue -> relay, deliver
  *  JOB        body: see loop/job.h; fd 0: message file opened for reading (large messages)
- *  JOB_ENVELOPE a part of a long job, appended before JOB with the same id
+ *  JOB_ENVELOPE a part of a long job, appended before JOB with the same id. body: bytes part
  * relay, deliver -> queue
  *  JOB_RESULT id: the job. body: see loop/job.h
  *  CAPACITY   body: u32 jobs that may be outstanding at most
@@ -114,6 +117,7 @@ enum ipc_frame_flags { IPC_SECRET = 1u << 0 };
 	X(READY, IPC_ROLES, IPC_FROM(MASTER), 0, 0, 0, 0) \
 	X(REFUSED, IPC_ROLES, IPC_FROM(MASTER), 4, 4096, 0, 0) \
 	X(WANT_AUTH, IPC_FROM(FRONT), IPC_FROM(MASTER), 0, 0, 0, 0) \
+	X(WANT_PEER, IPC_ROLES, IPC_FROM(MASTER), 5, 5, 0, 0) \
 	X(SUBMIT_ENVELOPE, IPC_FROM(FRONT), IPC_FROM(QUEUE), 4, IPC_FRAME_MAX_BYTES, 0, 0) \
 	X(SUBMIT, IPC_FROM(FRONT), IPC_FROM(QUEUE), 21, IPC_FRAME_MAX_BYTES, 0, 0) \
 	X(SUBMIT_FILE_WANT, IPC_FROM(FRONT), IPC_FROM(QUEUE), 0, 0, 0, 0) \
@@ -132,14 +136,14 @@ enum ipc_frame_flags { IPC_SECRET = 1u << 0 };
 	X(ACCOUNT_STATE, IPC_FROM(RELAY), IPC_FROM(QUEUE), 17, 4096, 0, 0) \
 	X(ACCOUNT_RETRY, IPC_FROM(QUEUE), IPC_FROM(RELAY), 4, 1024, 0, 0) \
 	X(SECRET_WANT, IPC_FROM(RELAY), IPC_FROM(AUTH), 4, 1024, 0, 0) \
-	X(SECRET, IPC_FROM(AUTH), IPC_FROM(RELAY), 9, 16384, 0, IPC_SECRET) \
-	X(VERIFY, IPC_FROM(AUTH), IPC_FROM(WORKER), 8, 8192, 0, IPC_SECRET) \
-	X(HASH, IPC_FROM(AUTH), IPC_FROM(WORKER), 8, 8192, 0, IPC_SECRET) \
+	X(SECRET, IPC_FROM(AUTH), IPC_FROM(RELAY), 9, 16384, 0, IPC_WIPED) \
+	X(VERIFY, IPC_FROM(AUTH), IPC_FROM(WORKER), 8, 8192, 0, IPC_WIPED) \
+	X(HASH, IPC_FROM(AUTH), IPC_FROM(WORKER), 8, 8192, 0, IPC_WIPED) \
 	X(VERIFIED, IPC_FROM(WORKER), IPC_FROM(AUTH), 2, 2, 0, 0) \
-	X(HASHED, IPC_FROM(WORKER), IPC_FROM(AUTH), 4, 16384, 0, IPC_SECRET) \
+	X(HASHED, IPC_FROM(WORKER), IPC_FROM(AUTH), 4, 16384, 0, IPC_WIPED) \
 	X(EVENT, IPC_ROLES | IPC_FROM(MASTER), IPC_FROM(JOURNAL), 3, 16384, 0, 0) \
 	X(CTL_REQUEST, IPC_FROM(CLI), IPC_FROM(AUTH) | IPC_FROM(QUEUE) | IPC_FROM(JOURNAL), 8, 65536, \
-		0, IPC_SECRET) \
+		0, IPC_WIPED) \
 	X(CTL_JSON, IPC_FROM(AUTH) | IPC_FROM(QUEUE) | IPC_FROM(JOURNAL), IPC_FROM(CLI), 4, \
 		IPC_FRAME_MAX_BYTES, 0, 0) \
 	X(CTL_END, IPC_FROM(AUTH) | IPC_FROM(QUEUE) | IPC_FROM(JOURNAL), IPC_FROM(CLI), 5, 4096, 0, 0)
@@ -166,7 +170,8 @@ struct ipc_header {
 };
 
 /* A received frame; body and descriptors are borrowed for the handler's time. A handler that keeps a
- * descriptor sets its slot to -1; the rest are closed after it. */
+ * descriptor sets its slot to -1; the rest are closed after it. A frame whose descriptor is optional
+ * comes without it when this process has no descriptor number left. */
 struct ipc_frame {
 	enum ipc_frame_type type;
 	uint32_t id;

@@ -4,9 +4,11 @@
  * Trust    values may be strangers' bytes: the journal escapes every one with a length limit
  * Secrets  none may be given; keys of secrets do not exist
  *
- * EVENT frame: u8 level, u8 kind, i64 unix ms, then fields to the end: u8 key, u8 type (0 bytes,
- * 1 u64, 2 i64), value. Without a journal (before the first PEER, or in commands) lines go to
- * standard error in text form. */
+ * EVENT frame: records one after another, each behind its u16 length: u8 level, u8 kind, i64 unix ms,
+ * then fields to the end: u8 key, u8 type (0 bytes as u32 length and bytes, 1 u64, 2 i64), value.
+ * Records of one loop turn travel in one frame; warnings and errors go at once. Without a journal
+ * (before the first PEER, or in commands) lines go to standard error. While a journal is away (it is
+ * being restarted) records wait, up to LOG_PENDING_MAX_BYTES; the first one beyond goes to standard error. */
 #ifndef LOOP_LOG_H
 #define LOOP_LOG_H
 
@@ -14,6 +16,10 @@
 #include "base/error.h"
 #include "base/host.h"
 #include "base/id.h"
+
+#define LOG_PENDING_MAX_BYTES	(256 * 1024)
+#define LOG_VALUE_MAX_BYTES	2048	/* longer values are cut */
+#define LOG_RECORD_MAX_BYTES	8192	/* fields that do not fit are left out */
 
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG, LOG_LEVEL_COUNT };
 
@@ -76,7 +82,7 @@ enum log_kind {
 	X(DELAY, "delay_ms") \
 	X(REASON, "reason") \
 	X(ACTION, "action") \
-	X(COUNT, "count") \
+	X(NUMBER, "count") \
 	X(DIRECTION, "direction") \
 	X(LINE, "line") \
 	X(EXPLAIN, "explain") \
@@ -114,14 +120,28 @@ struct ipc_channel;
 /* Where records go from now on; null: standard error. Set by loop/role.c. */
 void log_set_journal(struct ipc_channel *journal, const char *role_name);
 void log_set_level(enum log_level least);
+/* The form of lines that this process writes to standard error itself. */
+void log_set_json(bool json);
+/* Send what the loop turn gathered (loop/role.c calls it before every wait). */
+void log_flush(void);
+/* The process ends: what no journal took goes to standard error, and memory is given up. */
+void log_end(void);
 
 const char *log_key_name(enum log_key key);
 const char *log_kind_name(enum log_kind kind);
 const char *log_level_name(enum log_level level);
-/* The text form of an EVENT frame's body, without the line end (journal, and stderr before it). */
-bool log_format_text(struct base_slice event, struct base_buf *out);
-bool log_format_json(struct base_slice event, struct base_buf *out);
-/* Step through the fields of an EVENT body after the fixed part. */
+/* Append the text form of a record, without the line end; false: it is no record, nothing appended. */
+bool log_format_text(struct base_slice record, struct base_buf *out);
+/* One JSON object: "time", "level", "kind", then the fields; keys given twice become a list. */
+bool log_format_json(struct base_slice record, struct base_buf *out);
+/* The fields alone as `, "key": value` (events, as why shows them). */
+bool log_format_json_fields(struct base_slice record, struct base_buf *out);
+/* Append @s as a JSON string with quotes; bytes that are no UTF-8 appear as \\xHH text. */
+void log_json_string(struct base_slice s, struct base_buf *out);
+/* Take the next record off the front of an EVENT frame's body; false at the end, or if the rest is
+ * broken (then *body is not empty). */
+BASE_MUST_USE bool log_frame_next(struct base_slice *body, struct base_slice *out_record);
+/* Step through the fields of a record after the fixed part. */
 struct log_field {
 	enum log_key key;
 	bool is_number;

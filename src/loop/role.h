@@ -21,7 +21,7 @@ enum role_sandbox_flags {
 };
 
 struct role_path {
-	char *path;
+	char *path;			/* heap; role.c frees it */
 	bool write;
 };
 
@@ -35,7 +35,7 @@ struct role_handlers {
 	void (*start)(struct role *r);
 	/* A new configuration; the old one is role_conf() until this returns 0. */
 	int (*reload)(struct role *r, const struct conf *conf, struct base_error *err);
-	/* A peer is there (again): seqpacket peers have @ch already made with h->peer_frame; a stream
+	/* A peer is there (again; then peer_gone() came before): seqpacket peers have @ch already made with h->peer_frame; a stream
 	 * peer (front <-> auth) brings @fd, owned by the handler. */
 	void (*peer)(struct role *r, enum ipc_role peer, unsigned index, struct ipc_channel *ch, int fd);
 	void (*peer_frame)(struct role *r, enum ipc_role peer, unsigned index, struct ipc_channel *ch,
@@ -57,6 +57,7 @@ int role_main(int argc, char **argv, const struct role_handlers *handlers, void 
 
 uv_loop_t *role_loop(struct role *r);
 void *role_state(struct role *r);
+enum ipc_role role_kind(const struct role *r);
 const struct conf *role_conf(const struct role *r);
 unsigned role_index(const struct role *r);	/* 0 … role_count() - 1 */
 unsigned role_count(const struct role *r);
@@ -66,6 +67,11 @@ struct ipc_channel *role_master(struct role *r);
 struct ipc_channel *role_peer(struct role *r, enum ipc_role peer, unsigned index);
 unsigned role_peer_count(const struct role *r, enum ipc_role peer);	/* highest index + 1 seen */
 bool role_draining(const struct role *r);
+/* Front: the stream to auth ended (or never came): ask the master for a new one. It arrives by peer();
+ * asking again before that changes nothing. A new stream replaces an old one that still stands. */
+void role_want_auth(struct role *r);
+/* Tell the master and the log that what it sent (TLS, …) cannot be used. */
+void role_refuse(struct role *r, const struct base_error *err);
 void role_stop(struct role *r, int status);
 
 #endif

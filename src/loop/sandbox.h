@@ -1,0 +1,38 @@
+/* loop/sandbox.h: what a role process cannot do any more
+ * Job      no new privileges, no core, no ptrace, Landlock, seccomp, in that order and for good
+ * Not      what a role needs: it says so in struct role_handlers
+ * Limits   where the kernel lacks a layer the others still stand; sandbox_kernel() tells which, for one
+ *          line in the master's log. Sanitizer and coverage builds leave the last two layers out.
+ * Spec     landlock(7), seccomp(2), prctl(2) */
+#ifndef LOOP_SANDBOX_H
+#define LOOP_SANDBOX_H
+
+#include "base/error.h"
+
+#include <stdbool.h>
+
+enum sandbox_flags {
+	SANDBOX_CONNECT = 1u << 0,	/* sockets to the network and to local sockets */
+	SANDBOX_EXEC = 1u << 1,		/* start programs */
+	SANDBOX_FILES = 1u << 2,	/* open, make, rename and remove files */
+};
+
+struct sandbox_path {
+	const char *path;
+	bool write;
+};
+
+struct sandbox_kernel {
+	int landlock_abi;		/* 0: none */
+	bool seccomp;
+};
+
+/* What this kernel and this build offer. */
+struct sandbox_kernel sandbox_kernel(void);
+
+/* Shut the doors. @paths that do not exist are left out. With SANDBOX_FILES and Landlock, files outside
+ * @paths cannot be opened either. Negative: a layer that the kernel has could not be set up. */
+BASE_MUST_USE int sandbox_enter(unsigned flags, const struct sandbox_path *paths, size_t path_count,
+	struct base_error *err);
+
+#endif
