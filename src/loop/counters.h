@@ -10,7 +10,7 @@
 #include "base/error.h"
 #include "base/host.h"
 
-#define COUNTERS_FRONTS_MAX 64
+#define COUNTERS_FRONTS_MAX 32
 
 struct counters;
 

@@ -1,0 +1,257 @@
+/* loop/tls.c: sessions straight on the socket, so that an idle one holds no buffer of ours
+ *
+ * A session remembers of its failure only OpenSSL's code, errno and the verification result; the text
+ * is made when somebody asks. Making contexts and certificates stands in tls_context.c. */
+#include "loop/tls.h"
+#include "loop/tls_internal.h"
+
+#include <errno.h>
+#include <openssl/err.h>
+#include <openssl/x509_vfy.h>
+#include <openssl/x509v3.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct tls_session {
+	SSL *ssl;
+	unsigned long code;	/* of the failure; 0: the socket's errno, or an EOF without close_notify */
+	int error_number;
+	bool server;
+	bool failed;
+};
+
+static struct tls_session *session_new(SSL_CTX *ctx, int fd, bool server)
+{
+	struct tls_session *s;
+	SSL *ssl = SSL_new(ctx);
+
+	if (!ssl)
+		return NULL;
+	if (SSL_set_fd(ssl, fd) != 1) {
+		SSL_free(ssl);
+		return NULL;
+	}
+	s = base_alloc_zero(1, sizeof(*s));
+	s->ssl = ssl;
+	s->server = server;
+	return s;
+}
+
+struct tls_session *tls_accept_new(struct tls_context *ctx, int fd)
+{
+	struct tls_session *s = session_new(ctx->ssl, fd, true);
+
+	if (s)
+		SSL_set_accept_state(s->ssl);
+	return s;
+}
+
+struct tls_session *tls_connect_new(struct tls_context *ctx, int fd, const char *host, bool verify)
+{
+	struct tls_session *s = session_new(ctx->ssl, fd, false);
+	struct base_addr addr;
+	X509_VERIFY_PARAM *param;
+	bool is_address;
+
+	if (!s)
+		return NULL;
+	SSL_set_connect_state(s->ssl);
+	param = SSL_get0_param(s->ssl);
+	is_address = base_addr_parse(base_slice_text(host), &addr);
+	if (is_address) {
+		X509_VERIFY_PARAM_set1_ip(param, addr.bytes, addr.family == BASE_ADDR_IP4 ? 4 : 16);
+	} else {
+		X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+		X509_VERIFY_PARAM_set1_host(param, host, 0);
+		SSL_set_tlsext_host_name(s->ssl, host);
+	}
+	/* Without @verify the chain is looked at all the same, so that a log can say what it was. */
+	SSL_set_verify(s->ssl, verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
+	return s;
+}
+
+void tls_session_free(struct tls_session **session)
+{
+	struct tls_session *s = *session;
+
+	if (!s)
+		return;
+	if (!s->failed && SSL_is_init_finished(s->ssl))
+		SSL_shutdown(s->ssl);
+	ERR_clear_error();
+	SSL_free(s->ssl);
+	free(s);
+	*session = NULL;
+}
+
+/* What a call that returned @rc <= 0 means. */
+static enum tls_io outcome(struct tls_session *s, int rc)
+{
+	int saved = errno;
+
+	switch (SSL_get_error(s->ssl, rc)) {
+	case SSL_ERROR_WANT_READ:
+		return TLS_WANT_READ;
+	case SSL_ERROR_WANT_WRITE:
+		return TLS_WANT_WRITE;
+	case SSL_ERROR_ZERO_RETURN:
+		return TLS_EOF;
+	default:
+		break;
+	}
+	s->failed = true;
+	s->code = ERR_peek_error();
+	s->error_number = s->code ? 0 : saved;
+	ERR_clear_error();
+	/* The peer closed the socket without close_notify: an end, but an untidy one. SMTP ends its
+	 * messages itself, so nothing can be cut off unnoticed. */
+	if (ERR_GET_REASON(s->code) == SSL_R_UNEXPECTED_EOF_WHILE_READING)
+		return TLS_EOF;
+	return TLS_FAILED;
+}
+
+enum tls_io tls_handshake(struct tls_session *s)
+{
+	int rc;
+
+	ERR_clear_error();
+	errno = 0;
+	rc = SSL_do_handshake(s->ssl);
+	if (rc == 1)
+		return TLS_OK;
+	return outcome(s, rc);
+}
+
+enum tls_io tls_read(struct tls_session *s, void *to, size_t size, size_t *out_len)
+{
+	int rc;
+
+	ERR_clear_error();
+	errno = 0;
+	rc = SSL_read_ex(s->ssl, to, size, out_len);
+	return rc == 1 ? TLS_OK : outcome(s, rc);
+}
+
+enum tls_io tls_write(struct tls_session *s, const void *from, size_t len, size_t *out_len)
+{
+	int rc;
+
+	ERR_clear_error();
+	errno = 0;
+	rc = SSL_write_ex(s->ssl, from, len, out_len);
+	return rc == 1 ? TLS_OK : outcome(s, rc);
+}
+
+bool tls_has_pending(const struct tls_session *s)
+{
+	return SSL_pending(s->ssl) > 0 || SSL_has_pending(s->ssl);
+}
+
+void tls_error(const struct tls_session *s, struct base_error *err)
+{
+	long verify = SSL_get_verify_result(s->ssl);
+	char words[160];
+
+	if (s->code && ERR_GET_REASON(s->code) == SSL_R_CERTIFICATE_VERIFY_FAILED) {
+		base_error_set(err, BASE_ERROR_TEMPORARY, (int)verify, "certificate not accepted: %s",
+			X509_verify_cert_error_string(verify));
+		return;
+	}
+	if (s->code) {
+		const char *reason = ERR_reason_error_string(s->code);
+
+		if (!reason) {
+			ERR_error_string_n(s->code, words, sizeof(words));
+			reason = words;
+		}
+		base_error_set(err, BASE_ERROR_PEER, ERR_GET_REASON(s->code), "TLS failed: %s", reason);
+		return;
+	}
+	base_error_set(err, BASE_ERROR_PEER, s->error_number, "TLS failed: %s",
+		s->error_number ? strerror(s->error_number) : "connection closed");
+}
+
+const char *tls_version(const struct tls_session *s)
+{
+	return SSL_get_version(s->ssl);
+}
+
+const char *tls_cipher(const struct tls_session *s)
+{
+	return SSL_get_cipher_name(s->ssl);
+}
+
+bool tls_resumed(const struct tls_session *s)
+{
+	return SSL_session_reused(s->ssl) == 1;
+}
+
+const char *tls_verify_failure(const struct tls_session *s)
+{
+	long verify = SSL_get_verify_result(s->ssl);
+
+	if (!SSL_get0_peer_certificate(s->ssl))
+		return "no certificate";
+	return verify == X509_V_OK ? NULL : X509_verify_cert_error_string(verify);
+}
+
+/* RFC 9266: in TLS 1.2 only with the extended master secret. The context is present and empty. */
+static bool bind_exporter(SSL *ssl, uint8_t *out, size_t *out_len)
+{
+	static const char label[] = "EXPORTER-Channel-Binding";
+
+	if (SSL_version(ssl) < TLS1_3_VERSION && SSL_get_extms_support(ssl) != 1)
+		return false;
+	*out_len = 32;
+	return SSL_export_keying_material(ssl, out, 32, label, sizeof(label) - 1,
+		(const unsigned char *)"", 0, 1) == 1;
+}
+
+/* RFC 5929 section 3: the first Finished message of the handshake; the server's when resumed. */
+static bool bind_unique(const struct tls_session *s, uint8_t *out, size_t *out_len)
+{
+	bool own;
+
+	if (SSL_version(s->ssl) >= TLS1_3_VERSION || SSL_get_extms_support(s->ssl) != 1)
+		return false;
+	own = s->server == (SSL_session_reused(s->ssl) == 1);
+	*out_len = own ? SSL_get_finished(s->ssl, out, TLS_BINDING_MAX_BYTES)
+		       : SSL_get_peer_finished(s->ssl, out, TLS_BINDING_MAX_BYTES);
+	return *out_len > 0 && *out_len <= TLS_BINDING_MAX_BYTES;
+}
+
+/* RFC 5929 section 4.1: the hash of the certificate's own signature; MD5 and SHA-1 become SHA-256.
+ * A signature without a hash of its own (Ed25519) has no such binding. */
+static bool bind_end_point(const struct tls_session *s, uint8_t *out, size_t *out_len)
+{
+	const X509 *certificate = s->server ? SSL_get_certificate(s->ssl)
+					    : SSL_get0_peer_certificate(s->ssl);
+	const EVP_MD *md;
+	unsigned len = 0;
+	int nid;
+
+	if (!certificate || X509_get_signature_info((X509 *)certificate, &nid, NULL, NULL, NULL) != 1 ||
+		nid == NID_undef)
+		return false;
+	if (nid == NID_md5 || nid == NID_sha1)
+		nid = NID_sha256;
+	md = EVP_get_digestbynid(nid);
+	if (!md || X509_digest(certificate, md, out, &len) != 1)
+		return false;
+	*out_len = len;
+	return true;
+}
+
+bool tls_binding(const struct tls_session *s, const char *name, uint8_t out[TLS_BINDING_MAX_BYTES],
+	size_t *out_len)
+{
+	if (!SSL_is_init_finished(s->ssl))
+		return false;
+	if (strcmp(name, "tls-exporter") == 0)
+		return bind_exporter(s->ssl, out, out_len);
+	if (strcmp(name, "tls-unique") == 0)
+		return bind_unique(s, out, out_len);
+	if (strcmp(name, "tls-server-end-point") == 0)
+		return bind_end_point(s, out, out_len);
+	return false;
+}
