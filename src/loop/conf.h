@@ -93,7 +93,8 @@ struct conf_route {
 struct conf {
 	char *file;			/* for messages */
 	char *hostname, *data, *run, *user;
-	bool has_tls;
+	bool has_tls;			/* certificate and key are given */
+	unsigned tls_line;		/* of the section; 0: none */
 	char *tls_certificate, *tls_key, *tls_ca, *tls_client_ca;	/* null: none */
 	struct conf_listener *listeners;
 	size_t listener_count;
