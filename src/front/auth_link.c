@@ -141,7 +141,7 @@ static unsigned binding_of(struct base_slice name)
 static void send_cont(struct front_conn *c, struct base_slice response, bool out_of_band)
 {
 	struct front *f = c->front;
-	uint8_t data[TLS_BINDING_MAX_BYTES];
+	uint8_t data[TLS_BINDING_MAX_BYTES] = {0};
 	struct base_slice binding = base_slice_make(data, 0);
 	bool has_binding = c->binding != 0;
 
