@@ -15,7 +15,7 @@
 
 struct place {
 	char dir[64];
-	char path[128];
+	char path[512];
 	size_t prefix;
 };
 
@@ -45,7 +45,7 @@ static int tear_down(void **state)
 
 static void expect_file(const struct place *p, const char *name, const char *content)
 {
-	char path[256], bytes[4096];
+	char path[1024], bytes[4096];
 	struct stat st;
 	ssize_t len;
 	int fd;
@@ -88,7 +88,7 @@ static void file_message(void **state)
 {
 	struct place *p = *state;
 	struct maildir_source source = {0};
-	char path[128], big_path[256];
+	char path[128], big_path[1024];
 	struct base_error err;
 	const size_t size = 200000;
 	struct stat st;
@@ -117,7 +117,7 @@ static void leftover_and_links(void **state)
 {
 	struct place *p = *state;
 	struct maildir_source source = {.bytes = BASE_SLICE("x"), .fd = -1};
-	char temp[256], target[128];
+	char temp[1024], target[128];
 	struct base_error err;
 	struct stat st;
 
