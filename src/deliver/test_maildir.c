@@ -27,7 +27,7 @@ static int set_up(void **state)
 	strcpy(p->dir, "/tmp/postern-maildir-XXXXXX");
 	if (!mkdtemp(p->dir))
 		return -1;
-	snprintf(p->path, sizeof(p->path), "%s/example.org/anna", p->dir);
+	snprintf(p->path, sizeof(p->path), "%.60s/example.org/anna", p->dir);
 	p->prefix = strlen(p->dir);
 	*state = p;
 	return 0;
@@ -38,7 +38,7 @@ static int tear_down(void **state)
 	struct place *p = *state;
 	char command[128];
 
-	snprintf(command, sizeof(command), "rm -rf %s", p->dir);
+	snprintf(command, sizeof(command), "rm -rf %.60s", p->dir);
 	(void)!system(command);
 	return 0;
 }
@@ -50,7 +50,7 @@ static void expect_file(const struct place *p, const char *name, const char *con
 	ssize_t len;
 	int fd;
 
-	snprintf(path, sizeof(path), "%s/new/%s", p->path, name);
+	snprintf(path, sizeof(path), "%.500s/new/%.60s", p->path, name);
 	fd = open(path, O_RDONLY);
 	assert_true(fd >= 0);
 	len = read(fd, bytes, sizeof(bytes));
@@ -59,9 +59,9 @@ static void expect_file(const struct place *p, const char *name, const char *con
 	assert_int_equal(fstat(fd, &st), 0);
 	assert_int_equal(st.st_mode & 0777, 0600);
 	close(fd);
-	snprintf(path, sizeof(path), "%s/tmp/%s", p->path, name);
+	snprintf(path, sizeof(path), "%.500s/tmp/%.60s", p->path, name);
 	assert_int_equal(access(path, F_OK), -1);
-	snprintf(path, sizeof(path), "%s/cur", p->path);
+	snprintf(path, sizeof(path), "%.500s/cur", p->path);
 	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(st.st_mode & 0777, 0700);
 }
@@ -93,7 +93,7 @@ static void file_message(void **state)
 	const size_t size = 200000;
 	struct stat st;
 
-	snprintf(path, sizeof(path), "%s/message", p->dir);
+	snprintf(path, sizeof(path), "%.60s/message", p->dir);
 	source.fd = open(path, O_RDWR | O_CREAT, 0600);
 	assert_true(source.fd >= 0);
 	for (size_t i = 0; i < size; i += 10)
@@ -101,14 +101,14 @@ static void file_message(void **state)
 	source.size = size;
 	assert_int_equal(
 	        maildir_write(p->path, p->prefix, "big", BASE_SLICE("R: x\n"), &source, &err), 0);
-	snprintf(big_path, sizeof(big_path), "%s/new/big", p->path);
+	snprintf(big_path, sizeof(big_path), "%.500s/new/big", p->path);
 	assert_int_equal(stat(big_path, &st), 0);
 	assert_int_equal(st.st_size, 5 + (off_t)(size / 10 * 9));
 	/* A file shorter than announced is no message. */
 	source.size = size + 1;
 	assert_true(
 	        maildir_write(p->path, p->prefix, "short", BASE_SLICE_EMPTY, &source, &err) < 0);
-	snprintf(big_path, sizeof(big_path), "%s/tmp/short", p->path);
+	snprintf(big_path, sizeof(big_path), "%.500s/tmp/short", p->path);
 	assert_int_equal(access(big_path, F_OK), -1);
 	close(source.fd);
 }
@@ -123,8 +123,8 @@ static void leftover_and_links(void **state)
 
 	assert_int_equal(
 	        maildir_write(p->path, p->prefix, "n0", BASE_SLICE_EMPTY, &source, &err), 0);
-	snprintf(temp, sizeof(temp), "%s/tmp/n1", p->path);
-	snprintf(target, sizeof(target), "%s/target", p->dir);
+	snprintf(temp, sizeof(temp), "%.500s/tmp/n1", p->path);
+	snprintf(target, sizeof(target), "%.60s/target", p->dir);
 	close(open(target, O_CREAT | O_RDWR, 0600));
 	assert_int_equal(symlink(target, temp), 0);
 	assert_int_equal(
