@@ -28,6 +28,7 @@ enum smtp_line_kind {
 struct smtp_line {
 	bool skipping;		/* the limit was passed; bytes are dropped up to CRLF */
 	bool skipped_cr;	/* the last byte dropped was CR */
+	bool auth;		/* after LONG: it was an AUTH command or response */
 };
 
 void smtp_line_init(struct smtp_line *l);

@@ -161,7 +161,7 @@ enum smtp_auth_outcome {
 bool smtp_server_auth_done(struct smtp_server *s, enum smtp_auth_outcome outcome, struct base_buf *out);
 bool smtp_server_is_authenticated(const struct smtp_server *s);
 
-/* Transaction questions. A reply with code < 400 accepts. */
+/* Transaction questions. A reply with code < 400 accepts; 421 ends the session (CLOSE follows). */
 void smtp_server_mail_answer(struct smtp_server *s, struct smtp_reply reply, struct base_buf *out);
 void smtp_server_rcpt_answer(struct smtp_server *s, struct smtp_reply reply, struct base_buf *out);
 /* code 354 lets the body come (BDAT: no reply is written then); >= 400 refuses: the body of BDAT is
