@@ -5,7 +5,8 @@
  * Trust    the server is hostile: any byte, endless lines, endless replies
  * Memory   the caller owns struct smtp_client; half lines wait in it, bounded
  * Order    init, start, push until MORE; ask events are answered; then transaction after transaction
- * Secrets  AUTH by sasl/client.h inside; wiped when the exchange ends
+ * Secrets  AUTH by sasl/client.h inside; wiped when the exchange ends; AUTH lines pass through @out:
+ *          where credentials are given it must be a secret buffer
  * Spec     RFC 5321, 3207, 4954, 2920, 1870, 6152, 6531, 3030, 3461, 9422, 2033 (LMTP) */
 #ifndef SMTP_CLIENT_H
 #define SMTP_CLIENT_H
@@ -96,22 +97,33 @@ struct smtp_client_failure {
 	const char *reason;		/* our words; the peer's are in smtp_client_reply() */
 };
 
+/* What must be free in @out at every call that takes it: the longest AUTH response and a command. */
+#define SMTP_CLIENT_OUT_ROOM_BYTES 20480
+
 struct smtp_client;
 struct smtp_client *smtp_client_new(const struct smtp_client_options *options);
 void smtp_client_free(struct smtp_client **client);
 
+/* Give the session more of the server's stream, or nothing, to let it go on after an answer.
+ * Call it until it says MORE with all input taken. At STARTTLS and FAILED all input was taken.
+ * A small body may be asked for (BODY) before the replies to MAIL and RCPT came: BDAT is pipelined. */
 BASE_MUST_USE enum smtp_client_event smtp_client_push(struct smtp_client *c, struct base_slice in,
 	size_t *out_used, struct base_buf *out);
 /* The connection ended or timed out; FAILED (or CLOSED) follows. @reason: our words. */
 enum smtp_client_event smtp_client_eof(struct smtp_client *c, const char *reason);
 
+/* The handshake is done. Implicit TLS: before the first push. @verified: the name was checked. */
 void smtp_client_tls_done(struct smtp_client *c, enum sasl_binding binding,
 	struct base_slice binding_data, bool verified, struct base_buf *out);
 /* @random: SASL_CLIENT_RANDOM_BYTES. Null user: none to be had now (FAILED, temporary, account). */
 void smtp_client_credentials(struct smtp_client *c, struct base_slice user, struct base_slice password,
 	struct base_slice random, struct base_buf *out);
 
-/* In READY. Recipients are borrowed until DONE or FAILED. Writes MAIL, RCPTs (pipelined if offered). */
+/* In READY. Recipients and slices are borrowed until DONE or FAILED. Writes MAIL, RCPTs (pipelined if
+ * offered), RSET first where the last transaction left something. What cannot go to this server is
+ * refused before the wire, with a reply of our own: CR, LF, NUL or blanks in an address (5.1.3, 5.1.7),
+ * a message larger than its SIZE (5.3.4), 8-bit text without 8BITMIME (5.6.3), SMTPUTF8 needed but not
+ * offered (5.6.7), recipients beyond its RCPTMAX (452 4.5.3). Bare CR and LF of the body become CRLF. */
 void smtp_client_send_mail(struct smtp_client *c, const struct smtp_client_mail *mail,
 	const struct smtp_client_rcpt *rcpts, size_t rcpt_count, struct base_buf *out);
 /* After BODY: append stuffed bytes (or a BDAT chunk) to @out, at most what fits. @out_used: taken.
@@ -124,7 +136,20 @@ void smtp_client_body_abort(struct smtp_client *c);
 void smtp_client_quit(struct smtp_client *c, struct base_buf *out);
 void smtp_client_rset(struct smtp_client *c, struct base_buf *out);	/* READY again after its reply */
 
+/* How many of the first recipients may go in one transaction by LIMITS, and at most 100 where the
+ * server does not say (RFC 5321 section 4.5.3.1.8). At least 1. */
+size_t smtp_client_rcpt_fit(const struct smtp_client *c, const struct smtp_client_rcpt *rcpts,
+	size_t rcpt_count);
+/* LIMITS MAILMAX is used up: quit after this transaction. */
+bool smtp_client_is_spent(const struct smtp_client *c);
+/* What is waited for now: the caller's time-outs hang on it (RFC 5321 section 4.5.3.2). */
+enum smtp_client_stage smtp_client_stage(const struct smtp_client *c);
+const char *smtp_client_stage_name(enum smtp_client_stage stage);	/* "greeting" */
+
+/* Code 0: the last event came without a reply. */
 const struct smtp_client_reply *smtp_client_reply(const struct smtp_client *c);
+/* The reply is of our own making: nothing was sent. */
+bool smtp_client_reply_is_local(const struct smtp_client *c);
 size_t smtp_client_rcpt_index(const struct smtp_client *c);
 const struct smtp_client_failure *smtp_client_failure(const struct smtp_client *c);
 unsigned smtp_client_extensions(const struct smtp_client *c);
