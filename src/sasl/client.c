@@ -6,7 +6,6 @@
 
 #include "base/utf8.h"
 #include "sasl/prep.h"
-#include "sasl/server.h"
 
 #include <assert.h>
 

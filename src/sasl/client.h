@@ -18,9 +18,9 @@
 enum sasl_client_result {
 	SASL_CLIENT_RESPONSE,	/* send @out; at begin: it is the initial response */
 	SASL_CLIENT_WAIT,	/* begin only: server speaks first, send the bare AUTH command */
-	SASL_CLIENT_ABORT,	/* the server broke the mechanism: send "*", never use the session */
-	SASL_CLIENT_DONE,	/* finish only: the mechanism is content with the server's success */
-	SASL_CLIENT_NOT_PROVEN,	/* finish only: success without the proof that the mechanism demands */
+	SASL_CLIENT_ABORT,	/* the server broke the mechanism: send "*", do not use it */
+	SASL_CLIENT_DONE,	/* finish only: the mechanism is content with the success */
+	SASL_CLIENT_NOT_PROVEN,	/* finish only: success without the proof that is demanded */
 };
 
 struct sasl_client_options {
@@ -28,7 +28,8 @@ struct sasl_client_options {
 	struct base_slice user;		/* UTF-8; borrowed for begin (copied) */
 	struct base_slice password;	/* borrowed for begin (copied, wiped at free) */
 	struct base_slice authzid;	/* usually empty */
-	struct base_slice random;	/* SASL_CLIENT_RANDOM_BYTES (15 will do) fresh, for SCRAM's nonce */
+	struct base_slice random;	/* SASL_CLIENT_RANDOM_BYTES fresh ones (15 will do), for
+					 * SCRAM's nonce */
 	enum sasl_binding binding;	/* of a -PLUS mechanism */
 	struct base_slice binding_data;
 	bool tls;			/* bare SCRAM sends `y` when a binding could be had … */
@@ -38,19 +39,24 @@ struct sasl_client_options {
 
 struct sasl_client;
 
-/* @out: the initial response when RESPONSE. ABORT: user or password cannot be prepared, or hold what
- * the mechanism cannot carry; sasl_client_reason() says which. *out_client is set in every case. */
+/* @out: the initial response when RESPONSE. ABORT: user or password cannot be prepared, or hold
+ * what the mechanism cannot carry; sasl_client_reason() says which. *out_client is set in every
+ * case. PLAIN and LOGIN send user and password as they are; the others prepare them. */
 BASE_MUST_USE enum sasl_client_result sasl_client_begin(struct sasl_client **out_client,
 	const struct sasl_client_options *options, struct base_buf *out);
 void sasl_client_free(struct sasl_client **client);
+/* Once per challenge, also a needless one. After ABORT it stays ABORT. SCRAM's first challenge
+ * costs the time of its iterations, up to about half a second at the limit. */
 BASE_MUST_USE enum sasl_client_result sasl_client_push(struct sasl_client *c,
 	struct base_slice challenge, struct base_buf *out);
+/* The server says 235. DONE only if every step was taken and the server's proof was right. */
 BASE_MUST_USE enum sasl_client_result sasl_client_finish(struct sasl_client *c);
 /* Words for the log and for queue list; no secret, no bytes of the peer. */
 const char *sasl_client_reason(const struct sasl_client *c);
 
-/* The strongest mechanism of @offered & @allowed. -PLUS only with @binding; PLAINTEXT ones only with
- * @plaintext_ok. NONE if there is none. @tried: those already refused as unusable (504, 534). */
+/* The strongest mechanism of @offered & @allowed. -PLUS only with @binding, but then before all
+ * bare ones; PLAINTEXT ones only with @plaintext_ok. NONE if there is none. @tried: those already
+ * refused as unusable (504, 534). */
 enum sasl_mechanism sasl_client_choose(sasl_mechanism_mask offered, sasl_mechanism_mask allowed,
 	sasl_mechanism_mask tried, bool binding, bool plaintext_ok);
 

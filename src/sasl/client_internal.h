@@ -3,10 +3,11 @@
 #define SASL_CLIENT_INTERNAL_H
 
 #include "sasl/client.h"
+#include "sasl/server.h"
 
 #define SASL_CLIENT_RANDOM_MIN_BYTES	15
-/* Two names of 512 bytes, each perhaps three times as long when encoded, and the challenge. */
-#define SASL_CLIENT_TEXT_MAX_BYTES	(SASL_CHALLENGE_MAX_BYTES + 4096)
+/* The challenge, and two names that encoding makes three times as long, one of them in c= again. */
+#define SASL_CLIENT_TEXT_MAX_BYTES	(SASL_CHALLENGE_MAX_BYTES + 12 * SASL_NAME_MAX_BYTES)
 
 enum sasl_client_phase {
 	SASL_CLIENT_PHASE_RUNNING,	/* challenges may come, and the success in its time */

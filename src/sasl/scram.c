@@ -128,9 +128,10 @@ void sasl_scram_secrets_derive(enum base_hash hash, struct base_slice password,
 {
 	size_t hash_len = base_hash_len(hash);
 	uint8_t salted[BASE_HASH_MAX_BYTES];
-	struct base_slice key = base_slice_make(salted, hash_len);
+	struct base_slice key;
 
 	base_pbkdf2(hash, password, salt, iterations, salted, hash_len);
+	key = base_slice_make(salted, hash_len);
 	base_hmac(hash, key, BASE_SLICE("Client Key"), out->client_key);
 	base_hash(hash, base_slice_make(out->client_key, hash_len), out->stored_key);
 	base_hmac(hash, key, BASE_SLICE("Server Key"), out->server_key);

@@ -3,7 +3,7 @@
  *   client-first   flag "," ["a=" authzid] "," "n=" user ",r=" nonce      gs2-header, then bare
  *   server-first   "r=" nonce our-nonce ",s=" salt ",i=" iterations
  *   client-final   "c=" base64(gs2-header binding-data) ",r=" whole-nonce ",p=" proof
- *   server-final   "v=" signature          answered by an empty response, because 235 carries nothing
+ *   server-final   "v=" signature          answered by an empty response, as 235 carries nothing
  *
  * text grows to  gs2-header | bare "," server-first "," client-final-without-proof  out of the very
  * octets that went over the line; from bare_at on it is AuthMessage.

@@ -3,8 +3,8 @@
  * A mechanism is a row of rounds; a round takes one response. Between two rounds the exchange may
  * stop at a question:
  *
- *      begin ──► RESPONSE ──push──► PASSWORD │ SECRET │ SCRAM │ BINDING ──answer──► RESPONSE
- *                    └─────────────────────── any of them ───────────────────────────► DONE
+ *      begin --> RESPONSE --push--> PASSWORD, SECRET, SCRAM or BINDING --answer--> RESPONSE
+ *                and from each of them: --> DONE
  *
  * RESPONSE: the last challenge was given out and round[round] takes what comes back.
  * PASSWORD, SECRET, SCRAM: user holds the prepared name; PASSWORD: password is filled as well.

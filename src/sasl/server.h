@@ -29,13 +29,13 @@
 #define SASL_SERVER_RESULTS(X) \
 	X(CHALLENGE)		/* send @out as a challenge, push the client's response */ \
 	X(CHECK_PASSWORD)	/* user and password are set: sasl_server_password_answer() */ \
-	X(NEED_SECRET)		/* recoverable password of user wanted: sasl_server_secret_answer() */ \
-	X(NEED_SCRAM)		/* SCRAM keys of user for the mechanism's hash: sasl_server_scram_answer() */ \
+	X(NEED_SECRET)		/* recoverable password wanted: sasl_server_secret_answer() */ \
+	X(NEED_SCRAM)		/* SCRAM keys for the hash wanted: sasl_server_scram_answer() */ \
 	X(NEED_BINDING)		/* channel binding data of sasl_server_binding() wanted: \
 				 * sasl_server_binding_answer() */ \
-	X(SUCCESS)		/* proven; user and authzid are final. The caller authorises authzid */ \
+	X(SUCCESS)		/* proven; user and authzid are final; authorise authzid */ \
 	X(REJECTED)		/* wrong credentials, unknown user, binding mismatch: 535 */ \
-	X(MALFORMED)		/* the response breaks the mechanism's syntax: 501 5.5.2 or 535, as policy */ \
+	X(MALFORMED)		/* the response breaks the syntax: 501 5.5.2 or 535, as policy */ \
 	X(UNAVAILABLE)		/* an answer said that the source of credentials is down: 454 */
 
 enum sasl_server_result {
@@ -54,21 +54,21 @@ struct sasl_scram_keys {
 };
 
 #define SASL_SCRAM_SALT_BYTES		16
-#define SASL_SCRAM_ITERATIONS		4096	/* of new keys, and of the stand-ins of unknown users */
+#define SASL_SCRAM_ITERATIONS		4096	/* of new keys, and of the stand-ins */
 
 struct sasl_server_options {
 	enum sasl_mechanism mechanism;
-	struct base_slice host_name;	/* our name, for the CRAM-MD5 challenge; borrowed for begin */
+	struct base_slice host_name;	/* our name, for CRAM-MD5; borrowed for begin */
 	struct base_slice random;	/* SASL_SERVER_RANDOM_BYTES fresh bytes */
 	int64_t now_ms;			/* wall clock, for the CRAM-MD5 challenge */
-	bool plus_offered;		/* this connection was offered a -PLUS name: a `y` flag is an attack */
+	bool plus_offered;		/* a -PLUS name, on this connection: a `y` is an attack */
 	bool tls;			/* a binding can be computed at all */
 	struct base_slice mock_key;	/* 32 secret bytes, the same over restarts; copied */
 };
 
 enum sasl_credentials_state {
 	SASL_CREDENTIALS_KNOWN,
-	SASL_CREDENTIALS_UNKNOWN,	/* no such user, disabled, or nothing stored for this mechanism */
+	SASL_CREDENTIALS_UNKNOWN,	/* no such user, disabled, or nothing stored for it */
 	SASL_CREDENTIALS_UNAVAILABLE,	/* the source is down */
 };
 
@@ -93,7 +93,8 @@ BASE_MUST_USE enum sasl_server_result sasl_server_password_answer(struct sasl_se
 BASE_MUST_USE enum sasl_server_result sasl_server_secret_answer(struct sasl_server *s,
 	enum sasl_credentials_state state, struct base_slice secret, struct base_buf *out);
 BASE_MUST_USE enum sasl_server_result sasl_server_scram_answer(struct sasl_server *s,
-	enum sasl_credentials_state state, const struct sasl_scram_keys *keys, struct base_buf *out);
+	enum sasl_credentials_state state, const struct sasl_scram_keys *keys,
+	struct base_buf *out);
 /* Asked once the client's final message is in; the type stands in sasl_server_binding() from the
  * first CHALLENGE on, so that the data may be fetched together with the client's response.
  * @available false, no data or more than SASL_BINDING_MAX_BYTES: the exchange is REJECTED. */
@@ -112,12 +113,13 @@ struct base_slice sasl_server_user(const struct sasl_server *s);
 /* As the client sent it; empty if it sent none or one that, prepared, equals the user. */
 struct base_slice sasl_server_authzid(const struct sasl_server *s);
 struct base_slice sasl_server_password(const struct sasl_server *s);	/* at CHECK_PASSWORD only */
-enum sasl_binding sasl_server_binding(const struct sasl_server *s);	/* the type wanted or verified */
-/* SCRAM's last message v= went out as a challenge: the client is proven, and must answer by an empty
- * response before SUCCESS comes; this is how a Dovecot-protocol server with final-resp-ok recognises it. */
+/* The type wanted or verified. */
+enum sasl_binding sasl_server_binding(const struct sasl_server *s);
+/* SCRAM's last message v= went out as a challenge: the client is proven, and must answer by an
+ * empty response before SUCCESS comes; so a Dovecot-protocol server knows it for final-resp-ok. */
 bool sasl_server_challenge_is_final(const struct sasl_server *s);
-/* A few words for the log on why the last result was REJECTED or MALFORMED; no secret, no stranger's
- * bytes. Never for the client. */
+/* A few words for the log on why the last result was REJECTED or MALFORMED; no secret, no bytes of
+ * a stranger. Never for the client. */
 const char *sasl_server_reason(const struct sasl_server *s);
 const char *sasl_server_result_name(enum sasl_server_result result);
 

@@ -14,7 +14,8 @@ static void names_are_found(void **state)
 {
 	(void)state;
 	for (int i = SASL_MECHANISM_NONE + 1; i < SASL_MECHANISM_COUNT; i++) {
-		const struct sasl_mechanism_info *info = sasl_mechanism_info((enum sasl_mechanism)i);
+		const struct sasl_mechanism_info *info =
+			sasl_mechanism_info((enum sasl_mechanism)i);
 		char lower[32];
 		size_t len = strlen(info->name);
 

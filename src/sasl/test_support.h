@@ -12,7 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const uint8_t support_random[64] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+static const uint8_t support_random[64] =
+	"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
 static const uint8_t support_mock_key[32] = "a key for those who do not exist";
 
 struct support_store {
