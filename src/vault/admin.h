@@ -16,9 +16,9 @@
  *   account list | remove NAME | show NAME
  *
  * The order for add and passwd:
- *   1. execute "user needs NAME verb=add …": {"mask": N, "password": true|false}. Fails as the request
- *      itself would (exists already, no such user, bad option), before anybody typed a password.
- *      "password" false: only properties change (or an app password is to be generated).
+ *   1. execute "user needs NAME verb=add …": {"mask": N, "password": true|false, "generated": true|false}.
+ *      Fails as the request itself would (exists already, no such user, bad option), before anybody
+ *      typed a password. "password" false: only properties change, or one is to be generated.
  *   2. vault_admin_prepare() with N and the password; it gives the secret of the request.
  *   3. execute the request with that secret.
  * Who sends no secret to passwd changes only properties.

@@ -14,7 +14,7 @@
 #define VAULT_HASH_MAX_BYTES	384	/* longer than any crypt(5) string */
 /* crypt(3) takes no more, so no password that is to be stored may be longer. */
 #define VAULT_PASSWORD_MAX_BYTES 511
-#define VAULT_APP_PASSWORD_CHARS 29	/* five groups of five, of 31 signs: 123 bits */
+#define VAULT_APP_PASSWORD_CHARS 29	/* five groups of five, of 32 signs: 125 bits */
 
 /* Fresh random bytes that a derivation takes. */
 #define VAULT_CREDENTIALS_RANDOM_BYTES (16 + 3 * SASL_SCRAM_SALT_BYTES + 40)
@@ -30,7 +30,7 @@ void vault_credentials_init(struct vault_credentials *c);
 void vault_credentials_release(struct vault_credentials *c);
 
 /* For the mechanisms in @mechanisms. 0, or PERMANENT: the password is empty, too long, holds NUL or
- * cannot be prepared for SCRAM though a SCRAM mechanism is asked for (err says which).
+ * cannot be prepared by SASLprep (err says which). What is stored is of the prepared password.
  * @random: VAULT_CREDENTIALS_RANDOM_BYTES. @c was initialised. */
 BASE_MUST_USE int vault_credentials_derive(struct base_slice password,
 	sasl_mechanism_mask mechanisms, const uint8_t *random, struct vault_credentials *c,

@@ -57,6 +57,9 @@ struct vault_user {
 	struct sasl_scram_keys scram[BASE_HASH_COUNT]; /* iterations 0: none */
 };
 
+/* Which mechanisms of @mask what is stored for @user cannot serve. */
+sasl_mechanism_mask vault_user_missing(const struct vault_user *user, sasl_mechanism_mask mask);
+
 /* NOT_FOUND, or the store's error. */
 BASE_MUST_USE int vault_store_user_get(struct vault_store *store, const struct vault_key *key,
 	struct vault_user *out, struct base_error *err);

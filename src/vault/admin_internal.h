@@ -1,0 +1,46 @@
+/* vault/admin_internal.h: what the files of vault/admin share */
+#ifndef VAULT_ADMIN_INTERNAL_H
+#define VAULT_ADMIN_INTERNAL_H
+
+#include "vault/admin.h"
+
+#include <jansson.h>
+
+#define VAULT_SEND_AS_MAX 64
+
+/* The words after NAME, checked. Slices borrow the request. */
+struct vault_admin_options {
+	bool has_mechanisms, has_send_as, has_limit, has_expires, disable, enable, replace;
+	sasl_mechanism_mask mechanisms;
+	struct base_slice send_as[VAULT_SEND_AS_MAX];
+	size_t send_as_count;
+	uint32_t limit_per_hour;
+	int64_t expires_ms;
+	struct base_slice app;		/* empty: none */
+	struct base_slice verb, url, user;
+	enum sasl_mechanism without;	/* NONE: none */
+};
+
+/* @from: index of the first option. PERMANENT with the reason, or 0. */
+BASE_MUST_USE int vault_admin_options_parse(const struct vault_admin_request *req, size_t from,
+	struct vault_admin_options *out, struct base_error *err);
+/* Only properties are named: a passwd with these alone needs no password. */
+bool vault_admin_only_properties(const struct vault_admin_options *o);
+
+int vault_admin_user(const struct vault_admin_env *env, const struct vault_admin_request *req,
+	struct vault_admin_effects *fx, struct base_buf *out, struct base_error *err);
+int vault_admin_account(const struct vault_admin_env *env, const struct vault_admin_request *req,
+	struct vault_admin_effects *fx, struct base_buf *out, struct base_error *err);
+
+bool vault_admin_word_is(const struct vault_admin_request *req, size_t index, const char *text);
+/* "WHAT "NAME": reason" with the name made safe. */
+int vault_admin_refuse(struct base_error *err, enum base_error_class class, const char *what,
+	struct base_slice name, const char *reason);
+/* Dump and release @json. */
+int vault_admin_json(json_t *json, struct base_buf *out, struct base_error *err);
+json_t *vault_admin_time(int64_t unix_ms);	/* null for 0 */
+json_t *vault_admin_text(struct base_slice text);
+json_t *vault_admin_mechanisms(sasl_mechanism_mask mask);
+json_t *vault_admin_done(struct base_slice name, const char *done);
+
+#endif
