@@ -80,6 +80,15 @@ void spool_close(struct spool **s);
 
 /* ---- changes of a turn ---- */
 
+enum spool_sync {
+	SPOOL_SYNC,			/* the commit returns with all of it on stable storage */
+	SPOOL_WRITE,			/* it survives the end of this process, and is synced by the
+					 * next SYNC turn; for turns that add no message and remove
+					 * no file */
+};
+/* Begin the turn, if it is not begun. The first change does it with SPOOL_SYNC. */
+BASE_MUST_USE int spool_begin(struct spool *s, enum spool_sync sync, struct base_error *err);
+
 /* EXISTS: a message of that id is stored or was added in this turn; nothing was undone.
  * @m's slices are borrowed for the call. */
 BASE_MUST_USE int spool_add(struct spool *s, const struct spool_message *m, int64_t *out_seq,
@@ -101,12 +110,8 @@ BASE_MUST_USE int spool_retry_all(struct spool *s, int64_t now_ms, uint64_t *out
 	struct base_error *err);
 
 bool spool_has_changes(const struct spool *s);
-enum spool_sync {
-	SPOOL_SYNC,			/* on stable storage when it returns */
-	SPOOL_WRITE,			/* survives the end of this process; synced by the next SYNC */
-};
-/* End the turn. SPOOL_WRITE is made SYNC by the spool where anything irrevocable hangs on it. */
-BASE_MUST_USE int spool_commit(struct spool *s, enum spool_sync sync, struct base_error *err);
+/* End the turn. */
+BASE_MUST_USE int spool_commit(struct spool *s, struct base_error *err);
 void spool_rollback(struct spool *s);
 
 /* A commit failed, and until a later one has synced nobody knows whether the messages added in it
@@ -115,6 +120,9 @@ void spool_rollback(struct spool *s);
  * out in a transaction of its own. Call it again after a while until it does. */
 bool spool_is_faulty(const struct spool *s);
 BASE_MUST_USE int spool_repair(struct spool *s, struct base_error *err);
+
+/* Housekeeping that may take some milliseconds: call it after the answers of a turn went out. */
+BASE_MUST_USE int spool_maintain(struct spool *s, struct base_error *err);
 
 /* ---- bodies in files ---- */
 
@@ -165,12 +173,13 @@ BASE_MUST_USE int spool_parked(struct spool *s, uint64_t dest, struct spool_key 
 /* The next destination with parked work, of hash above *@dest (as a signed number; start with
  * INT64_MIN): 0 with *@dest set, or NOT_FOUND. */
 BASE_MUST_USE int spool_parked_dest(struct spool *s, int64_t *dest, struct base_error *err);
-/* Fresh messages with seq in (*@after, @until], at most @max found and at most 512 looked at; *@after
- * moves on and equals @until at the end. */
-BASE_MUST_USE int spool_fresh(struct spool *s, int64_t *after, int64_t until, int64_t *out_seqs,
+struct spool_fresh {
+	char id[SPOOL_ID_MAX_BYTES + 1];	/* looked at up to here; "" at the start */
+	bool done;
+};
+/* Messages that were fresh when the spool was opened, at most @max found and 512 looked at a time. */
+BASE_MUST_USE int spool_fresh_next(struct spool *s, struct spool_fresh *cursor, int64_t *out_seqs,
 	size_t max, size_t *out_count, struct base_error *err);
-/* The highest number in use, 0 if none. */
-BASE_MUST_USE int spool_last(struct spool *s, int64_t *out_seq, struct base_error *err);
 
 struct spool_stats {
 	uint64_t messages;
