@@ -102,7 +102,6 @@ enum smtp_text_result smtp_text_push(struct smtp_text *t, struct base_slice in, 
 
 	*out_used = 0;
 	while (p < end) {
-		bool hidden = t->place == DOT;
 		int taken = resume(t, *p);
 
 		if (taken < 0) {
@@ -110,9 +109,13 @@ enum smtp_text_result smtp_text_push(struct smtp_text *t, struct base_slice in, 
 			return SMTP_TEXT_END;
 		}
 		p += taken;
-		/* The CR behind a lone dot is no byte of the message unless it proves to be bare. */
-		if (hidden && taken)
+		/* The CR behind a lone dot is no byte of the message: if it proves to be bare, the
+		 * message is refused anyway. */
+		if (t->place == DOT_CR) {
 			start = p;
+			*out_used = (size_t)(p - in.ptr);
+			continue;
+		}
 		p = take_lines(t, p, end);
 		if (memchr(start, 0, (size_t)(p - start)))
 			t->faults |= SMTP_TEXT_NUL;
