@@ -275,6 +275,28 @@ static void what_cannot_be_carried_is_not_sent(void **state)
 	base_buf_release(&out);
 }
 
+static void empty_binding_data_is_no_binding(void **state)
+{
+	struct sasl_client_options o = options_of(SASL_MECHANISM_SCRAM_SHA_256_PLUS);
+	struct base_buf out;
+
+	(void)state;
+	base_buf_init(&out, 256);
+	for (size_t len = 0; len <= SASL_BINDING_MAX_BYTES + 1; len++) {
+		static const uint8_t data[SASL_BINDING_MAX_BYTES + 1];
+		struct sasl_client *c;
+
+		o.binding = SASL_BINDING_TLS_EXPORTER;
+		o.binding_data = base_slice_make(data, len);
+		base_buf_clear(&out);
+		assert_int_equal(sasl_client_begin(&c, &o, &out),
+			len == 0 || len > SASL_BINDING_MAX_BYTES ?
+			SASL_CLIENT_ABORT : SASL_CLIENT_RESPONSE);
+		sasl_client_free(&c);
+	}
+	base_buf_release(&out);
+}
+
 static void lengths_are_bounded(void **state)
 {
 	static const enum sasl_mechanism all[] = {SASL_MECHANISM_PLAIN, SASL_MECHANISM_LOGIN,
@@ -377,6 +399,7 @@ int main(void)
 		cmocka_unit_test(scram_last_challenges),
 		cmocka_unit_test(success_before_its_time_is_not_believed),
 		cmocka_unit_test(what_cannot_be_carried_is_not_sent),
+		cmocka_unit_test(empty_binding_data_is_no_binding),
 		cmocka_unit_test(lengths_are_bounded),
 		cmocka_unit_test(flags_tell_what_was_seen),
 		cmocka_unit_test(empty_cram_md5_challenge_is_refused),

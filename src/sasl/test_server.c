@@ -420,6 +420,62 @@ static void last_messages(void **state)
 	}
 }
 
+/* A client that binds to nothing, and a server that would find nothing to compare with. */
+static void binding_data_has_a_length(void **state)
+{
+	static const uint8_t zeros[SASL_BINDING_MAX_BYTES + 1];
+	static const char header[] = "p=tls-exporter,,";
+	struct support_store bound = store;
+
+	(void)state;
+	bound.binding_available = true;
+	for (size_t len = 0; len <= sizeof(zeros); len++) {
+		struct base_buf plain, without_proof, last;
+		enum sasl_server_result result;
+		struct sasl_server *s;
+
+		base_buf_init(&plain, 256);
+		base_buf_init(&without_proof, 512);
+		base_buf_init(&last, 1024);
+		base_buf_append_text(&plain, header);
+		base_buf_append(&plain, zeros, len);
+		base_buf_append_text(&without_proof, "c=");
+		base64_encode(base_buf_slice(&plain), &without_proof);
+		base_buf_append_text(&without_proof, ",r=" FULL_NONCE);
+		sign(BARE, base_buf_text(&without_proof), &last);
+		bound.binding_data = base_slice_make(zeros, len);
+		result = play("p=tls-exporter,," BARE, base_buf_slice(&last), &bound, &s);
+		assert_int_equal(result, len == 0 || len > SASL_BINDING_MAX_BYTES ?
+			SASL_SERVER_REJECTED : SASL_SERVER_CHALLENGE);
+		sasl_server_free(&s);
+		base_buf_release(&plain);
+		base_buf_release(&without_proof);
+		base_buf_release(&last);
+	}
+}
+
+/* Not even who knows the key of the stand-ins gets in as a user who does not exist. */
+static void stand_in_key_opens_nothing(void **state)
+{
+	struct sasl_server_options o = support_server_options(SASL_MECHANISM_CRAM_MD5);
+	struct base_buf out, response;
+	uint8_t digest[16];
+	struct sasl_server *s;
+
+	(void)state;
+	base_buf_init(&out, 256);
+	base_buf_init(&response, 256);
+	assert_int_equal(support_begin(&s, &o, NULL, &store, &out), SASL_SERVER_CHALLENGE);
+	base_hmac(BASE_HASH_MD5, o.mock_key, base_buf_slice(&out), digest);
+	base_buf_append_text(&response, "nobody ");
+	base_hex_encode(base_slice_make(digest, sizeof(digest)), &response);
+	assert_int_equal(support_push(s, base_buf_slice(&response), &store, &out),
+		SASL_SERVER_REJECTED);
+	sasl_server_free(&s);
+	base_buf_release(&out);
+	base_buf_release(&response);
+}
+
 static void broken_last_messages(void **state)
 {
 	static const struct base_slice rows[] = {
@@ -752,6 +808,8 @@ int main(void)
 		cmocka_unit_test(login_passwords),
 		cmocka_unit_test(bare_y_is_an_attack_only_if_plus_was_offered),
 		cmocka_unit_test(last_messages),
+		cmocka_unit_test(binding_data_has_a_length),
+		cmocka_unit_test(stand_in_key_opens_nothing),
 		cmocka_unit_test(broken_last_messages),
 		cmocka_unit_test(success_comes_after_an_empty_response_only),
 		cmocka_unit_test(replayed_exchange_fails),
