@@ -58,9 +58,10 @@ enum ipc_frame_flags { IPC_WIPED = 1u << 0 };
  * role -> master
  *  READY      the role works (after CONF and sandbox); sent once
  *  REFUSED    the new configuration or certificate cannot be used, the old one stays. body: text why
- *  WANT_AUTH  front asks for a (new) stream to auth or to auth { service }; answered by PEER.
- *             id: that of the PEER frame whose stream is lost, so that a late question is not answered twice
- *  WANT_PEER  the channel to a living peer broke; id as above. body: u8 role, u32 index
+ *  WANT_AUTH  front asks for a (new) stream to auth or to auth { service }; answered by one PEER, as
+ *             soon as there is somebody to connect to
+ *  WANT_PEER  the channel to a living peer broke; id: that of the PEER frame that brought it, so that
+ *             both sides may ask. body: u8 role, u32 index
  *
  * front -> queue
  *  SUBMIT_ENVELOPE  a part of a long envelope (loop/envelope.h bytes), appended; id: transaction.

@@ -136,6 +136,8 @@ bool log_format_text(struct base_slice record, struct base_buf *out);
 bool log_format_json(struct base_slice record, struct base_buf *out);
 /* The fields alone as `, "key": value` (events, as why shows them). */
 bool log_format_json_fields(struct base_slice record, struct base_buf *out);
+/* RFC 3339 with milliseconds; the epoch where the calendar does not reach. */
+void log_format_time(int64_t unix_ms, struct base_buf *out);
 /* Append @s as a JSON string with quotes; bytes that are no UTF-8 appear as \\xHH text. */
 void log_json_string(struct base_slice s, struct base_buf *out);
 /* Take the next record off the front of an EVENT frame's body; false at the end, or if the rest is

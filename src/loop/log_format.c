@@ -131,6 +131,11 @@ static void put_time(int64_t unix_ms, bool millis, struct base_buf *out)
 	base_time_rfc3339(unix_ms, millis, out);
 }
 
+void log_format_time(int64_t unix_ms, struct base_buf *out)
+{
+	put_time(unix_ms, true, out);
+}
+
 static void put_plain(const struct log_field *field, struct base_buf *out)
 {
 	if (field && !field->is_number)

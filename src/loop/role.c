@@ -14,8 +14,8 @@
  *           protocol), front-queue, auth-worker, queue-relay, queue-deliver, relay-auth; for all pairs
  *           of indices. The journal is everybody's peer and is never shown: loop/log.h uses it.
  * Stream    front gets @fd for the stream to auth (or to auth { service }), auth gets the other end. It
- *           is non-blocking and close-on-exec. When it ends front calls role_want_auth(); a new stream
- *           replaces the old one.
+ *           is non-blocking and close-on-exec. front calls role_want_auth() at its start and when the
+ *           stream ended; each question is answered once, as soon as there is an auth to talk to.
  * Listeners @fd listens, is non-blocking and shared with the role's other processes: accept4() until
  *           EAGAIN, and be ready for EAGAIN at the first call. Poll it with uv_poll. After EMFILE stop
  *           polling for a while. A CONTROL listener goes straight to control_serve().
@@ -77,7 +77,6 @@ struct role {
 	char instance[64];
 	struct peer **peers[IPC_ROLE_COUNT];
 	unsigned peer_counts[IPC_ROLE_COUNT];
-	uint32_t auth_generation;
 	bool draining;
 	bool stopping;
 	int status;
@@ -158,7 +157,7 @@ static bool tell_master(struct role *r, enum ipc_frame_type type, uint32_t id)
 
 void role_want_auth(struct role *r)
 {
-	(void)tell_master(r, IPC_WANT_AUTH, r->auth_generation);
+	(void)tell_master(r, IPC_WANT_AUTH, 0);
 }
 
 void role_refuse(struct role *r, const struct base_error *err)
@@ -276,7 +275,6 @@ static void take_peer(struct role *r, struct ipc_frame *frame)
 		return;
 	frame->fds[0] = -1;
 	if (stream) {
-		r->auth_generation = frame->id;
 		if (r->h->peer)
 			r->h->peer(r, (enum ipc_role)kind, index, NULL, fd);
 		else

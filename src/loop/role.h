@@ -67,8 +67,8 @@ struct ipc_channel *role_master(struct role *r);
 struct ipc_channel *role_peer(struct role *r, enum ipc_role peer, unsigned index);
 unsigned role_peer_count(const struct role *r, enum ipc_role peer);	/* highest index + 1 seen */
 bool role_draining(const struct role *r);
-/* Front: the stream to auth ended (or never came): ask the master for a new one. It arrives by peer();
- * asking again before that changes nothing. A new stream replaces an old one that still stands. */
+/* Front: ask the master for a stream to auth: at the start, and whenever the last one ended. It arrives
+ * by peer(), one for one question. */
 void role_want_auth(struct role *r);
 /* Tell the master and the log that what it sent (TLS, …) cannot be used. */
 void role_refuse(struct role *r, const struct base_error *err);
