@@ -158,6 +158,9 @@ void conf_render(const struct conf *conf, enum ipc_role role, struct base_buf *o
 const char *conf_mechanism_name(unsigned bit);
 uint32_t conf_mechanism_parse(struct base_slice name);	/* mask of one bit, 0 if unknown */
 
+/* The nearest of @names (null-ended) to @word, or null if none is near: for "did you mean". */
+const char *conf_nearest(const char *word, const char *const *names);
+
 const struct conf_account *conf_account_find(const struct conf *conf, const char *title);
 const struct conf_listener *conf_listener_find(const struct conf *conf, const char *title);
 

@@ -164,8 +164,6 @@ void conf_account_resolve(struct conf_work *w, struct conf_account *a, unsigned 
 const struct conf_key *conf_key_find(const struct conf_section *s, const char *name);
 unsigned conf_key_line(const struct conf_section *s, const char *name);	/* the section's if absent */
 
-/* The nearest of @names (null-ended) to @word, or null if none is near. */
-const char *conf_nearest(const char *word, const char *const *names);
 const char *const *conf_mechanism_names(void);		/* null-ended, without NONE */
 
 #endif

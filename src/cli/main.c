@@ -1,0 +1,106 @@
+/* postern: dispatch to a subcommand, nothing else. */
+#include "cli/cli.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+const struct cli_command *const cli_commands[] = {
+	&cli_command_init, &cli_command_try, &cli_command_serve, &cli_command_check,
+	&cli_command_status, &cli_command_user, &cli_command_account, &cli_command_queue,
+	&cli_command_why, &cli_command_send, &cli_command_base64, &cli_command_xtext, NULL,
+};
+
+/* Commands that Postern will have: known, so that nobody looks for a typing error. */
+static const char *const later[] = {"sender", "probe", "explain", "smtpd", "remote", "checkpassword",
+	"unban", "dkim", "conform", "sendmail", "record", "import", NULL};
+
+static void print_help(FILE *out)
+{
+	fputs("Postern: authenticated mail submission.\n\n"
+	      "usage: postern [-c FILE] COMMAND …\n\n", out);
+	for (size_t i = 0; cli_commands[i]; i++)
+		fprintf(out, "  %-9s %s\n", cli_commands[i]->name, cli_commands[i]->summary);
+	fputs("\n  -c FILE    the configuration; default $POSTERN_CONF, then\n"
+	      "             /etc/postern/postern.conf\n"
+	      "  --help     this text; postern COMMAND --help for one command\n"
+	      "  --version  print the version\n\n"
+	      "To see it work: postern try. To set up a server: postern init --hostname NAME,\n"
+	      "then postern check and postern serve. Manual: postern(1), postern.conf(5).\n", out);
+}
+
+static const struct cli_command *find(const char *name)
+{
+	for (size_t i = 0; cli_commands[i]; i++)
+		if (strcmp(cli_commands[i]->name, name) == 0)
+			return cli_commands[i];
+	return NULL;
+}
+
+static int no_command(const char *name)
+{
+	const char *names[32];
+	const char *near;
+	size_t n = 0;
+
+	for (size_t i = 0; later[i]; i++)
+		if (strcmp(later[i], name) == 0) {
+			fprintf(stderr, "postern: %s: not available in this build\n", name);
+			return CLI_USAGE;
+		}
+	for (size_t i = 0; cli_commands[i]; i++)
+		names[n++] = cli_commands[i]->name;
+	names[n] = NULL;
+	near = conf_nearest(name, names);
+	if (near)
+		fprintf(stderr, "postern: there is no command \"%s\"; did you mean \"%s\"?\n", name, near);
+	else
+		fprintf(stderr, "postern: there is no command \"%s\"; postern --help lists them\n", name);
+	return CLI_USAGE;
+}
+
+static int usage(const char *text)
+{
+	fprintf(stderr, "postern: %s; postern --help tells more\n", text);
+	return CLI_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+	struct cli cli = {.program = argc ? argv[0] : "postern"};
+	bool done = false;
+	int at = 1, status;
+
+	for (; at < argc && argv[at][0] == '-'; at++) {
+		if (strcmp(argv[at], "--help") == 0 || strcmp(argv[at], "-h") == 0) {
+			print_help(stdout);
+			return CLI_OK;
+		}
+		if (strcmp(argv[at], "--version") == 0) {
+			puts("postern " POSTERN_VERSION);
+			return CLI_OK;
+		}
+		if (strcmp(argv[at], "-c") != 0 && strcmp(argv[at], "--conf") != 0)
+			return usage("an option before the command may be -c, --help or --version");
+		if (++at == argc)
+			return usage("-c needs a FILE");
+		cli.conf_path = argv[at];
+	}
+	if (at == argc) {
+		print_help(stderr);
+		return CLI_USAGE;
+	}
+	if (strcmp(argv[at], "help") == 0) {
+		print_help(stdout);
+		return CLI_OK;
+	}
+	cli.command = find(argv[at]);
+	if (!cli.command)
+		return no_command(argv[at]);
+	status = cli_parse(&cli, argc - at - 1, argv + at + 1, &done);
+	if (status != CLI_OK || done)
+		return status;
+	status = cli.command->run(&cli);
+	if (fflush(stdout) != 0 && status == CLI_OK)
+		return cli_fail(&cli, CLI_FAILED, "cannot write to standard output");
+	return status;
+}

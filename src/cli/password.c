@@ -1,0 +1,115 @@
+/* Passwords: from a person at a terminal, from standard input, or made up. */
+#include "cli/cli.h"
+
+#include "base/clock.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <termios.h>
+#include <unistd.h>
+
+/* One line of @fd without its end, byte by byte: nothing behind the line is taken. */
+static int read_line(const struct cli *cli, int fd, struct base_secret *out)
+{
+	uint8_t byte;
+	ssize_t n;
+
+	base_secret_init(out, BASE_SECRET_PASSWORD_MAX_BYTES + 2);
+	while ((n = read(fd, &byte, 1)) == 1 && byte != '\n')
+		if (!base_secret_append(out, base_slice_make(&byte, 1)))
+			return cli_fail(cli, CLI_FAILED, "the password is longer than %d bytes",
+				BASE_SECRET_PASSWORD_MAX_BYTES);
+	base_wipe(&byte, 1);
+	if (n < 0)
+		return cli_fail(cli, CLI_FAILED, "cannot read the password: %s", strerror(errno));
+	if (out->len && out->ptr[out->len - 1] == '\r')
+		out->ptr[--out->len] = 0;
+	if (out->len == 0)
+		return cli_fail(cli, CLI_FAILED, "the password is empty; give one of at least one sign");
+	return CLI_OK;
+}
+
+static int terminal;
+static struct termios normal;
+
+static void restore(int signal_number)
+{
+	tcsetattr(terminal, TCSAFLUSH, &normal);
+	signal(signal_number, SIG_DFL);
+	raise(signal_number);
+}
+
+static int ask(const struct cli *cli, const char *prompt, struct base_secret *out)
+{
+	struct termios quiet;
+	int status;
+
+	if (tcgetattr(terminal, &normal) != 0)
+		return cli_fail(cli, CLI_FAILED, "the terminal cannot be asked: %s", strerror(errno));
+	quiet = normal;
+	quiet.c_lflag &= ~(tcflag_t)ECHO;
+	signal(SIGINT, restore);
+	signal(SIGTERM, restore);
+	tcsetattr(terminal, TCSAFLUSH, &quiet);
+	dprintf(terminal, "%s", prompt);
+	status = read_line(cli, terminal, out);
+	tcsetattr(terminal, TCSAFLUSH, &normal);
+	signal(SIGINT, SIG_DFL);
+	signal(SIGTERM, SIG_DFL);
+	dprintf(terminal, "\n");
+	return status;
+}
+
+static int ask_twice(const struct cli *cli, struct base_secret *first)
+{
+	struct base_secret second = {0};
+	int status = ask(cli, "The same again: ", &second);
+
+	if (status == CLI_OK &&
+		!base_equal_constant_time(base_secret_slice(first), base_secret_slice(&second)))
+		status = cli_fail(cli, CLI_FAILED, "the two passwords differ; nothing was changed");
+	base_secret_release(&second);
+	return status;
+}
+
+int cli_password(const struct cli *cli, bool from_stdin, bool twice, const char *prompt,
+	struct base_secret *out)
+{
+	int status;
+
+	*out = (struct base_secret){0};
+	if (from_stdin) {
+		status = read_line(cli, STDIN_FILENO, out);
+	} else {
+		terminal = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
+		if (terminal < 0)
+			return cli_fail(cli, CLI_USAGE, "there is no terminal to ask for a password; "
+				"give it by --password-stdin");
+		status = ask(cli, prompt, out);
+		if (status == CLI_OK && twice)
+			status = ask_twice(cli, out);
+		close(terminal);
+	}
+	if (status != CLI_OK)
+		base_secret_release(out);
+	return status;
+}
+
+void cli_password_generate(char out[25])
+{
+	static const char signs[] = "abcdefghijkmnpqrstuvwxyz23456789";
+	uint8_t random[20];
+
+	static_assert(sizeof(signs) == 33, "32 signs, 5 bits each");
+	base_random_fill(random, sizeof(random));
+	for (size_t i = 0, at = 0; i < sizeof(random); i++) {
+		if (i && i % 4 == 0)
+			out[at++] = '-';
+		out[at++] = signs[random[i] % 32];
+	}
+	out[24] = '\0';
+	base_wipe(random, sizeof(random));
+}
