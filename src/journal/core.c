@@ -81,10 +81,13 @@ static struct journal_repeat *slot(struct journal_core *core, uint64_t hash)
 	return best;
 }
 
+/* Is it to be counted only? */
 static bool is_repeat(struct journal_core *core, struct journal_repeat *r, uint64_t hash,
 	int64_t now_ms)
 {
 	if (r->hash == hash && now_ms < r->until_ms) {
+		if (r->seen++ < JOURNAL_REPEAT_SHOWN)
+			return false;
 		r->count++;
 		return true;
 	}
@@ -115,9 +118,10 @@ void journal_core_record(struct journal_core *core, struct base_slice record, in
 		return;
 	}
 	core->lines++;
-	if (!r)
+	if (!r || r->hash == hash)
 		return;
-	*r = (struct journal_repeat){ .hash = hash, .until_ms = now_ms + JOURNAL_REPEAT_MS };
+	*r = (struct journal_repeat){ .hash = hash, .until_ms = now_ms + JOURNAL_REPEAT_MS,
+		.seen = 1 };
 	if (len <= sizeof(r->line)) {
 		r->len = (uint16_t)len;
 		memcpy(r->line, core->out.ptr + before, len);

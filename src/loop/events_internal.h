@@ -40,6 +40,7 @@ BASE_MUST_USE int events_db_select(struct events_db *db, enum events_by by, stru
 	unsigned limit, events_row_fn fn, void *arg, struct base_error *err);
 /* Remove at most @max rows, the oldest first, with at < @before. Returns how many. */
 unsigned events_db_remove(struct events_db *db, int64_t before, unsigned max);
+/* @out_rows may be null: counting takes time. */
 void events_db_size(struct events_db *db, uint64_t *out_rows, uint64_t *out_bytes);
 
 #endif

@@ -242,5 +242,6 @@ void events_db_size(struct events_db *db, uint64_t *out_rows, uint64_t *out_byte
 	uint64_t unused = number_of(db, "PRAGMA freelist_count");
 
 	*out_bytes = (pages - unused) * number_of(db, "PRAGMA page_size");
-	*out_rows = out_rows ? number_of(db, "SELECT count(*) FROM event") : 0;
+	if (out_rows)
+		*out_rows = number_of(db, "SELECT count(*) FROM event");
 }

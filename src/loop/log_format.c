@@ -136,10 +136,34 @@ void log_format_time(int64_t unix_ms, struct base_buf *out)
 	put_time(unix_ms, true, out);
 }
 
+/* Marks that turn the direction of text around on a terminal. */
+static bool is_direction_mark(uint32_t c)
+{
+	return c == 0x061c || c == 0x200e || c == 0x200f || (c >= 0x2028 && c <= 0x202e) ||
+		(c >= 0x2066 && c <= 0x2069);
+}
+
+/* Words for people: one line, UTF-8 as it is, anything that could act on a terminal as '?'. */
+static void put_words(struct base_slice s, struct base_buf *out)
+{
+	uint32_t code_point;
+	size_t len;
+
+	while (s.len) {
+		len = base_utf8_next(s, &code_point);
+		if (len == 0 || code_point < 0x20 || (code_point >= 0x7f && code_point < 0xa0) ||
+			is_direction_mark(code_point))
+			base_buf_append_byte(out, '?');
+		else
+			base_buf_append(out, s.ptr, len);
+		s = base_slice_from(s, len ? len : 1);
+	}
+}
+
 static void put_plain(const struct log_field *field, struct base_buf *out)
 {
 	if (field && !field->is_number)
-		base_escape_text(field->bytes, LOG_VALUE_MAX_BYTES, out);
+		put_words(field->bytes, out);
 }
 
 /* `C: EHLO example.org`, then what it means on a line of its own. */
@@ -186,7 +210,7 @@ bool log_format_text(struct base_slice record, struct base_buf *out)
 	for (size_t i = 0; i < fields.count; i++) {
 		base_buf_append_byte(out, ' ');
 		if (fields.items[i].key == LOG_KEY_TEXT && !fields.items[i].is_number) {
-			base_escape_text(fields.items[i].bytes, LOG_VALUE_MAX_BYTES, out);
+			put_words(fields.items[i].bytes, out);
 			continue;
 		}
 		base_buf_append_text(out, key_names[fields.items[i].key]);

@@ -581,6 +581,7 @@ int role_main(int argc, char **argv, const struct role_handlers *handlers, void 
 	}
 	fcntl(MASTER_FD, F_SETFD, FD_CLOEXEC);
 	umask(077);
+	log_set_journal(NULL, ipc_role_name(handlers->role));
 	set_signals();
 	make_handles(&r);
 	if (begin(&r, &err) != 0 || shut_doors(&r, &err) != 0) {

@@ -126,6 +126,11 @@ static void on_watch(uv_timer_t *timer)
 	server_look_at_certificate(timer->data);
 }
 
+static void on_before_wait(uv_prepare_t *prepare)
+{
+	log_flush();
+}
+
 static void make_handles(struct server *s)
 {
 	static const int numbers[] = { SIGCHLD, SIGHUP, SIGTERM, SIGINT };
@@ -135,6 +140,8 @@ static void make_handles(struct server *s)
 	uv_timer_init(&s->loop, &s->wake);
 	uv_timer_init(&s->loop, &s->watch);
 	uv_timer_init(&s->loop, &s->auth_retry);
+	uv_prepare_init(&s->loop, &s->before_wait);
+	uv_prepare_start(&s->before_wait, on_before_wait);
 	s->wake.data = s->watch.data = s->auth_retry.data = s;
 	for (size_t i = 0; i < BASE_COUNT(numbers); i++) {
 		uv_signal_init(&s->loop, &s->signals[i]);

@@ -34,6 +34,7 @@ struct server {
 	struct ipc_channel *journal;
 	bool auth_away_logged;
 	uv_timer_t wake, watch, auth_retry;
+	uv_prepare_t before_wait;
 	uv_signal_t signals[4];
 	bool over;
 };
