@@ -1,0 +1,188 @@
+/* auth/core_internal.h: the objects of auth's core
+ *
+ * One request:
+ *
+ *   AUTH -> [exchange] -> CHALLENGE  -> wait CLIENT -> CONT -> [exchange]
+ *                      -> question   -> wait STORE (a user's row), then STORE again (the secret) or
+ *                                       WORKER (the password), then [exchange]
+ *                      -> binding    -> wait BINDING -> CONT # -> [exchange]
+ *                      -> the end    -> wait DELAY until the grid says so, then OK or FAIL
+ *
+ * A request is in the list of its connection, in the list by last activity, and while it is in DELAY in
+ * the list of due replies. */
+#ifndef AUTH_CORE_INTERNAL_H
+#define AUTH_CORE_INTERNAL_H
+
+#include "auth/core.h"
+#include "sasl/server.h"
+#include "wire/dovecot_server.h"
+
+#define AUTH_WORKERS_MAX	64
+#define AUTH_WORKER_DEPTH	2	/* tasks that one worker has at a time */
+#define AUTH_TASKS_MAX		4096
+#define AUTH_TEXT_MAX_BYTES	255
+
+enum auth_wait {
+	AUTH_WAIT_CLIENT,
+	AUTH_WAIT_BINDING,
+	AUTH_WAIT_STORE,
+	AUTH_WAIT_SECRET,
+	AUTH_WAIT_WORKER,
+	AUTH_WAIT_DELAY,
+};
+
+struct auth_link {
+	struct auth_link *prev, *next;
+};
+
+struct auth_request {
+	struct auth_link by_conn, by_time, by_due;
+	struct auth_conn *conn;
+	uint32_t token, id;
+	enum auth_wait wait;
+	struct sasl_server *sasl;
+	enum sasl_mechanism mechanism;
+	bool final_resp_ok, tls;
+	bool stale;			/* the user changed after the row was read */
+	bool tried_label;		/* "name/label" was split */
+	bool cached, name_good, has_attempt;
+	enum sasl_server_result question;	/* what STORE, SECRET and WORKER are asked for */
+	uint8_t attempt[32];		/* keyed hash of a wrong password */
+	int64_t active_ms;		/* last word of the client */
+	int64_t due_ms;			/* DELAY */
+	struct base_addr client;
+	char session[AUTH_TEXT_MAX_BYTES + 1];
+	struct vault_key key;
+	char label[VAULT_LABEL_MAX_BYTES + 1];
+	struct vault_user *user;	/* null: unknown */
+	struct vault_user *apps;
+	size_t app_count;
+	int64_t app_id;			/* the app password that was right; 0: the user's own */
+	struct base_buf final;		/* SCRAM's v=, to go with OK */
+	bool has_final;
+	enum sasl_binding binding;
+	/* The reply, in DELAY. */
+	bool accepted;
+	enum wire_dovecot_fail fail;
+	const char *reason;
+};
+
+struct auth_conn {
+	struct auth_link in_core;
+	void *owner;
+	struct wire_dovecot_server wire;
+	struct base_buf in, out, scratch;
+	struct auth_link requests;	/* oldest first */
+	size_t open;
+	uint32_t number;
+	int64_t list_due_ms;		/* 0: the list was sent */
+	bool front;			/* one of our own, which says postern_plus=1 */
+	bool broken, output_told;
+};
+
+enum auth_task_kind { AUTH_TASK_LOGIN, AUTH_TASK_UPGRADE, AUTH_TASK_TEST };
+
+struct auth_task {
+	struct auth_link in_core;	/* waiting, or given to a worker */
+	enum auth_task_kind kind;
+	uint32_t number;
+	int worker;			/* -1: waits */
+	bool cancelled, retried;
+	int64_t until_ms;
+	uint32_t token;			/* LOGIN: request; TEST: ticket */
+	char stored[VAULT_HASH_MAX_BYTES + 1];
+	struct base_secret password;
+	/* UPGRADE */
+	struct vault_key key;
+	struct vault_user user;
+	sasl_mechanism_mask mechanisms;
+	bool keep_hash;
+};
+
+/* An effect that waits to be taken, with what it owns. */
+struct auth_queued {
+	struct auth_queued *next;
+	struct auth_effect effect;
+	struct vault_key key;
+	struct vault_user *user;	/* a copy, or null */
+	struct base_buf bytes;		/* secret: what the slices of effect lie in */
+};
+
+struct auth_worker {
+	bool up;
+	unsigned count;			/* tasks it has */
+};
+
+struct auth_core {
+	struct auth_options options;
+	char host_name[AUTH_TEXT_MAX_BYTES + 1], default_domain[AUTH_TEXT_MAX_BYTES + 1];
+	uint8_t mock_key[32];
+	uint8_t seed[32];
+	uint64_t drawn;
+	uint32_t pid, next_conn, next_token, next_task;
+	struct vault_cache *cache;
+	struct vault_throttle *throttle;
+	struct auth_link conns, by_time, by_due, waiting, given;
+	size_t waiting_count;
+	struct auth_worker workers[AUTH_WORKERS_MAX];
+	struct auth_queued *first, *last, *taken;
+	struct auth_status status;
+};
+
+/* list.c */
+void auth_list_init(struct auth_link *head);
+bool auth_list_empty(const struct auth_link *head);
+void auth_list_push(struct auth_link *head, struct auth_link *link);	/* at the end */
+void auth_list_remove(struct auth_link *link);				/* twice is fine */
+#define AUTH_OF(link, type, member) ((type *)(void *)((char *)(link) - offsetof(type, member)))
+
+/* core.c */
+void auth_core_draw(struct auth_core *core, uint8_t out[32]);
+
+/* effects.c */
+struct auth_queued *auth_effect_push(struct auth_core *core, enum auth_effect_kind kind);
+/* Copy @bytes into what @q owns and give the slice; at most 8 KiB in all. */
+struct base_slice auth_effect_keep(struct auth_queued *q, struct base_slice bytes);
+void auth_effect_keep_user(struct auth_queued *q, const struct vault_user *user);
+void auth_effect_drop_conn(struct auth_core *core, const struct auth_conn *conn);
+void auth_effects_free(struct auth_core *core);
+void auth_conn_told(struct auth_core *core, struct auth_conn *conn);	/* OUTPUT, once */
+
+/* request.c */
+void auth_request_begin(struct auth_core *core, struct auth_conn *conn, int64_t now_ms,
+	int64_t wall_ms);
+void auth_request_cont(struct auth_core *core, struct auth_conn *conn, int64_t now_ms,
+	int64_t wall_ms);
+void auth_request_bad(struct auth_core *core, struct auth_conn *conn, int64_t now_ms);
+struct auth_request *auth_request_find(struct auth_conn *conn, uint32_t id);
+struct auth_request *auth_request_by_token(struct auth_core *core, uint32_t token);
+void auth_request_free(struct auth_core *core, struct auth_request *r);
+void auth_request_verified(struct auth_core *core, struct auth_request *r, unsigned result,
+	bool wants_upgrade, int64_t now_ms, int64_t wall_ms);
+/* No worker had time. */
+void auth_request_defer(struct auth_core *core, struct auth_request *r, const char *reason,
+	int64_t now_ms);
+
+/* answer.c */
+void auth_request_succeed(struct auth_core *core, struct auth_request *r, int64_t now_ms,
+	int64_t wall_ms);
+/* Count it and answer on the grid; TEMPORARY and BASE64 are not counted and answered at once. */
+void auth_request_fail(struct auth_core *core, struct auth_request *r, enum wire_dovecot_fail fail,
+	const char *reason, int64_t now_ms);
+/* Answer at once and count nothing: what is refused says nothing about a user. */
+void auth_request_refuse(struct auth_core *core, struct auth_request *r, const char *reason);
+void auth_request_reply(struct auth_core *core, struct auth_request *r);
+
+/* tasks.c */
+/* False: too many wait. */
+bool auth_task_login(struct auth_core *core, struct auth_request *r, struct base_slice stored,
+	struct base_slice password, int64_t now_ms);
+void auth_task_upgrade(struct auth_core *core, const struct auth_request *r,
+	struct base_slice password, sasl_mechanism_mask mechanisms, bool keep_hash, int64_t now_ms);
+void auth_tasks_forget(struct auth_core *core, uint32_t token);
+void auth_tasks_cancel_upgrades(struct auth_core *core, struct base_slice key);
+void auth_tasks_tick(struct auth_core *core, int64_t now_ms);
+int64_t auth_tasks_wake(const struct auth_core *core);
+void auth_tasks_free(struct auth_core *core);
+
+#endif
