@@ -19,6 +19,8 @@ static void check_replies(struct base_slice sent)
 {
 	struct base_slice line;
 
+	if (sent.len == 0)
+		return;
 	BASE_BUG_IF(!base_slice_ends_with_nocase(sent, BASE_SLICE("\r\n")));
 	while (base_slice_split(&sent, '\n', &line)) {
 		BASE_BUG_IF(line.len < 5 || line.ptr[line.len - 1] != '\r');

@@ -141,6 +141,7 @@ void smtp_server_end_transaction(struct smtp_server *s)
 	if (s->mail_open)
 		s->due |= SMTP_DUE_RESET;
 	s->mail_open = s->smtputf8 = s->chunked = s->chunk_last = s->refused = s->too_large = false;
+	s->dropping = false;
 	s->small_chunks = 0;
 	s->rcpt_ok = 0;
 	s->chunk_left = s->body_bytes = 0;
@@ -481,7 +482,7 @@ void smtp_server_check(const struct smtp_server *s)
 		s->rcpt_ok == 0);
 	BASE_BUG_IF(s->phase == SMTP_PHASE_MAIL && s->rcpt_ok != 0);
 	BASE_BUG_IF(s->recipients_max && s->rcpt_ok > s->recipients_max);
-	BASE_BUG_IF(is_in(s, IN_IDLE) && (s->rcpt_ok || s->body_bytes || s->refused ||
+	BASE_BUG_IF(is_in(s, IN_IDLE) && (s->rcpt_ok || s->body_bytes || s->refused || s->dropping ||
 		s->too_large || s->smtputf8 || s->chunk_left || s->small_chunks || s->text.faults));
 	BASE_BUG_IF((s->phase == SMTP_PHASE_START) && (s->helo_len || s->authenticated || s->esmtp));
 	BASE_BUG_IF(is_in(s, IN(READY) | IN(ASK_TLS) | IN(ASK_AUTH) | IN(AUTH_LINE) | IN(ASK_MAIL)) &&
@@ -489,7 +490,7 @@ void smtp_server_check(const struct smtp_server *s)
 	BASE_BUG_IF(is_in(s, IN(ASK_AUTH) | IN(AUTH_LINE)) && s->authenticated);
 	BASE_BUG_IF(s->size_max_bytes && s->body_bytes > s->size_max_bytes);
 	BASE_BUG_IF(s->phase == SMTP_PHASE_ASK_MESSAGE &&
-		(s->refused || s->too_large || s->text.faults || s->chunk_left));
+		(s->refused || s->dropping || s->too_large || s->text.faults || s->chunk_left));
 	BASE_BUG_IF(s->counts.rcpt_ok > s->counts.rcpt || s->counts.messages_ok > s->counts.messages);
 	BASE_BUG_IF(s->phase != SMTP_PHASE_CLOSED && s->bad_commands > SMTP_BAD_COMMANDS_MAX);
 }

@@ -13,14 +13,15 @@ enum {
 
 static bool is_bad(const struct smtp_server *s)
 {
-	return s->refused || s->too_large || s->text.faults;
+	return s->refused || s->dropping || s->too_large || s->text.faults;
 }
 
-/* The order does not depend on how the bytes were cut: faults are counted to the end, the size only
- * while there is no fault. */
+/* The order makes the reply independent of how the bytes were cut: faults are noted to the end, the
+ * size is counted while there is no fault, and when the caller refuses depends on the cuts. It is
+ * also the useful one: a message that can never be taken should not be tried again. */
 static struct smtp_reply verdict(const struct smtp_server *s)
 {
-	if (s->refused)
+	if (s->dropping)
 		return s->refusal;
 	if (s->text.faults & SMTP_TEXT_NUL)
 		return SMTP_REPLY(554, "5.6.0", "message holds a NUL");
@@ -28,7 +29,9 @@ static struct smtp_reply verdict(const struct smtp_server *s)
 		return SMTP_REPLY(554, "5.6.0", "message holds a CR without LF");
 	if (s->text.faults & SMTP_TEXT_BARE_LF)
 		return SMTP_REPLY(554, "5.6.0", "message holds a LF without CR");
-	return SMTP_REPLY(552, "5.3.4", "message too large");
+	if (s->too_large)
+		return SMTP_REPLY(552, "5.3.4", "message too large");
+	return s->refusal;
 }
 
 /* Bytes to hand out, unless nobody wants them any more. */
@@ -36,9 +39,10 @@ static enum smtp_server_event give(struct smtp_server *s, struct base_slice byte
 {
 	if (s->size_max_bytes && bytes.len > s->size_max_bytes - s->body_bytes)
 		s->too_large = true;
+	else
+		s->body_bytes += bytes.len;
 	if (is_bad(s))
 		return SMTP_SERVER_MORE;
-	s->body_bytes += bytes.len;
 	s->body = bytes;
 	return SMTP_SERVER_BODY;
 }
@@ -81,7 +85,7 @@ void smtp_server_data_answer(struct smtp_server *s, struct smtp_reply reply, str
 	BASE_BUG_IF(s->phase != SMTP_PHASE_ASK_DATA);
 	s->line_held = false;
 	if (s->chunked) {
-		s->refused = !go;
+		s->dropping = !go;
 		if (!go)
 			s->refusal = reply;
 		smtp_server_set_phase(s, SMTP_PHASE_CHUNK);
@@ -98,7 +102,7 @@ void smtp_server_body_refuse(struct smtp_server *s, struct smtp_reply reply)
 	BASE_BUG_IF(reply.code < 400 || reply.code > 599);
 	BASE_BUG_IF(s->phase != SMTP_PHASE_TEXT && s->phase != SMTP_PHASE_CHUNK &&
 		s->phase != SMTP_PHASE_CHUNKS);
-	if (s->refused)
+	if (s->refused || s->dropping)
 		return;
 	s->refused = true;
 	s->refusal = reply;
@@ -149,7 +153,7 @@ static struct chunk read_chunk(struct base_slice argument)
 static enum smtp_server_event skip_chunk(struct smtp_server *s, uint64_t octets,
 	struct smtp_reply reply)
 {
-	s->refused = true;
+	s->dropping = true;
 	s->refusal = reply;
 	s->chunked = true;
 	s->chunk_last = false;
@@ -209,7 +213,7 @@ enum smtp_server_event smtp_server_on_bdat(struct smtp_server *s, struct smtp_st
 /* All octets of the chunk are here. */
 static enum smtp_server_event end_chunk(struct smtp_server *s, struct base_buf *out)
 {
-	if (s->chunk_last && !is_bad(s)) {
+	if (s->chunk_last) {
 		bool open_line = !smtp_text_line_is_empty(&s->text);
 
 		smtp_text_finish(&s->text);
@@ -234,7 +238,7 @@ enum smtp_server_event smtp_server_step_chunk(struct smtp_server *s, struct base
 
 	if (s->chunk_left == 0)
 		return end_chunk(s, out);
-	if (s->refused) {
+	if (s->dropping) {
 		s->chunk_left -= part.len;
 		*out_used = part.len;
 		return SMTP_SERVER_MORE;

@@ -67,7 +67,8 @@ struct smtp_server {
 	bool smtputf8;
 	bool chunked;			/* the body comes by BDAT */
 	bool chunk_last;
-	bool refused;			/* @refusal is due at the end of the body or chunk */
+	bool refused;			/* by the caller: @refusal is due at the end of the body or chunk */
+	bool dropping;			/* this chunk may not run at all: its octets are not looked at */
 	bool too_large;
 	uint16_t small_chunks;
 	uint32_t rcpt_ok;		/* of this transaction */
