@@ -84,6 +84,7 @@ static int change(struct user *u)
 		status = cli_password(u->cli, from_stdin, true, prompt, &password);
 	}
 	if (status == CLI_OK) {
+		base_secret_init(&generated, VAULT_APP_PASSWORD_CHARS);
 		cli_vault_options(u->cli, &u->request);
 		if (password.len || cli_has(u->cli, "app"))
 			rc = cli_vault_change(u->conf, &u->request, mask, base_secret_slice(&password),
@@ -249,7 +250,7 @@ static const struct cli_option options[] = {
 	{"send-as", 0, CLI_REPEAT, "ADDR", "a sender address that is allowed, or @DOMAIN"},
 	{"app", 0, CLI_VALUE, "NAME", "a further password, generated, with its own label,\n"
 		"send-as and limits; shown once"},
-	{"expires", 0, CLI_VALUE, "DATE", "the last day, as in 2027-12-31"},
+	{"expires", 0, CLI_VALUE, "DATE", "no login from that day on, as in 2027-12-31"},
 	{"limit", 0, CLI_VALUE, "N/hour", "messages in an hour"},
 	{"disable", 0, CLI_FLAG, NULL, "refuse all logins"},
 	{"enable", 0, CLI_FLAG, NULL, "take logins again"},
