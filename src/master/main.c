@@ -61,6 +61,10 @@ static int prepare(struct server *s, struct base_error *err)
 	if (rc == 0)
 		rc = account_directory(&s->account, s->conf->run, 0755, err);
 	if (rc == 0)
+		rc = account_reaches(&s->account, s->conf->data, err);
+	if (rc == 0)
+		rc = account_reaches(&s->account, s->conf->run, err);
+	if (rc == 0)
 		rc = doors_open(&s->doors, s->conf, &s->account, err);
 	if (rc == 0)
 		rc = certificate_open(&s->certificate, s->conf, &s->account, base_clock_wall_ms(), err);

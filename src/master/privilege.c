@@ -123,6 +123,45 @@ int account_directory(const struct account *a, const char *path, mode_t mode, st
 	return 0;
 }
 
+static int names_obstacle(const struct account *a, const char *part, const char *path,
+	struct base_error *err)
+{
+	struct passwd *owner;
+	struct stat st;
+
+	if (stat(part, &st) != 0)
+		return base_error_errno(err, BASE_ERROR_CONFIG, errno, "directory \"%s\"", part);
+	owner = getpwuid(st.st_uid);
+	return base_error_set(err, BASE_ERROR_CONFIG, 0, "user \"%s\" cannot enter \"%s\" on the way to "
+		"\"%s\": its owner is \"%s\" and its mode %04o; give the roles another user (see user), "
+		"another place, or the right to enter", a->name, part, path,
+		owner ? owner->pw_name : "?", (unsigned)st.st_mode & 07777);
+}
+
+int account_reaches(const struct account *a, const char *path, struct base_error *err)
+{
+	size_t len = strlen(path);
+	char part[4096];
+	int fd;
+
+	if (len + 3 >= sizeof(part))
+		return base_error_set(err, BASE_ERROR_CONFIG, 0, "\"%s\" is too long", path);
+	for (size_t i = 1; i <= len; i++) {
+		if (path[i] != '/' && path[i] != 0)
+			continue;
+		memcpy(part, path, i);
+		memcpy(part + i, "/.", 3);
+		account_files_begin(a);
+		fd = open(part, O_PATH | O_CLOEXEC);
+		account_files_end(a);
+		part[i] = 0;
+		if (fd < 0)
+			return names_obstacle(a, part, path, err);
+		close(fd);
+	}
+	return 0;
+}
+
 void account_files_begin(const struct account *a)
 {
 	if (!a->change)

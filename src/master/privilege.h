@@ -25,6 +25,8 @@ BASE_MUST_USE int account_find(const char *wanted, struct account *out, struct b
  * it that root made (only if the directory was root's, so that nobody else chose them). */
 BASE_MUST_USE int account_directory(const struct account *a, const char *path, mode_t mode,
 	struct base_error *err);
+/* Can the account enter the directory? If not, @err names the part of the path that stands in the way. */
+BASE_MUST_USE int account_reaches(const struct account *a, const char *path, struct base_error *err);
 /* File system actions between these two are the account's. */
 void account_files_begin(const struct account *a);
 void account_files_end(const struct account *a);
