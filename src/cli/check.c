@@ -42,12 +42,14 @@ static bool pair_is_good(struct cli *cli, const struct conf *c)
 	struct base_buf chain, key, date;
 	struct base_error err;
 	int64_t end_ms, now_ms = base_clock_wall_ms();
-	bool good = true;
+	bool good = true, readable;
 
 	if (!c->has_tls)
 		return true;
 	base_buf_init(&date, 64);
-	if (read_pem(cli, c->tls_certificate, &chain) & read_pem(cli, c->tls_key, &key)) {
+	readable = read_pem(cli, c->tls_certificate, &chain);
+	readable = read_pem(cli, c->tls_key, &key) && readable;
+	if (readable) {
 		good = tls_pair_check(base_buf_slice(&chain), base_buf_slice(&key), &end_ms, &err) == 0;
 		if (!good) {
 			say(cli, c->tls_line, "%s; name a certificate chain and its own key in PEM form",
@@ -97,7 +99,8 @@ static int run(struct cli *cli)
 	base_buf_release(&text);
 	conf_findings_release(&findings);
 	if (c) {
-		good = pair_is_good(cli, c) & ca_is_good(cli, c);
+		good = pair_is_good(cli, c);
+		good = ca_is_good(cli, c) && good;
 		conf_free(&c);
 	}
 	if (good)
