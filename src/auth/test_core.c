@@ -1,0 +1,777 @@
+/* The core driven by scripted clients: what goes over the wire, when, and what is asked of whom. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "auth/core_internal.h"
+#include "base/base64.h"
+#include "sasl/client.h"
+#include "vault/verify.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ALL (SASL_MASK(SASL_MECHANISM_PLAIN) | SASL_MASK(SASL_MECHANISM_LOGIN) | \
+	SASL_MASK(SASL_MECHANISM_CRAM_MD5) | SASL_MASK(SASL_MECHANISM_SCRAM_SHA_256) | \
+	SASL_MASK(SASL_MECHANISM_SCRAM_SHA_256_PLUS))
+#define WALL_MS 1795532400000
+#define PASSWORD "geheim"
+#define APP_PASSWORD "abcde-fghij"
+
+/* A stand-in for shell, store and workers. */
+struct fixture {
+	struct auth_core *core;
+	struct auth_conn *conn;
+	int64_t now_ms;
+	struct base_buf seen;		/* what the client got and did not take yet */
+	struct vault_user user, app;
+	bool store_down, auto_verify;
+	unsigned lookups, verifies, upgrades, closes, logins, tested;
+	uint32_t last_task;
+	unsigned last_worker, last_tested;
+	bool upgrade_keeps_hash;
+	char reason[128], result[16], login_user[64];
+};
+
+static void on_lookup(struct fixture *f, const struct auth_effect *e)
+{
+	bool known = base_slice_equal_text(vault_key_slice(e->key), "anna@example.org");
+	bool app = e->label.len != 0;
+
+	f->lookups++;
+	if (f->store_down) {
+		auth_core_looked_up(f->core, e->token, SASL_CREDENTIALS_UNAVAILABLE, NULL, NULL, 0,
+			f->now_ms, WALL_MS);
+		return;
+	}
+	if (app && !base_slice_equal_text(e->label, f->app.label))
+		known = false;
+	auth_core_looked_up(f->core, e->token,
+		known ? SASL_CREDENTIALS_KNOWN : SASL_CREDENTIALS_UNKNOWN, &f->user, &f->app,
+		known && (app || e->want_apps) && f->app.label[0] ? 1 : 0, f->now_ms, WALL_MS);
+}
+
+static void on_verify(struct fixture *f, const struct auth_effect *e)
+{
+	bool upgrade = false;
+	enum vault_verify_result result;
+
+	f->verifies++;
+	f->last_task = e->task;
+	f->last_worker = e->worker;
+	if (!f->auto_verify)
+		return;
+	/* The default work is left out: tests would take long. */
+	result = e->stored.len ? vault_verify(e->stored, e->password, &upgrade) : VAULT_VERIFY_WRONG;
+	auth_core_verified(f->core, e->worker, e->task, result, upgrade, f->now_ms, WALL_MS);
+}
+
+static void on_login(struct fixture *f, const struct auth_login *login)
+{
+	f->logins++;
+	snprintf(f->result, sizeof(f->result), "%s", login->result);
+	snprintf(f->reason, sizeof(f->reason), "%s", login->reason ? login->reason : "");
+	snprintf(f->login_user, sizeof(f->login_user), "%.*s", BASE_SLICE_ARGS(login->user));
+}
+
+static void pump(struct fixture *f)
+{
+	struct auth_effect e;
+
+	while (auth_core_effect(f->core, &e)) {
+		switch (e.kind) {
+		case AUTH_EFFECT_OUTPUT:
+			base_buf_append_slice(&f->seen, base_buf_slice(auth_conn_output(e.conn)));
+			base_buf_clear(auth_conn_output(e.conn));
+			break;
+		case AUTH_EFFECT_CLOSE:
+			f->closes++;
+			break;
+		case AUTH_EFFECT_LOOKUP:
+			on_lookup(f, &e);
+			break;
+		case AUTH_EFFECT_SECRET:
+			auth_core_secret(f->core, e.token, SASL_CREDENTIALS_KNOWN,
+				BASE_SLICE(PASSWORD), f->now_ms, WALL_MS);
+			break;
+		case AUTH_EFFECT_VERIFY:
+			on_verify(f, &e);
+			break;
+		case AUTH_EFFECT_HASH:
+			auth_core_hashed(f->core, e.worker, e.task, BASE_SLICE("credentials"),
+				f->now_ms);
+			break;
+		case AUTH_EFFECT_UPGRADE:
+			f->upgrades++;
+			f->upgrade_keeps_hash = e.keep_hash;
+			assert_true(base_slice_equal_text(e.credentials, "credentials"));
+			break;
+		case AUTH_EFFECT_TESTED:
+			f->tested++;
+			f->last_tested = e.result;
+			break;
+		case AUTH_EFFECT_LOGIN:
+			on_login(f, &e.login);
+			break;
+		}
+	}
+}
+
+static void say(struct fixture *f, const char *text)
+{
+	auth_core_input(f->core, f->conn, base_slice_text(text), f->now_ms, WALL_MS);
+	pump(f);
+}
+
+static void pass(struct fixture *f, int64_t ms)
+{
+	f->now_ms += ms;
+	auth_core_tick(f->core, f->now_ms);
+	pump(f);
+}
+
+/* What the client got since, exactly. */
+static void expect(struct fixture *f, const char *text)
+{
+	assert_string_equal(base_buf_text(&f->seen), text);
+	base_buf_clear(&f->seen);
+}
+
+/* "AUTH id MECH … resp=base64(message)". */
+static void auth_with(struct fixture *f, const char *mech, const char *fields,
+	struct base_slice message)
+{
+	struct base_buf line;
+
+	base_buf_init(&line, 65536);
+	base_buf_printf(&line, "AUTH\t1\t%s\tservice=smtp%s\tresp=", mech, fields);
+	base64_encode(message, &line);
+	base_buf_append_byte(&line, '\n');
+	say(f, base_buf_text(&line));
+	base_buf_release(&line);
+}
+
+static void plain(struct fixture *f, struct base_slice message)
+{
+	auth_with(f, "PLAIN", "\trip=192.0.2.7\tsession=s1", message);
+}
+
+static void connect_as(struct fixture *f, bool front, const char *version)
+{
+	f->conn = auth_core_open(f->core, f, front, f->now_ms);
+	pump(f);
+	expect(f, "VERSION\t1\t4\n");
+	if (version) {
+		say(f, version);
+		assert_non_null(strstr(base_buf_text(&f->seen), "\nDONE\n"));
+		base_buf_clear(&f->seen);
+	}
+}
+
+static void set_up_mask(void **state, sasl_mechanism_mask mask, bool connected)
+{
+	static const uint8_t key[32] = "mock", random[AUTH_RANDOM_BYTES] = "random";
+	static const uint8_t salt[16] = "0123456789abcde";
+	struct auth_options options = {.mechanisms = mask, .host_name = BASE_SLICE("mail.example.org"),
+		.default_domain = BASE_SLICE("example.org"), .upgrade = true, .cache_ttl_ms = 300000};
+	struct fixture *f = base_alloc_zero(1, sizeof(*f));
+
+	f->core = auth_core_new(&options, key, random, 4711);
+	f->now_ms = 1000000;
+	f->auto_verify = true;
+	base_buf_init(&f->seen, 1 << 20);
+	f->user.id = 1;
+	strcpy(f->user.name, "anna@example.org");
+	strcpy(f->user.hash, "{PLAIN}" PASSWORD);
+	f->user.has_secret = true;
+	assert_true(sasl_scram_derive(BASE_HASH_SHA256, BASE_SLICE(PASSWORD),
+		base_slice_make(salt, sizeof(salt)), 4096, &f->user.scram[BASE_HASH_SHA256]));
+	if (connected) {
+		connect_as(f, false, "VERSION\t1\t1\nCPID\t7\n");
+		auth_core_worker_up(f->core, 0, f->now_ms);
+	}
+	*state = f;
+}
+
+static int set_up(void **state)
+{
+	set_up_mask(state, ALL, true);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct fixture *f = *state;
+
+	auth_core_free(&f->core);
+	base_buf_release(&f->seen);
+	free(f);
+	return 0;
+}
+
+/* Handshake */
+
+static void list_for_old_clients_has_no_plus(void **state)
+{
+	struct fixture *f;
+
+	set_up_mask(state, ALL, false);
+	f = *state;
+	connect_as(f, false, NULL);
+	say(f, "VERSION\t1\t0\nCPID\t99\n");
+	assert_non_null(strstr(base_buf_text(&f->seen),
+		"MECH\tSCRAM-SHA-256\tmutual-auth\n"
+		"MECH\tCRAM-MD5\tdictionary\tactive\n"
+		"MECH\tPLAIN\tplaintext\n"
+		"MECH\tLOGIN\tplaintext\n"
+		"SPID\t4711\nCUID\t1\nCOOKIE\t"));
+	assert_null(strstr(base_buf_text(&f->seen), "PLUS"));
+}
+
+static void list_for_new_clients_has_plus(void **state)
+{
+	struct fixture *f;
+
+	set_up_mask(state, ALL, false);
+	f = *state;
+	connect_as(f, false, NULL);
+	say(f, "VERSION\t1\t3\n");
+	assert_non_null(strstr(base_buf_text(&f->seen),
+		"MECH\tSCRAM-SHA-256-PLUS\tmutual-auth\tchannel-binding\n"));
+}
+
+static void list_comes_without_version_after_200_ms(void **state)
+{
+	struct fixture *f;
+
+	set_up_mask(state, ALL, false);
+	f = *state;
+	connect_as(f, false, NULL);
+	assert_int_equal(auth_core_wake(f->core), f->now_ms + 200);
+	pass(f, 199);
+	expect(f, "");
+	pass(f, 1);
+	assert_non_null(strstr(base_buf_text(&f->seen), "\nDONE\n"));
+	base_buf_clear(&f->seen);
+	/* A late VERSION is taken and gives no second list. */
+	say(f, "VERSION\t1\t3\n");
+	expect(f, "");
+}
+
+/* Passwords */
+
+static void right_password(void **state)
+{
+	struct fixture *f = *state;
+
+	plain(f, BASE_SLICE("\0anna\0geheim"));
+	expect(f, "OK\t1\tuser=anna@example.org\n");
+	assert_string_equal(f->result, "ok");
+	assert_int_equal(f->verifies, 1);
+}
+
+static void cache_spares_the_worker_until_the_user_changes(void **state)
+{
+	struct fixture *f = *state;
+
+	plain(f, BASE_SLICE("\0anna\0geheim"));
+	plain(f, BASE_SLICE("\0ANNA@example.org\0geheim"));
+	assert_int_equal(f->verifies, 1);
+	auth_core_user_changed(f->core, BASE_SLICE("anna@example.org"));
+	plain(f, BASE_SLICE("\0anna\0geheim"));
+	assert_int_equal(f->verifies, 2);
+}
+
+static void wrong_and_unknown_are_alike(void **state)
+{
+	const struct base_slice messages[] = {BASE_SLICE("\0anna\0falsch"),
+		BASE_SLICE("\0nobody\0falsch")};
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < 2; i++) {
+		plain(f, messages[i]);
+		assert_int_equal(f->verifies, i + 1);
+		expect(f, "");
+		pass(f, 499);
+		expect(f, "");
+		pass(f, 1);
+		assert_int_equal(strncmp(base_buf_text(&f->seen), "FAIL\t1\tuser=", 12), 0);
+		assert_null(strstr(base_buf_text(&f->seen), "code"));
+		base_buf_clear(&f->seen);
+		assert_string_equal(f->result, "rejected");
+	}
+}
+
+static void slow_verification_stays_on_the_grid(void **state)
+{
+	struct fixture *f = *state;
+
+	f->auto_verify = false;
+	plain(f, BASE_SLICE("\0anna\0falsch"));
+	f->now_ms += 730;
+	auth_core_verified(f->core, f->last_worker, f->last_task, VAULT_VERIFY_WRONG, false,
+		f->now_ms, WALL_MS);
+	pump(f);
+	pass(f, 269);
+	expect(f, "");
+	pass(f, 1);
+	expect(f, "FAIL\t1\tuser=anna@example.org\n");
+}
+
+static void disabled_expired_and_foreign_identities_fail_after_proof(void **state)
+{
+	struct fixture *f = *state;
+
+	f->user.disabled = true;
+	plain(f, BASE_SLICE("\0anna\0geheim"));
+	pass(f, 2000);
+	expect(f, "FAIL\t1\tuser=anna@example.org\tcode=user_disabled\tuser_disabled\n");
+	plain(f, BASE_SLICE("\0anna\0falsch"));
+	pass(f, 2000);
+	expect(f, "FAIL\t1\tuser=anna@example.org\n");
+	f->user.disabled = false;
+	f->user.expires_ms = WALL_MS;
+	plain(f, BASE_SLICE("\0anna\0geheim"));
+	pass(f, 2000);
+	expect(f, "FAIL\t1\tuser=anna@example.org\tcode=pass_expired\tpass_expired\n");
+	f->user.expires_ms = WALL_MS + 1;
+	plain(f, BASE_SLICE("boss\0anna\0geheim"));
+	pass(f, 2000);
+	expect(f, "FAIL\t1\tuser=anna@example.org\tcode=authz_fail\tauthz\n");
+	plain(f, BASE_SLICE("Anna@example.org\0anna\0geheim"));
+	expect(f, "OK\t1\tuser=anna@example.org\n");
+}
+
+static void mechanisms_of_a_user_are_enforced(void **state)
+{
+	struct fixture *f = *state;
+
+	f->user.mechanisms = SASL_MASK(SASL_MECHANISM_SCRAM_SHA_256);
+	plain(f, BASE_SLICE("\0anna\0geheim"));
+	pass(f, 2000);
+	expect(f, "FAIL\t1\tuser=anna@example.org\n");
+	assert_string_equal(f->reason, "the mechanism is not allowed for this user");
+}
+
+static void upgrade_keeps_what_is_missing(void **state)
+{
+	struct fixture *f = *state;
+
+	plain(f, BASE_SLICE("\0anna\0geheim"));	/* {PLAIN} wants a better hash */
+	assert_int_equal(f->upgrades, 1);
+	assert_false(f->upgrade_keeps_hash);
+}
+
+static void app_password(void **state)
+{
+	struct fixture *f = *state;
+
+	f->app = f->user;
+	f->app.app_id = 9;
+	strcpy(f->app.label, "printer");
+	/* sha256("abcde-fghij" "salt") and the salt */
+	{
+		struct base_buf text;
+		uint8_t sum[64];
+
+		base_hash(BASE_HASH_SHA256, BASE_SLICE(APP_PASSWORD "salt"), sum);
+		memcpy(sum + 32, "salt", 4);
+		base_buf_init(&text, 256);
+		base64_encode(base_slice_make(sum, 36), &text);
+		snprintf(f->app.hash, sizeof(f->app.hash), "{SSHA256}%s", base_buf_text(&text));
+		base_buf_release(&text);
+	}
+	plain(f, BASE_SLICE("\0anna\0" APP_PASSWORD));
+	expect(f, "OK\t1\tuser=anna@example.org\n");
+	assert_int_equal(f->verifies, 0);
+	plain(f, BASE_SLICE("\0anna/printer\0" APP_PASSWORD));
+	expect(f, "OK\t1\tuser=anna@example.org\n");
+	plain(f, BASE_SLICE("\0anna/printer\0" PASSWORD));	/* not the app's */
+	pass(f, 2000);
+	assert_int_equal(strncmp(base_buf_text(&f->seen), "FAIL\t1", 6), 0);
+	base_buf_clear(&f->seen);
+	f->app.expires_ms = WALL_MS - 1;
+	plain(f, BASE_SLICE("\0anna\0" APP_PASSWORD));
+	pass(f, 2000);
+	expect(f, "FAIL\t1\tuser=anna@example.org\tcode=pass_expired\tpass_expired\n");
+}
+
+/* Workers */
+
+static void store_down_is_temporary(void **state)
+{
+	struct fixture *f = *state;
+
+	f->store_down = true;
+	plain(f, BASE_SLICE("\0anna\0geheim"));
+	expect(f, "FAIL\t1\tuser=anna@example.org\tcode=temp_fail\ttemp\n");
+	assert_string_equal(f->result, "deferred");
+	f->store_down = false;
+	plain(f, BASE_SLICE("\0anna\0geheim"));
+	expect(f, "OK\t1\tuser=anna@example.org\n");
+}
+
+static void no_worker_is_temporary_after_a_while(void **state)
+{
+	struct fixture *f = *state;
+
+	auth_core_worker_down(f->core, 0, f->now_ms);
+	plain(f, BASE_SLICE("\0anna\0geheim"));
+	expect(f, "");
+	assert_int_equal(auth_core_wake(f->core), f->now_ms + AUTH_WORKER_WAIT_MS);
+	pass(f, AUTH_WORKER_WAIT_MS);
+	expect(f, "FAIL\t1\tuser=anna@example.org\tcode=temp_fail\ttemp\n");
+	auth_core_worker_up(f->core, 0, f->now_ms);
+	plain(f, BASE_SLICE("\0anna\0geheim"));
+	expect(f, "OK\t1\tuser=anna@example.org\n");
+}
+
+static void waiting_request_is_taken_up_by_a_new_worker(void **state)
+{
+	struct fixture *f = *state;
+
+	auth_core_worker_down(f->core, 0, f->now_ms);
+	plain(f, BASE_SLICE("\0anna\0geheim"));
+	pass(f, 3000);
+	expect(f, "");
+	auth_core_worker_up(f->core, 3, f->now_ms);
+	pump(f);
+	expect(f, "OK\t1\tuser=anna@example.org\n");
+}
+
+static void dead_workers_task_is_given_out_once_more(void **state)
+{
+	struct fixture *f = *state;
+
+	f->auto_verify = false;
+	auth_core_worker_up(f->core, 1, f->now_ms);
+	plain(f, BASE_SLICE("\0anna\0geheim"));
+	assert_int_equal(f->last_worker, 0);
+	auth_core_worker_down(f->core, 0, f->now_ms);
+	pump(f);
+	assert_int_equal(f->last_worker, 1);
+	expect(f, "");
+	auth_core_worker_down(f->core, 1, f->now_ms);	/* the task kills workers */
+	pump(f);
+	expect(f, "FAIL\t1\tuser=anna@example.org\tcode=temp_fail\ttemp\n");
+}
+
+static void changed_password_is_checked_anew(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t task;
+
+	f->auto_verify = false;
+	plain(f, BASE_SLICE("\0anna\0geheim"));
+	task = f->last_task;
+	auth_core_user_changed(f->core, BASE_SLICE("anna@example.org"));
+	strcpy(f->user.hash, "{PLAIN}neu");
+	f->auto_verify = true;
+	auth_core_verified(f->core, f->last_worker, task, VAULT_VERIFY_RIGHT, false, f->now_ms,
+		WALL_MS);
+	pump(f);
+	assert_int_equal(f->lookups, 2);
+	pass(f, 500);
+	expect(f, "FAIL\t1\tuser=anna@example.org\n");
+	/* and the old one is not in the cache */
+	plain(f, BASE_SLICE("\0anna\0geheim"));
+	assert_int_equal(f->verifies, 3);
+}
+
+static void test_for_a_command(void **state)
+{
+	struct fixture *f = *state;
+
+	auth_core_test(f->core, 5, BASE_SLICE("{PLAIN}x"), BASE_SLICE("x"), f->now_ms);
+	pump(f);
+	assert_int_equal(f->tested, 1);
+	assert_int_equal(f->last_tested, VAULT_VERIFY_RIGHT);
+}
+
+/* The connection */
+
+static void what_is_bad_fails_one_request(void **state)
+{
+	struct fixture *f = *state;
+
+	say(f, "AUTH\t1\tLOGIN\tservice=smtp\n");
+	expect(f, "CONT\t1\tVXNlcm5hbWU6\n");
+	say(f, "AUTH\t2\tPLAIN\tservice=smtp\tresp=====\n");
+	expect(f, "FAIL\t2\tcode=invalid_base64\n");
+	say(f, "AUTH\t3\tNONSENSE\tservice=smtp\n");
+	expect(f, "FAIL\t3\n");
+	say(f, "CONT\t1\tYW5uYQ==\n");
+	expect(f, "CONT\t1\tUGFzc3dvcmQ6\n");
+	say(f, "CONT\t1\tZ2VoZWlt\n");
+	expect(f, "OK\t1\tuser=anna@example.org\n");
+	assert_int_equal(f->closes, 0);
+}
+
+static void too_many_open_requests_drop_the_oldest(void **state)
+{
+	struct fixture *f = *state;
+	char line[64];
+
+	for (unsigned i = 1; i <= AUTH_OPEN_MAX + 10; i++) {
+		snprintf(line, sizeof(line), "AUTH\t%u\tLOGIN\tservice=smtp\n", i);
+		say(f, line);
+		base_buf_clear(&f->seen);
+	}
+	assert_int_equal(auth_core_status(f->core).open, AUTH_OPEN_MAX);
+	say(f, "CONT\t10\tYW5uYQ==\n");
+	expect(f, "");
+	say(f, "CONT\t11\tYW5uYQ==\n");
+	expect(f, "CONT\t11\tUGFzc3dvcmQ6\n");
+	assert_int_equal(f->closes, 0);
+	pass(f, AUTH_IDLE_MS);
+	assert_int_equal(auth_core_status(f->core).open, 0);
+}
+
+static void a_master_or_garbage_is_closed(void **state)
+{
+	struct fixture *f = *state;
+
+	say(f, "REQUEST\t1\t2\t3\n");
+	assert_int_equal(f->closes, 1);
+}
+
+static void cancel_and_closing_forget(void **state)
+{
+	struct fixture *f = *state;
+
+	f->auto_verify = false;
+	plain(f, BASE_SLICE("\0anna\0geheim"));
+	say(f, "CANCEL\t1\n");
+	assert_int_equal(auth_core_status(f->core).open, 0);
+	auth_core_verified(f->core, f->last_worker, f->last_task, VAULT_VERIFY_RIGHT, false,
+		f->now_ms, WALL_MS);
+	pump(f);
+	expect(f, "");
+	plain(f, BASE_SLICE("\0anna\0geheim"));
+	auth_core_closed(f->core, f->conn, f->now_ms);
+	pump(f);
+	assert_int_equal(auth_core_status(f->core).connections, 0);
+}
+
+/* SCRAM through the wire. @front: as our own front does it, else as an old client does. */
+struct scram_run {
+	const char *password;
+	enum sasl_mechanism mechanism;
+	bool front, plus_offered;
+	const char *binding_data;	/* what the server's side of TLS says */
+};
+
+static struct base_slice challenge_of(struct fixture *f, struct base_buf *decoded)
+{
+	struct base_slice line = base_buf_slice(&f->seen), field;
+
+	base_buf_clear(decoded);
+	assert_true(base_slice_split(&line, '\t', &field));
+	assert_true(base_slice_equal_text(field, "CONT"));
+	assert_true(base_slice_split(&line, '\t', &field));
+	assert_true(base_slice_split(&line, '\n', &field));
+	assert_int_equal(base64_decode(field, decoded, NULL), BASE64_OK);
+	base_buf_clear(&f->seen);
+	return base_buf_slice(decoded);
+}
+
+static void say_cont(struct fixture *f, struct base_slice response)
+{
+	struct base_buf line;
+
+	base_buf_init(&line, 65536);
+	base_buf_append_text(&line, "CONT\t1\t");
+	base64_encode(response, &line);
+	base_buf_append_byte(&line, '\n');
+	say(f, base_buf_text(&line));
+	base_buf_release(&line);
+}
+
+static void run_scram(struct fixture *f, const struct scram_run *run)
+{
+	static const uint8_t random[SASL_CLIENT_RANDOM_BYTES] = "0123456789abcdefg";
+	struct sasl_client_options options = {
+		.mechanism = run->mechanism,
+		.user = BASE_SLICE("anna"),
+		.password = base_slice_text(run->password),
+		.random = base_slice_make(random, sizeof(random)),
+		.binding = run->binding_data ? SASL_BINDING_TLS_EXPORTER : SASL_BINDING_NONE,
+		.binding_data = BASE_SLICE("the same"),
+		.tls = true,
+		.plus_offered = run->plus_offered,
+	};
+	struct sasl_client *client;
+	struct base_buf out, decoded;
+	char fields[128];
+
+	base_buf_init_secret(&out, 16384);
+	base_buf_init_secret(&decoded, 16384);
+	assert_int_equal(sasl_client_begin(&client, &options, &out), SASL_CLIENT_RESPONSE);
+	snprintf(fields, sizeof(fields), "%s%s",
+		run->front ? "\tsecured=tls\tfinal-resp-ok" : "",
+		run->plus_offered ? "\tpostern_plus=1" : "");
+	auth_with(f, sasl_mechanism_info(run->mechanism)->name, fields, base_buf_slice(&out));
+	base_buf_clear(&out);
+	assert_int_equal(sasl_client_push(client, challenge_of(f, &decoded), &out),
+		SASL_CLIENT_RESPONSE);
+	say_cont(f, base_buf_slice(&out));
+	if (run->binding_data) {
+		struct base_buf line;
+
+		expect(f, "CONT\t1\t#\tchannel_binding=tls-exporter\n");
+		base_buf_init(&line, 1024);
+		base_buf_append_text(&line, "CONT\t1\t#\tchannel_binding=");
+		base64_encode(base_slice_text(run->binding_data), &line);
+		base_buf_append_byte(&line, '\n');
+		say(f, base_buf_text(&line));
+		base_buf_release(&line);
+	}
+	sasl_client_free(&client);
+	base_buf_release(&out);
+	base_buf_release(&decoded);
+}
+
+static void scram_with_the_final_message_in_ok(void **state)
+{
+	struct fixture *f = *state;
+
+	auth_core_closed(f->core, f->conn, f->now_ms);
+	connect_as(f, true, "VERSION\t1\t3\n");
+	run_scram(f, &(struct scram_run){PASSWORD, SASL_MECHANISM_SCRAM_SHA_256, true, false, NULL});
+	assert_int_equal(strncmp(base_buf_text(&f->seen),
+		"OK\t1\tuser=anna@example.org\tresp=dj", 34), 0);	/* v= */
+	assert_string_equal(f->result, "ok");
+}
+
+static void scram_with_the_final_message_as_a_challenge(void **state)
+{
+	struct fixture *f = *state;
+
+	run_scram(f, &(struct scram_run){PASSWORD, SASL_MECHANISM_SCRAM_SHA_256, false, false, NULL});
+	assert_int_equal(strncmp(base_buf_text(&f->seen), "CONT\t1\tdj", 9), 0);
+	base_buf_clear(&f->seen);
+	assert_int_equal(f->logins, 0);
+	say(f, "CONT\t1\t\n");
+	expect(f, "OK\t1\tuser=anna@example.org\n");
+}
+
+static void scram_plus_asks_for_the_binding(void **state)
+{
+	struct fixture *f = *state;
+
+	auth_core_closed(f->core, f->conn, f->now_ms);
+	connect_as(f, true, "VERSION\t1\t3\n");
+	run_scram(f, &(struct scram_run){PASSWORD, SASL_MECHANISM_SCRAM_SHA_256_PLUS, true, true,
+		"the same"});
+	assert_int_equal(strncmp(base_buf_text(&f->seen), "OK\t1", 4), 0);
+	base_buf_clear(&f->seen);
+	run_scram(f, &(struct scram_run){PASSWORD, SASL_MECHANISM_SCRAM_SHA_256_PLUS, true, true,
+		"another"});
+	expect(f, "");
+	pass(f, 2000);
+	assert_int_equal(strncmp(base_buf_text(&f->seen), "FAIL\t1", 6), 0);
+}
+
+static void scram_wrong_password_waits_for_the_grid(void **state)
+{
+	struct fixture *f = *state;
+
+	run_scram(f, &(struct scram_run){"falsch", SASL_MECHANISM_SCRAM_SHA_256, false, false, NULL});
+	expect(f, "");
+	pass(f, 500);
+	expect(f, "FAIL\t1\tuser=anna@example.org\n");
+}
+
+static void cram_md5_uses_the_secret(void **state)
+{
+	struct fixture *f = *state;
+	struct base_buf decoded, response;
+	uint8_t sum[64];
+	struct base_slice challenge;
+
+	base_buf_init(&decoded, 4096);
+	base_buf_init(&response, 4096);
+	say(f, "AUTH\t1\tcram-md5\tservice=smtp\n");
+	challenge = challenge_of(f, &decoded);
+	base_hmac(BASE_HASH_MD5, BASE_SLICE(PASSWORD), challenge, sum);
+	base_buf_append_text(&response, "anna ");
+	base_hex_encode(base_slice_make(sum, 16), &response);
+	say_cont(f, base_buf_slice(&response));
+	expect(f, "OK\t1\tuser=anna@example.org\n");
+	base_buf_release(&decoded);
+	base_buf_release(&response);
+}
+
+static void loopback_is_never_slow_and_others_get_slower(void **state)
+{
+	struct fixture *f = *state;
+
+	for (unsigned i = 0; i < 15; i++) {
+		auth_with(f, "LOGIN", "\trip=127.0.0.1", BASE_SLICE("anna"));
+		base_buf_clear(&f->seen);
+		say(f, "CONT\t1\tZmFsc2No\n");
+		pass(f, 500);
+		assert_int_equal(strncmp(base_buf_text(&f->seen), "FAIL\t1", 6), 0);
+		base_buf_clear(&f->seen);
+	}
+	auth_with(f, "PLAIN", "\trip=127.0.0.1", BASE_SLICE("\0anna\0geheim"));
+	expect(f, "OK\t1\tuser=anna@example.org\n");
+	for (unsigned i = 0; i < 12; i++) {
+		char message[] = "\0anna\0falsch0";
+
+		message[12] = (char)('a' + i);
+		plain(f, base_slice_make(message, 13));
+		if (i == 11) {
+			pass(f, 1999);
+			expect(f, "");
+		}
+		pass(f, 2000);
+		base_buf_clear(&f->seen);
+	}
+	/* A right password is never kept out. */
+	plain(f, BASE_SLICE("\0anna\0geheim"));
+	pass(f, 2000);
+	expect(f, "OK\t1\tuser=anna@example.org\n");
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define BARE(f) cmocka_unit_test_teardown(f, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		BARE(list_for_old_clients_has_no_plus),
+		BARE(list_for_new_clients_has_plus),
+		BARE(list_comes_without_version_after_200_ms),
+		TEST(right_password),
+		TEST(cache_spares_the_worker_until_the_user_changes),
+		TEST(wrong_and_unknown_are_alike),
+		TEST(slow_verification_stays_on_the_grid),
+		TEST(disabled_expired_and_foreign_identities_fail_after_proof),
+		TEST(mechanisms_of_a_user_are_enforced),
+		TEST(upgrade_keeps_what_is_missing),
+		TEST(app_password),
+		TEST(store_down_is_temporary),
+		TEST(no_worker_is_temporary_after_a_while),
+		TEST(waiting_request_is_taken_up_by_a_new_worker),
+		TEST(dead_workers_task_is_given_out_once_more),
+		TEST(changed_password_is_checked_anew),
+		TEST(test_for_a_command),
+		TEST(what_is_bad_fails_one_request),
+		TEST(too_many_open_requests_drop_the_oldest),
+		TEST(a_master_or_garbage_is_closed),
+		TEST(cancel_and_closing_forget),
+		TEST(scram_with_the_final_message_in_ok),
+		TEST(scram_with_the_final_message_as_a_challenge),
+		TEST(scram_plus_asks_for_the_binding),
+		TEST(scram_wrong_password_waits_for_the_grid),
+		TEST(cram_md5_uses_the_secret),
+		TEST(loopback_is_never_slow_and_others_get_slower),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
