@@ -13,6 +13,9 @@
 /* A row is a zone and what follows from it. Zone lines: "NAME mx PREFERENCE HOST", "NAME a ADDRESS",
  * "NAME fail TYPE", "NAME bogus TYPE", "NAME exists". A name without a line does not exist.
  * Expected: "host/address …" in order, or "4.4.3" or "5.1.2" with a '+' when permanent. */
+/* A constant, which a compound literal is not. */
+#define ME(text) {(const uint8_t *)(text), sizeof(text) - 1}
+
 static const struct row {
 	const char *name;
 	const char *destination;
@@ -46,11 +49,11 @@ static const struct row {
 		"+5.1.10"},
 	{"null MX beside another", "x.example", {.mx = true},
 		{"x.example mx 0 .", "x.example mx 5 a.x", "a.x a 192.0.2.1"}, "a.x/192.0.2.1:25"},
-	{"we are a backup", "x.example", {.mx = true, .own_name = BASE_SLICE("Me.example")},
+	{"we are a backup", "x.example", {.mx = true, .own_name = ME("Me.example")},
 		{"x.example mx 10 a.x", "x.example mx 20 me.example", "x.example mx 20 c.x",
 			"x.example mx 30 b.x", "a.x a 192.0.2.1", "b.x a 192.0.2.2", "c.x a 192.0.2.3"},
 		"a.x/192.0.2.1:25"},
-	{"we are the best", "x.example", {.mx = true, .own_name = BASE_SLICE("me.example")},
+	{"we are the best", "x.example", {.mx = true, .own_name = ME("me.example")},
 		{"x.example mx 10 me.example", "x.example mx 20 b.x", "b.x a 192.0.2.2"}, "+5.4.6"},
 	{"loopback", "x.example", {.mx = true},
 		{"x.example mx 1 localhost", "localhost a 127.0.0.1"}, "+5.4.4"},

@@ -1,0 +1,326 @@
+#include "relay/internal.h"
+
+#include "route/route.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Destinations.
+ *
+ *	jobs arrive -> dispatch: an idle connection takes the next one
+ *	            -> may_open: resolve if the targets are not known (any more), connect to the next one
+ *	connection READY -> it takes jobs until none waits
+ *	target failed    -> the next target at once; after the last one: while no other connection
+ *	                    lives, all that wait get the failure, and a back-off begins
+ *
+ * Growth: a second connection only after RELAY_GROWTH_MESSAGES deliveries while jobs were waiting, a
+ * third after twice as many; trouble (421, a refused further connection) starts the count again. */
+
+enum { BACKOFF_FIRST_MS = 1000, BACKOFF_MAX_MS = 60 * 1000, GROWTH_PAUSE_MS = 60 * 1000 };
+
+void relay_failure_set(struct relay_failure *f, enum job_outcome outcome, uint16_t code,
+	const char *enhanced, const char *reason)
+{
+	*f = (struct relay_failure){.outcome = outcome, .code = code};
+	(void)snprintf(f->enhanced, sizeof(f->enhanced), "%s", enhanced);
+	(void)snprintf(f->reason, sizeof(f->reason), "%s", reason);
+}
+
+static enum conf_tls_policy policy_of(const struct job *job)
+{
+	if (job->account.len)
+		return CONF_POLICY_VERIFY;
+	if (job->tls != CONF_POLICY_UNSET)
+		return job->tls;
+	return job->via == CONF_VIA_SMTPS ? CONF_POLICY_VERIFY : CONF_POLICY_MAY;
+}
+
+static uint64_t hash_of(const struct job *job, enum conf_tls_policy tls)
+{
+	uint8_t small[4] = {(uint8_t)job->via, (uint8_t)tls, (uint8_t)(job->port >> 8),
+		(uint8_t)job->port};
+	uint64_t h = route_hash(0, base_slice_make(small, sizeof(small)));
+
+	h = route_hash(h, job->host);
+	h = route_hash(h, job->path);
+	return route_hash(h, job->account);
+}
+
+static bool is_same(const struct relay_dest *d, const struct job *job, enum conf_tls_policy tls)
+{
+	return d->via == job->via && d->tls == tls && d->port == job->port &&
+		base_slice_equal_text_nocase(job->host, d->host) &&
+		base_slice_equal_text(job->path, d->path) &&
+		base_slice_equal_text(job->account, d->account);
+}
+
+struct relay_dest *relay_dest_get(struct relay_core *core, const struct job *job,
+	sasl_mechanism_mask mechanisms)
+{
+	enum conf_tls_policy tls = policy_of(job);
+	uint64_t hash = hash_of(job, tls);
+	struct relay_dest *d, **bucket = &core->buckets[hash % RELAY_BUCKETS];
+
+	for (d = *bucket; d; d = d->next)
+		if (d->hash == hash && is_same(d, job, tls))
+			break;
+	if (!d) {
+		d = base_alloc_zero(1, sizeof(*d));
+		d->core = core;
+		d->hash = hash;
+		d->id = ++core->dest_ids;
+		d->via = job->via;
+		d->tls = tls;
+		d->port = job->port;
+		d->host = base_slice_dup(job->host);
+		d->path = base_slice_dup(job->path);
+		d->account = base_slice_dup(job->account);
+		d->last = &d->first;
+		if (job->host.len)
+			d->mx = base_alloc(sizeof(*d->mx));
+		d->next = *bucket;
+		*bucket = d;
+	}
+	d->mechanisms = mechanisms;
+	return d;
+}
+
+void relay_dest_free(struct relay_dest *d)
+{
+	free(d->host);
+	free(d->path);
+	free(d->account);
+	free(d->mx);
+	free(d);
+}
+
+void relay_dest_push(struct relay_dest *d, struct relay_job *job, bool front)
+{
+	job->dest = d;
+	if (front) {
+		job->next = d->first;
+		if (!d->first)
+			d->last = &job->next;
+		d->first = job;
+	} else {
+		job->next = NULL;
+		*d->last = job;
+		d->last = &job->next;
+	}
+	d->waiting++;
+	d->core->waiting_count++;
+}
+
+struct relay_job *relay_dest_pop(struct relay_dest *d)
+{
+	struct relay_job *job = d->first;
+
+	if (!job)
+		return NULL;
+	d->first = job->next;
+	if (!d->first)
+		d->last = &d->first;
+	job->next = NULL;
+	d->waiting--;
+	d->core->waiting_count--;
+	return job;
+}
+
+/* --- opening ----------------------------------------------------------------------------------- */
+
+static uint32_t conns_allowed(const struct relay_dest *d, const struct relay_now *now)
+{
+	uint32_t allowed = 1 + d->delivered / RELAY_GROWTH_MESSAGES;
+
+	if (now->mono_ms < d->growth_from_ms)
+		allowed = 1;
+	return allowed < RELAY_CONNS_PER_DEST_MAX ? allowed : RELAY_CONNS_PER_DEST_MAX;
+}
+
+static bool may_open(const struct relay_dest *d, const struct relay_now *now)
+{
+	return !d->core->draining && d->waiting > d->connecting && !d->resolving &&
+		d->conns < conns_allowed(d, now) && d->core->conn_count < RELAY_CONNS_MAX &&
+		now->mono_ms >= d->backoff_until_ms;
+}
+
+static void ask(struct relay_dest *d)
+{
+	struct relay_effect e = {.kind = RELAY_ASK, .dest = d, .dest_id = d->id,
+		.hosts = d->via != CONF_VIA_MX};
+
+	while (route_mx_next(d->mx, &e.question))
+		relay_effect_add(d->core, &e);
+}
+
+static void resolved(struct relay_dest *d, const struct relay_now *now)
+{
+	struct relay_failure f;
+
+	d->resolving = false;
+	d->target = 0;
+	if (d->mx->state == ROUTE_MX_READY) {
+		int64_t ttl_ms = (int64_t)d->mx->ttl_s * 1000;
+
+		d->resolved = true;
+		d->resolved_until_ms = now->mono_ms + (ttl_ms < 5000 ? 5000 : ttl_ms);
+		return;
+	}
+	relay_failure_set(&f, d->mx->failure.permanent ? JOB_FAILED : JOB_DEFERRED,
+		d->mx->failure.code, d->mx->failure.enhanced, d->mx->failure.reason);
+	/* The administrator named the host: a typing error must not lose mail. */
+	if (d->via != CONF_VIA_MX && f.outcome == JOB_FAILED)
+		relay_failure_set(&f, JOB_DEFERRED, 451, "4.4.4",
+			"the host of the route has no address");
+	d->failure = f;
+	relay_dest_trouble(d, now);
+	relay_dest_give_up(d, &f, 0);
+}
+
+static void resolve(struct relay_dest *d, const struct relay_now *now)
+{
+	const struct relay_options *o = &d->core->options;
+	struct route_mx_options options = {
+		.destination = base_slice_text(d->host),
+		.own_name = base_slice_text(d->core->own_name),
+		.mx = d->via == CONF_VIA_MX,
+		.allow_special = d->via != CONF_VIA_MX || o->allow_special,
+		.ip6 = o->ip6,
+		.port = d->via != CONF_VIA_MX ? d->port : o->mx_port ? o->mx_port : 25,
+		.random = now->random,
+	};
+
+	d->resolved = false;
+	d->resolving = true;
+	route_mx_begin(d->mx, &options);
+	if (d->mx->state == ROUTE_MX_ASKING)
+		ask(d);
+	else
+		resolved(d, now);
+}
+
+void relay_core_answer(struct relay_core *core, uint32_t dest_id, unsigned question,
+	const struct route_dns_answer *answer, const struct relay_now *now)
+{
+	struct relay_dest *d = NULL;
+	size_t b;
+
+	for (b = 0; b < RELAY_BUCKETS && !d; b++)
+		for (d = core->buckets[b]; d; d = d->next)
+			if (d->id == dest_id)
+				break;
+	if (!d || !d->resolving)
+		return;
+	route_mx_answer(d->mx, question, answer);
+	if (d->mx->state == ROUTE_MX_ASKING) {
+		ask(d);
+		return;
+	}
+	resolved(d, now);
+	relay_dest_dispatch(d, now);
+}
+
+static void open_next(struct relay_dest *d, const struct relay_now *now)
+{
+	if (!d->mx) {
+		(void)relay_conn_open(d, NULL, "", now);
+		return;
+	}
+	if (!d->resolved || now->mono_ms >= d->resolved_until_ms || d->target >= d->mx->target_count)
+		resolve(d, now);
+	if (d->resolved)
+		(void)relay_conn_open(d, &d->mx->targets[d->target].addr,
+			d->mx->targets[d->target].host, now);
+}
+
+void relay_dest_dispatch(struct relay_dest *d, const struct relay_now *now)
+{
+	if (!d->first)
+		return;
+	d->used_ms = now->mono_ms;
+	while (d->first && d->idle)
+		relay_conn_start(d->idle, relay_dest_pop(d), now);
+	while (may_open(d, now)) {
+		uint32_t before = d->conns;
+
+		open_next(d, now);
+		if (d->conns == before)
+			break;
+	}
+}
+
+/* --- failing ----------------------------------------------------------------------------------- */
+
+void relay_dest_give_up(struct relay_dest *d, const struct relay_failure *failure,
+	int64_t not_before_ms)
+{
+	struct relay_job *job;
+
+	while ((job = relay_dest_pop(d))) {
+		job->not_before_ms = not_before_ms;
+		relay_job_finish(d->core, job, NULL, failure);
+	}
+}
+
+void relay_dest_trouble(struct relay_dest *d, const struct relay_now *now)
+{
+	int64_t wait_ms = BACKOFF_FIRST_MS;
+	uint32_t i;
+
+	for (i = 0; i < d->failures && wait_ms < BACKOFF_MAX_MS; i++)
+		wait_ms *= 2;
+	d->failures++;
+	d->delivered = 0;
+	d->growth_from_ms = now->mono_ms + GROWTH_PAUSE_MS;
+	d->backoff_until_ms = now->mono_ms + (wait_ms < BACKOFF_MAX_MS ? wait_ms : BACKOFF_MAX_MS);
+}
+
+void relay_dest_target_failed(struct relay_dest *d, const struct relay_failure *failure,
+	const struct relay_now *now)
+{
+	int64_t wait_ms;
+
+	d->failure = *failure;
+	d->target++;
+	if (d->mx && d->target < d->mx->target_count) {
+		relay_dest_dispatch(d, now);
+		return;
+	}
+	d->resolved = false;
+	d->target = 0;
+	if (d->conns) {		/* others work: only no more of them for now */
+		d->delivered = 0;
+		d->growth_from_ms = now->mono_ms + GROWTH_PAUSE_MS;
+		return;
+	}
+	relay_dest_trouble(d, now);
+	wait_ms = d->backoff_until_ms - now->mono_ms;
+	relay_dest_give_up(d, failure, now->wall_ms + wait_ms);
+}
+
+/* Jobs that wait long at a destination that gets nowhere go back, so that they do not use up what
+ * queue may have outstanding. */
+static void check_stall(struct relay_dest *d, const struct relay_now *now)
+{
+	struct relay_failure f;
+	struct relay_job *kept[RELAY_STALL_KEEP];
+	size_t count = 0;
+
+	if (d->waiting <= RELAY_STALL_KEEP || now->mono_ms - d->progress_ms < RELAY_STALL_MS ||
+		now->mono_ms - d->first->arrived_ms < RELAY_STALL_MS)
+		return;
+	relay_failure_set(&f, JOB_DEFERRED, 451, "4.4.5", "the destination is slow; others wait before");
+	while (count < RELAY_STALL_KEEP)
+		kept[count++] = relay_dest_pop(d);
+	relay_dest_give_up(d, &f, now->wall_ms + 30000);
+	while (count)
+		relay_dest_push(d, kept[--count], true);
+}
+
+void relay_dest_tick(struct relay_dest *d, const struct relay_now *now)
+{
+	if (!d->first)
+		return;
+	check_stall(d, now);
+	relay_dest_dispatch(d, now);
+}

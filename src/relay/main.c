@@ -1,0 +1,478 @@
+/* postern-relay: SMTP and LMTP client sessions, the DNS, pools of connections
+ *
+ * The core decides (relay/core.h); here its effects are carried out, and frames, answers and bytes
+ * brought to it. What must be read from files is read before the sandbox: the authorities that TLS
+ * trusts, /etc/resolv.conf and /etc/hosts. */
+#include "relay/shell.h"
+
+#include "base/clock.h"
+#include "base/escape.h"
+#include "loop/log.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { TICK_MS = 500, CA_FILE_MAX_BYTES = 4 << 20, PARTS_MAX_BYTES = 16 << 20, PARTS_MAX = 64 };
+
+struct relay_now relay_shell_now(struct relay_shell *s)
+{
+	s->random += 0x9E3779B97F4A7C15u;
+	return (struct relay_now){.mono_ms = (int64_t)uv_now(role_loop(s->role)),
+		.wall_ms = base_clock_wall_ms(), .random = s->random};
+}
+
+/* --- effects ----------------------------------------------------------------------------------- */
+
+static void send_result(struct relay_shell *s, struct relay_job *job, const struct relay_conn *conn)
+{
+	struct ipc_channel *queue = role_peer(s->role, IPC_QUEUE, job->queue);
+	struct relay_now now = relay_shell_now(s);
+
+	if (queue) {
+		ipc_begin(&s->frame, IPC_JOB_RESULT, job->id);
+		relay_job_report(job, conn, &now, &s->frame);
+		if (!base_buf_ok(&s->frame) || !ipc_send(queue, &s->frame, NULL, 0))
+			log_write(LOG_LEVEL_ERROR, "a delivery's result could not be sent to queue");
+	}
+	relay_job_free(job);
+}
+
+static void want_secret(struct relay_shell *s, struct relay_conn *conn)
+{
+	struct ipc_channel *auth = role_peer(s->role, IPC_AUTH, 0);
+	struct relay_now now = relay_shell_now(s);
+
+	relay_net_set_asking(conn, true);
+	if (auth) {
+		ipc_begin(&s->frame, IPC_SECRET_WANT, conn->number);
+		ipc_put_bytes(&s->frame, relay_conn_account(conn));
+		if (ipc_send(auth, &s->frame, NULL, 0))
+			return;
+	}
+	relay_net_set_asking(conn, false);
+	relay_conn_secret(conn, BASE_SLICE_EMPTY, BASE_SLICE_EMPTY, BASE_SLICE_EMPTY, &now);
+}
+
+static void read_body(struct relay_shell *s, struct relay_conn *conn)
+{
+	struct relay_now now = relay_shell_now(s);
+	struct relay_job *job = conn->job;
+	uint64_t rest;
+	ssize_t n;
+
+	if (!job)
+		return;
+	rest = job->size - job->offset;
+	do {
+		n = pread(job->fd, s->piece, rest < sizeof(s->piece) ? (size_t)rest : sizeof(s->piece),
+			(off_t)job->offset);
+	} while (n < 0 && errno == EINTR);
+	relay_conn_body(conn, base_slice_make(s->piece, n > 0 ? (size_t)n : 0), n < 0, &now);
+}
+
+static void tell_account(struct relay_shell *s, const struct relay_account *a)
+{
+	unsigned count = role_peer_count(s->role, IPC_QUEUE), i;
+
+	log_write(a->until_ms ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO,
+		a->until_ms ? "account \"%s\": %s; its mail is held (see postern account, queue retry)"
+			    : "account \"%s\" is used again%s", a->name, a->reason);
+	for (i = 0; i < count; i++) {
+		struct ipc_channel *queue = role_peer(s->role, IPC_QUEUE, i);
+
+		if (!queue)
+			continue;
+		ipc_begin(&s->frame, IPC_ACCOUNT_STATE, 0);
+		ipc_put_text(&s->frame, a->name);
+		ipc_put_u8(&s->frame, a->until_ms != 0);
+		ipc_put_i64(&s->frame, a->until_ms);
+		ipc_put_text(&s->frame, a->reason);
+		(void)ipc_send(queue, &s->frame, NULL, 0);
+	}
+}
+
+static void carry_out(struct relay_shell *s, const struct relay_effect *e)
+{
+	switch (e->kind) {
+	case RELAY_ASK:
+		resolver_ask(s->resolver, e->dest_id, e->question.id, e->question.name,
+			e->question.type, e->hosts);
+		break;
+	case RELAY_CONNECT:
+		if (e->conn->phase == RELAY_CONN_CONNECTING)
+			relay_net_connect(s, e->conn);
+		break;
+	case RELAY_START_TLS:
+		if (e->conn->phase == RELAY_CONN_TLS)
+			relay_net_start_tls(s, e->conn);
+		break;
+	case RELAY_WANT_SECRET:
+		if (e->conn->phase == RELAY_CONN_OPEN)
+			want_secret(s, e->conn);
+		break;
+	case RELAY_WRITE:
+		if (e->conn->phase != RELAY_CONN_CLOSED)
+			relay_net_write(s, e->conn);
+		break;
+	case RELAY_READ_BODY:
+		if (e->conn->phase == RELAY_CONN_OPEN)
+			read_body(s, e->conn);
+		break;
+	case RELAY_CLOSE:
+		relay_net_close(e->conn);
+		relay_conn_free(e->conn);
+		break;
+	case RELAY_RESULT:
+		send_result(s, e->job, e->conn);
+		break;
+	case RELAY_ACCOUNT:
+		tell_account(s, relay_core_account(s->core, e->account));
+		break;
+	}
+}
+
+static void on_tick(uv_timer_t *timer)
+{
+	struct relay_shell *s = timer->data;
+	struct relay_now now = relay_shell_now(s);
+
+	relay_core_tick(s->core, &now);
+	relay_shell_run(s);
+}
+
+void relay_shell_run(struct relay_shell *s)
+{
+	struct relay_effect e;
+
+	if (s->running)
+		return;
+	s->running = true;
+	while (relay_core_effect(s->core, &e))
+		carry_out(s, &e);
+	s->running = false;
+	if (relay_core_needs_tick(s->core)) {
+		if (!uv_is_active((uv_handle_t *)&s->tick))
+			uv_timer_start(&s->tick, on_tick, TICK_MS, TICK_MS);
+	} else {
+		uv_timer_stop(&s->tick);
+	}
+	if (role_draining(s->role) && relay_core_is_idle(s->core))
+		role_stop(s->role, 0);
+}
+
+static void on_dns(void *arg, uint32_t id, unsigned question, const struct route_dns_answer *answer)
+{
+	struct relay_shell *s = arg;
+	struct relay_now now = relay_shell_now(s);
+
+	relay_core_answer(s->core, id, question, answer, &now);
+	relay_shell_run(s);
+}
+
+/* --- frames ------------------------------------------------------------------------------------ */
+
+static struct relay_parts **parts_find(struct relay_shell *s, unsigned queue, uint32_t id)
+{
+	struct relay_parts **at;
+
+	for (at = &s->parts; *at; at = &(*at)->next)
+		if ((*at)->queue == queue && (*at)->id == id)
+			break;
+	return at;
+}
+
+static void parts_drop(struct relay_shell *s, struct relay_parts **at)
+{
+	struct relay_parts *p = *at;
+
+	*at = p->next;
+	base_buf_release(&p->bytes);
+	free(p);
+	s->parts_count--;
+}
+
+static void on_job_part(struct relay_shell *s, unsigned queue, const struct ipc_frame *frame)
+{
+	struct relay_parts **at = parts_find(s, queue, frame->id);
+	struct ipc_reader in = ipc_reader_make(frame->body);
+	struct base_slice bytes = ipc_get_bytes(&in);
+
+	if (!ipc_reader_done(&in))
+		return;
+	if (!*at) {
+		if (s->parts_count == PARTS_MAX) {
+			log_write(LOG_LEVEL_ERROR, "queue sent too many jobs in parts");
+			return;
+		}
+		*at = base_alloc_zero(1, sizeof(**at));
+		(*at)->queue = queue;
+		(*at)->id = frame->id;
+		base_buf_init(&(*at)->bytes, PARTS_MAX_BYTES);
+		s->parts_count++;
+	}
+	(void)base_buf_append_slice(&(*at)->bytes, bytes);
+}
+
+static void on_job(struct relay_shell *s, unsigned queue, struct ipc_frame *frame)
+{
+	struct relay_now now = relay_shell_now(s);
+	struct relay_parts **at = s->parts ? parts_find(s, queue, frame->id) : NULL;
+	struct base_slice parts = BASE_SLICE_EMPTY;
+	int fd = frame->fd_count ? frame->fds[0] : -1;
+
+	if (at && *at)
+		parts = base_buf_slice(&(*at)->bytes);
+	if (frame->fd_count)
+		frame->fds[0] = -1;
+	if (!role_draining(s->role) && !relay_core_job(s->core, frame->id, queue, parts, frame->body,
+			fd, role_conf(s->role), &now))
+		log_write(LOG_LEVEL_ERROR, "queue sent a job that cannot be read");
+	else if (role_draining(s->role) && fd >= 0)
+		close(fd);
+	if (at && *at)
+		parts_drop(s, at);
+}
+
+static void on_secret(struct relay_shell *s, const struct ipc_frame *frame)
+{
+	struct relay_now now = relay_shell_now(s);
+	struct ipc_reader in = ipc_reader_make(frame->body);
+	uint8_t class = ipc_get_u8(&in), random[SASL_CLIENT_RANDOM_BYTES];
+	struct base_slice user = ipc_get_bytes(&in), secret = ipc_get_bytes(&in);
+	struct relay_conn *conn = relay_core_conn(s->core, frame->id);
+
+	if (!conn || !relay_net_is_asking(conn))
+		return;
+	relay_net_set_asking(conn, false);
+	if (!ipc_reader_done(&in) || class != 0)
+		user = secret = BASE_SLICE_EMPTY;
+	else if (!user.ptr)
+		user = base_slice_make("", 0);
+	base_random_fill(random, sizeof(random));
+	relay_conn_secret(conn, user, secret, base_slice_make(random, sizeof(random)), &now);
+	base_wipe(random, sizeof(random));
+}
+
+static void peer_frame(struct role *r, enum ipc_role peer, unsigned index, struct ipc_channel *ch,
+	struct ipc_frame *frame)
+{
+	struct relay_shell *s = role_state(r);
+	struct relay_now now = relay_shell_now(s);
+	struct ipc_reader in = ipc_reader_make(frame->body);
+
+	if (frame->type == IPC_JOB)
+		on_job(s, index, frame);
+	else if (frame->type == IPC_JOB_ENVELOPE)
+		on_job_part(s, index, frame);
+	else if (frame->type == IPC_ACCOUNT_RETRY)
+		relay_core_account_retry(s->core, ipc_get_bytes(&in), &now);
+	else if (frame->type == IPC_SECRET)
+		on_secret(s, frame);
+	relay_shell_run(s);
+}
+
+static void peer(struct role *r, enum ipc_role kind, unsigned index, struct ipc_channel *ch, int fd)
+{
+	struct relay_shell *s = role_state(r);
+
+	if (kind != IPC_QUEUE || !ch)
+		return;
+	ipc_begin(&s->frame, IPC_CAPACITY, 0);
+	ipc_put_u32(&s->frame, RELAY_JOBS_MAX);
+	(void)ipc_send(ch, &s->frame, NULL, 0);
+}
+
+/* Nobody will answer: who asked is told so. */
+static void auth_gone(struct relay_shell *s)
+{
+	struct relay_now now = relay_shell_now(s);
+	struct relay_conn *conn;
+
+	for (conn = relay_core_conns(s->core); conn; conn = conn->next)
+		if (relay_net_is_asking(conn)) {
+			relay_net_set_asking(conn, false);
+			relay_conn_secret(conn, BASE_SLICE_EMPTY, BASE_SLICE_EMPTY, BASE_SLICE_EMPTY,
+				&now);
+		}
+}
+
+static void peer_gone(struct role *r, enum ipc_role kind, unsigned index)
+{
+	struct relay_shell *s = role_state(r);
+	struct relay_parts **at;
+
+	if (kind == IPC_AUTH)
+		auth_gone(s);
+	if (kind == IPC_QUEUE) {
+		relay_core_queue_gone(s->core, index);
+		for (at = &s->parts; *at;)
+			if ((*at)->queue == index)
+				parts_drop(s, at);
+			else
+				at = &(*at)->next;
+	}
+	relay_shell_run(s);
+}
+
+/* --- start and end ----------------------------------------------------------------------------- */
+
+static int read_file(const char *path, struct base_buf *out, struct base_error *err)
+{
+	uint8_t piece[8192];
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return base_error_errno(err, BASE_ERROR_CONFIG, errno, "cannot open \"%s\" (tls.ca)", path);
+	while ((n = read(fd, piece, sizeof(piece))) > 0)
+		if (!base_buf_append(out, piece, (size_t)n))
+			break;
+	close(fd);
+	if (n < 0)
+		return base_error_errno(err, BASE_ERROR_CONFIG, errno, "cannot read \"%s\" (tls.ca)", path);
+	if (n > 0)
+		return base_error_set(err, BASE_ERROR_CONFIG, 0, "\"%s\" (tls.ca) is too large", path);
+	return 0;
+}
+
+static int make_tls(const struct conf *conf, struct tls_context **out, struct base_error *err)
+{
+	struct base_buf ca;
+	int rc = 0;
+
+	base_buf_init(&ca, CA_FILE_MAX_BYTES);
+	if (conf->tls_ca && *conf->tls_ca)
+		rc = read_file(conf->tls_ca, &ca, err);
+	if (rc == 0)
+		rc = tls_client_context_new(out, base_buf_slice(&ca), err);
+	base_buf_release(&ca);
+	return rc;
+}
+
+/* Is there a route for IPv6? A datagram socket can be connected without sending anything. */
+static bool reaches_ip6(void)
+{
+	struct sockaddr_in6 to = {.sin6_family = AF_INET6, .sin6_port = htons(53)};
+	int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	bool ok;
+
+	if (fd < 0)
+		return false;
+	(void)inet_pton(AF_INET6, "2001:500:2::c", &to.sin6_addr);	/* a root server */
+	ok = connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0;
+	close(fd);
+	return ok;
+}
+
+static struct relay_options core_options(const struct relay_shell *s, const struct conf *conf,
+	bool ip6)
+{
+	struct relay_options options = {.own_name = base_slice_text(conf->hostname), .ip6 = ip6};
+	const char *port = getenv("POSTERN_MX_PORT");
+	uint64_t number;
+
+	/* A private resolver is a test: its targets are on this machine, at a port of their own. */
+	if (resolver_is_private(s->resolver)) {
+		options.allow_special = true;
+		if (port && base_slice_to_u64(base_slice_text(port), &number) && number < 65536)
+			options.mx_port = (uint16_t)number;
+	}
+	return options;
+}
+
+static int open_all(struct role *r, struct base_error *err)
+{
+	struct relay_shell *s = role_state(r);
+	struct relay_options options;
+	int rc;
+
+	s->role = r;
+	base_random_fill(&s->random, sizeof(s->random));
+	base_buf_init(&s->frame, IPC_FRAME_MAX_BYTES);
+	uv_timer_init(role_loop(r), &s->tick);
+	s->tick.data = s;
+	rc = make_tls(role_conf(r), &s->tls, err);
+	if (rc == 0)
+		rc = resolver_open(&s->resolver, role_loop(r), on_dns, s, err);
+	if (rc != 0)
+		return rc;
+	options = core_options(s, role_conf(r), reaches_ip6());
+	s->core = relay_core_new(&options);
+	return 0;
+}
+
+static size_t paths(struct role *r, struct role_path *out, size_t max)
+{
+	const char *ca = role_conf(r)->tls_ca;
+
+	if (!ca || !*ca || max < 1)
+		return 0;
+	out[0] = (struct role_path){.path = base_strdup(ca), .write = false};
+	return 1;
+}
+
+static int reload(struct role *r, const struct conf *conf, struct base_error *err)
+{
+	struct relay_shell *s = role_state(r);
+	struct tls_context *tls = NULL;
+	struct relay_options options;
+	int rc = make_tls(conf, &tls, err);
+
+	if (rc != 0)
+		return rc;
+	tls_context_free(&s->tls);
+	s->tls = tls;
+	options = core_options(s, conf, relay_core_options(s->core)->ip6);
+	relay_core_configure(s->core, &options);
+	return 0;
+}
+
+static void drain(struct role *r, uint32_t limit_ms)
+{
+	struct relay_shell *s = role_state(r);
+	struct relay_now now = relay_shell_now(s);
+
+	relay_core_drain(s->core, &now);
+	relay_shell_run(s);
+}
+
+static void close_all(struct role *r)
+{
+	struct relay_shell *s = role_state(r);
+	struct relay_conn *conn;
+
+	if (s->core)
+		for (conn = relay_core_conns(s->core); conn; conn = conn->next)
+			relay_net_close(conn);
+	relay_core_free(&s->core);
+	resolver_close(&s->resolver);
+	tls_context_free(&s->tls);
+	while (s->parts)
+		parts_drop(s, &s->parts);
+	base_buf_release(&s->frame);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct role_handlers handlers = {
+		.role = IPC_RELAY,
+		.sandbox = ROLE_MAY_CONNECT | ROLE_MAY_FILES,
+		.paths = paths,
+		.open = open_all,
+		.reload = reload,
+		.peer = peer,
+		.peer_frame = peer_frame,
+		.peer_gone = peer_gone,
+		.drain = drain,
+		.close = close_all,
+	};
+	static struct relay_shell shell;
+
+	return role_main(argc, argv, &handlers, &shell);
+}
