@@ -62,18 +62,6 @@ static int make_maildir(const char *path, size_t prefix_len, struct base_error *
 	return rc;
 }
 
-/* O_EXCL, so that no link or pipe that waits under this name is followed. A file left by a crash
- * under the same name is ours and worth nothing. */
-static int open_temp(int dir, const char *name)
-{
-	const int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
-	int fd = openat(dir, name, flags, 0600);
-
-	if (fd < 0 && errno == EEXIST && unlinkat(dir, name, 0) == 0)
-		fd = openat(dir, name, flags, 0600);
-	return fd;
-}
-
 static int write_all(int fd, struct base_slice bytes)
 {
 	while (bytes.len) {
@@ -138,39 +126,6 @@ static int write_message(int fd, struct base_slice head, const struct maildir_so
 	return rc;
 }
 
-/* Between the rename and the sync of new/ a crash may lose the name, but then 0 was not returned.
- */
-static int store(int tmp, int new, const char *path, const char *name, struct base_slice head,
-        const struct maildir_source *source, struct base_error *err)
-{
-	int fd = open_temp(tmp, name), rc;
-
-	if (fd < 0)
-		return base_error_errno(err, BASE_ERROR_TEMPORARY, errno,
-		        "cannot create \"%s/tmp/%s\"", path, name);
-	rc = write_message(fd, head, source);
-	if (rc == 0 && fsync(fd) != 0)
-		rc = errno;
-	/* Network file systems say only here that the disk is full. */
-	if (close(fd) != 0 && rc == 0)
-		rc = errno;
-	if (rc != 0) {
-		unlinkat(tmp, name, 0);
-		return base_error_errno(
-		        err, BASE_ERROR_TEMPORARY, rc, "cannot write \"%s/tmp/%s\"", path, name);
-	}
-	if (renameat(tmp, name, new, name) != 0) {
-		rc = errno;
-		unlinkat(tmp, name, 0);
-		return base_error_errno(
-		        err, BASE_ERROR_TEMPORARY, rc, "cannot move to \"%s/new/%s\"", path, name);
-	}
-	if (fsync(new) != 0)
-		return base_error_errno(
-		        err, BASE_ERROR_TEMPORARY, errno, "cannot sync \"%s/new\"", path);
-	return 0;
-}
-
 /* Two folders: what is written, and what readers look at. Returns an errno value. */
 static int open_maildir(const char *path, int *tmp, int *new)
 {
@@ -190,23 +145,137 @@ static int open_maildir(const char *path, int *tmp, int *new)
 	return rc;
 }
 
-int maildir_write(const char *path, size_t prefix_len, const char *name, struct base_slice head,
-        const struct maildir_source *source, struct base_error *err)
+static void release(struct maildir_file *f)
 {
-	int tmp, new, rc;
+	if (f->fd >= 0)
+		close(f->fd);
+	close(f->tmp);
+	close(f->new);
+	free(f->path);
+	free(f->temp_name);
+	free(f->name);
+	f->path = f->temp_name = f->name = NULL;
+	f->fd = f->tmp = f->new = -1;
+}
 
-	rc = open_maildir(path, &tmp, &new);
+/* Another file of this process never has the same name below tmp/; what a crash left there is
+ * cleaned up by readers, as they do for all writers. */
+static char *temp_name(const char *name)
+{
+	static unsigned long long counter;
+	struct base_buf b;
+	char *text;
+
+	base_buf_init(&b, 512);
+	base_buf_printf(&b, "%s.%ld.%llu", name, (long)getpid(), counter++);
+	text = base_slice_dup(base_buf_slice(&b));
+	base_buf_release(&b);
+	return text;
+}
+
+/* Write the message and set the disk to work on it. O_EXCL, so that no link or pipe that waits
+ * under this name is followed. Returns an errno value. */
+static int fill(struct maildir_file *f, struct base_slice head, const struct maildir_source *source)
+{
+	int rc;
+
+	f->fd = openat(
+	        f->tmp, f->temp_name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (f->fd < 0)
+		return errno;
+	rc = write_message(f->fd, head, source);
+	if (rc != 0)
+		unlinkat(f->tmp, f->temp_name, 0);
+	else
+		(void)sync_file_range(f->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+	return rc;
+}
+
+int maildir_begin(const char *path, size_t prefix_len, const char *name, struct base_slice head,
+        const struct maildir_source *source, struct maildir_file *out, struct base_error *err)
+{
+	struct maildir_file f = {.fd = -1, .tmp = -1, .new = -1};
+	int rc = open_maildir(path, &f.tmp, &f.new);
+
 	if (rc == ENOENT) {
 		rc = make_maildir(path, prefix_len, err);
 		if (rc != 0)
 			return rc;
-		rc = open_maildir(path, &tmp, &new);
+		rc = open_maildir(path, &f.tmp, &f.new);
 	}
 	if (rc != 0)
 		return base_error_errno(
 		        err, BASE_ERROR_TEMPORARY, rc, "cannot open maildir \"%s\"", path);
-	rc = store(tmp, new, path, name, head, source, err);
-	close(new);
-	close(tmp);
-	return rc;
+	f.path = base_strdup(path);
+	f.temp_name = temp_name(name);
+	f.name = base_strdup(name);
+	rc = fill(&f, head, source);
+	if (rc != 0) {
+		release(&f);
+		return base_error_errno(
+		        err, BASE_ERROR_TEMPORARY, rc, "cannot write below \"%s/tmp\"", path);
+	}
+	*out = f;
+	return 0;
+}
+
+static void sync_data(struct maildir_file *f)
+{
+	int rc = fsync(f->fd) != 0 ? errno : 0;
+
+	/* Network file systems say only at close() that the disk is full. */
+	if (close(f->fd) != 0 && rc == 0)
+		rc = errno;
+	f->fd = -1;
+	if (rc == 0)
+		return;
+	base_error_errno(&f->err, BASE_ERROR_TEMPORARY, rc,
+	        "cannot sync a message below \"%s/tmp\"", f->path);
+	unlinkat(f->tmp, f->temp_name, 0);
+}
+
+static void publish(struct maildir_file *f)
+{
+	if (renameat(f->tmp, f->temp_name, f->new, f->name) == 0)
+		return;
+	base_error_errno(&f->err, BASE_ERROR_TEMPORARY, errno,
+	        "cannot move a message to \"%s/new\"", f->path);
+	unlinkat(f->tmp, f->temp_name, 0);
+}
+
+/* All were renamed before the first folder is synced: one sync per folder will do. */
+static void sync_folder(struct maildir_file *files, size_t index)
+{
+	struct maildir_file *f = &files[index];
+
+	for (size_t i = 0; i < index; i++) {
+		if (strcmp(files[i].path, f->path) == 0 && files[i].err.class == BASE_ERROR_NONE)
+			return;
+	}
+	if (fsync(f->new) != 0)
+		base_error_errno(
+		        &f->err, BASE_ERROR_TEMPORARY, errno, "cannot sync \"%s/new\"", f->path);
+}
+
+/* Between the renames and the syncs a crash may lose a name, but then nobody was told of it. */
+void maildir_settle(struct maildir_file *files, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		sync_data(&files[i]);
+	for (size_t i = 0; i < count; i++)
+		if (files[i].err.class == BASE_ERROR_NONE)
+			publish(&files[i]);
+	for (size_t i = 0; i < count; i++)
+		if (files[i].err.class == BASE_ERROR_NONE)
+			sync_folder(files, i);
+	for (size_t i = 0; i < count; i++)
+		release(&files[i]);
+}
+
+void maildir_abandon(struct maildir_file *files, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		unlinkat(files[i].tmp, files[i].temp_name, 0);
+		release(&files[i]);
+	}
 }
