@@ -143,6 +143,10 @@ void spool_file_drop(struct spool *s, struct spool_file *f);
 BASE_MUST_USE int spool_file_open(struct spool *s, struct base_slice id, int *out_fd,
 	struct base_error *err);
 
+/* Append the first @max bytes of a kept body. */
+BASE_MUST_USE int spool_file_head(struct spool *s, struct base_slice id, size_t max,
+	struct base_buf *out, struct base_error *err);
+
 /* ---- reads ---- */
 
 /* NOT_FOUND (with @err untouched) when there is none. */
@@ -153,6 +157,9 @@ BASE_MUST_USE int spool_load(struct spool *s, int64_t seq, bool body, struct spo
 	struct base_error *err);
 /* The message after @after in order of arrival: 0 and *out_seq, or NOT_FOUND. */
 BASE_MUST_USE int spool_next(struct spool *s, int64_t after, int64_t *out_seq,
+	struct base_error *err);
+/* Rows of work of a message. */
+BASE_MUST_USE int spool_work_count(struct spool *s, int64_t seq, int64_t *out_count,
 	struct base_error *err);
 /* @out->detail is valid until the next call with @s. NOT_FOUND as above. */
 BASE_MUST_USE int spool_work_load(struct spool *s, int64_t seq, uint32_t unit,

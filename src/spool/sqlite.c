@@ -76,6 +76,7 @@ static const char schema[] =
 	X(LOAD, "SELECT id, arrived, size, file, envelope FROM message WHERE seq = ?") \
 	X(LOAD_BODY, "SELECT id, arrived, size, file, envelope, body FROM message WHERE seq = ?") \
 	X(NEXT, "SELECT seq FROM message WHERE seq > ? ORDER BY seq LIMIT 1") \
+	X(WORK_COUNT, "SELECT count(*) FROM work WHERE seq = ?") \
 	X(WORK_NEXT, "SELECT seq, unit, ready, next, dest, attempts, flags, detail FROM work" \
 		" WHERE seq = ? AND unit >= ? ORDER BY unit LIMIT 1") \
 	X(DUE, "SELECT next, seq, unit FROM work WHERE ready = 0" \
@@ -720,6 +721,25 @@ int spool_file_open(struct spool *s, struct base_slice id, int *out_fd, struct b
 	return spool_dir_read(&s->dir, name, out_fd, err);
 }
 
+int spool_file_head(struct spool *s, struct base_slice id, size_t max, struct base_buf *out,
+	struct base_error *err)
+{
+	int fd, rc = spool_file_open(s, id, &fd, err);
+	uint8_t *to;
+	ssize_t n;
+
+	if (rc != 0)
+		return rc;
+	to = base_buf_reserve(out, max);
+	n = to ? pread(fd, to, max, 0) : 0;
+	if (n > 0)
+		base_buf_grew(out, (size_t)n);
+	else if (n < 0)
+		rc = base_error_errno(err, BASE_ERROR_TEMPORARY, errno, "cannot read a body");
+	close(fd);
+	return rc;
+}
+
 /* ---- reads ---- */
 
 /* Step to the only row. 0: @st has it and is lent to the caller until the next call. */
@@ -793,6 +813,14 @@ int spool_next(struct spool *s, int64_t after, int64_t *out_seq, struct base_err
 
 	sqlite3_bind_int64(st, 1, after);
 	return one_number(s, st, out_seq, err);
+}
+
+int spool_work_count(struct spool *s, int64_t seq, int64_t *out_count, struct base_error *err)
+{
+	sqlite3_stmt *st = statement(s, ST_WORK_COUNT);
+
+	sqlite3_bind_int64(st, 1, seq);
+	return one_number(s, st, out_count, err);
 }
 
 int spool_work_next(struct spool *s, int64_t seq, uint32_t from, struct spool_work *out,

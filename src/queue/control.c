@@ -1,0 +1,171 @@
+/* The queue commands on a running server: spool/admin.h step by step, between turns of the loop. */
+#include "queue/shell.h"
+
+#include "base/clock.h"
+#include "loop/log.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+
+struct queue_command {
+	struct queue_command *next;
+	struct queue_shell *q;
+	struct spool_admin *admin;
+	struct control_reply *reply;
+	uv_idle_t idle;
+};
+
+static void on_part(void *arg, struct base_slice part)
+{
+	control_json(arg, part);
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+	free(handle->data);
+}
+
+static void finish(struct queue_command *cmd, const struct base_error *err)
+{
+	struct queue_command **at = &cmd->q->commands;
+
+	while (*at != cmd)
+		at = &(*at)->next;
+	*at = cmd->next;
+	control_end(cmd->reply, err);
+	spool_admin_free(&cmd->admin);
+	uv_close((uv_handle_t *)&cmd->idle, on_closed);
+}
+
+static void tell(const struct spool_admin *a)
+{
+	struct log_record r;
+
+	log_begin(&r, LOG_LEVEL_INFO, LOG_KIND_ADMIN);
+	log_put_text(&r, LOG_KEY_ACTION, spool_admin_verb_name(spool_admin_verb(a)));
+	if (spool_admin_id(a).len)
+		log_put(&r, LOG_KEY_MESSAGE, spool_admin_id(a));
+	log_commit(&r);
+}
+
+/* The spool has the change; memory and the relays follow. */
+static void follow(struct queue_shell *q, const struct spool_admin *a)
+{
+	enum spool_admin_verb verb = spool_admin_verb(a);
+	struct ipc_channel *ch;
+
+	queue_core_admin_after(q->core, a);
+	q->events = true;
+	tell(a);
+	if (verb != SPOOL_ADMIN_RETRY || spool_admin_id(a).len)
+		return;
+	for (unsigned i = 0; i < role_peer_count(q->role, IPC_RELAY); i++) {
+		ch = role_peer(q->role, IPC_RELAY, i);
+		ipc_begin(&q->frame, IPC_ACCOUNT_RETRY, 0);
+		ipc_put_text(&q->frame, "");
+		if (ch)
+			ipc_send(ch, &q->frame, NULL, 0);
+	}
+}
+
+static int change(struct queue_command *cmd, struct base_error *err)
+{
+	struct queue_shell *q = cmd->q;
+	int rc = queue_core_admin_before(q->core, cmd->admin, base_clock_wall_ms(), err);
+
+	if (rc == 0)
+		rc = spool_admin_step(cmd->admin, on_part, cmd->reply, err);
+	if (rc == 0)
+		rc = spool_commit(q->spool, err);
+	if (rc == 0)
+		follow(q, cmd->admin);
+	else
+		spool_rollback(q->spool);
+	return rc;
+}
+
+static bool is_change(enum spool_admin_verb verb)
+{
+	return verb == SPOOL_ADMIN_RETRY || verb == SPOOL_ADMIN_HOLD ||
+	       verb == SPOOL_ADMIN_RELEASE || verb == SPOOL_ADMIN_REMOVE;
+}
+
+static void on_idle(uv_idle_t *idle)
+{
+	struct queue_command *cmd = idle->data;
+	struct base_error err = {0};
+	int rc;
+
+	if (is_change(spool_admin_verb(cmd->admin)))
+		rc = change(cmd, &err);
+	else
+		rc = spool_admin_step(cmd->admin, on_part, cmd->reply, &err);
+	if (rc <= 0)
+		finish(cmd, rc == 0 ? NULL : &err);
+}
+
+static void give_status(struct queue_shell *q, struct control_reply *reply)
+{
+	struct queue_core_stats core;
+	struct spool_stats spool;
+	struct base_error err;
+	json_t *o;
+	char *text;
+
+	queue_core_stats(q->core, &core);
+	if (spool_stats(q->spool, &spool, &err) != 0) {
+		control_end(reply, &err);
+		return;
+	}
+	o = json_object();
+	json_object_set_new(o, "messages", json_integer((json_int_t)spool.messages));
+	json_object_set_new(o, "deferred", json_integer((json_int_t)spool.timed));
+	json_object_set_new(o, "held", json_integer((json_int_t)spool.held));
+	json_object_set_new(o, "active", json_integer(core.messages));
+	json_object_set_new(o, "jobs", json_integer(core.jobs));
+	json_object_set_new(o, "destinations", json_integer(core.destinations));
+	json_object_set_new(o, "writable", json_boolean(!core.faulty));
+	text = json_dumps(o, JSON_COMPACT);
+	json_decref(o);
+	if (!text)
+		base_out_of_memory();
+	control_json(reply, base_slice_text(text));
+	free(text);
+	control_end(reply, NULL);
+}
+
+void queue_control(struct role *r, const struct control_request *req, struct control_reply *reply)
+{
+	struct queue_shell *q = role_state(r);
+	struct queue_command *cmd;
+	struct spool_admin *admin;
+	struct base_error err;
+
+	if (req->word_count == 1 && control_word_is(req, 0, "status")) {
+		give_status(q, reply);
+		return;
+	}
+	if (spool_admin_begin(&admin, q->spool, envelope_visit, req->words, req->word_count,
+		base_clock_wall_ms(), &err) != 0) {
+		control_end(reply, &err);
+		return;
+	}
+	cmd = base_alloc_zero(1, sizeof(*cmd));
+	cmd->q = q;
+	cmd->admin = admin;
+	cmd->reply = reply;
+	cmd->next = q->commands;
+	q->commands = cmd;
+	uv_idle_init(role_loop(r), &cmd->idle);
+	cmd->idle.data = cmd;
+	uv_idle_start(&cmd->idle, on_idle);
+}
+
+void queue_control_close(struct queue_shell *q)
+{
+	struct base_error err = {0};
+
+	base_error_set(&err, BASE_ERROR_TEMPORARY, 0, "the server stops");
+	while (q->commands)
+		finish(q->commands, &err);
+}

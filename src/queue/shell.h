@@ -1,0 +1,49 @@
+/* queue/shell.h: what the files of the queue's shell share
+ * main.c the role; front.c messages from fronts; ports.c jobs, answers and the journal; control.c the
+ * queue commands */
+#ifndef QUEUE_SHELL_H
+#define QUEUE_SHELL_H
+
+#include "loop/control.h"
+#include "loop/role.h"
+#include "queue/core.h"
+
+struct queue_transaction;
+struct queue_command;
+
+struct queue_front {
+	uint32_t generation;
+	struct queue_transaction *transactions;
+	uint32_t transaction_count;
+	uint64_t envelope_bytes;
+};
+
+struct queue_shell {
+	struct role *role;
+	struct spool *spool;
+	struct queue_core *core;
+	struct queue_front *fronts;
+	unsigned front_count;
+	struct queue_command *commands;	/* being answered */
+	uv_timer_t timer;
+	uv_check_t check;
+	struct base_buf frame, job;
+	bool events;			/* a turn is due before the loop sleeps */
+};
+
+void queue_shell_turn(struct queue_shell *q);
+void queue_shell_on_timer(uv_timer_t *timer);
+
+extern const struct queue_ports queue_shell_ports;
+
+void queue_front_up(struct queue_shell *q, unsigned index);
+void queue_front_down(struct queue_shell *q, unsigned index);
+void queue_front_frame(struct queue_shell *q, unsigned index, struct ipc_frame *frame);
+void queue_front_close(struct queue_shell *q);
+/* The channel that @client came by; null: it is gone, or another one stands in its place. */
+struct ipc_channel *queue_front_channel(struct queue_shell *q, const struct queue_client *client);
+
+void queue_control(struct role *r, const struct control_request *req, struct control_reply *reply);
+void queue_control_close(struct queue_shell *q);
+
+#endif
