@@ -316,14 +316,15 @@ static bool offer_unread(struct front_conn *c)
 	struct front_work *w = c->work;
 	struct front_now now = {.wall_ms = base_clock_wall_ms(),
 		.pseudonym_key = base_slice_make(c->front->pseudonym_key, 32)};
+	bool again = w->again;
 	size_t used = 0;
 
-	if (!w->unread.len || c->session.wait != FRONT_WAIT_NONE || c->session.closing)
+	if ((!w->unread.len && !again) || c->session.wait != FRONT_WAIT_NONE || c->session.closing)
 		return false;
 	front_random(c->front, now.random, sizeof(now.random));
 	front_session_input(&c->session, w, base_buf_slice(&w->unread), &used, &now);
 	base_buf_consume(&w->unread, used);
-	return used > 0;
+	return used > 0 || again;
 }
 
 static void after_write(struct front_conn *c)

@@ -62,7 +62,7 @@ void front_work_clear(struct front_work *w)
 	base_secret_clear(&w->secret);
 	w->effects = 0;
 	w->in_transaction = w->in_body = w->file = w->submit_after_file = w->refused = false;
-	w->has_initial = w->plus_offered = w->exchange = false;
+	w->has_initial = w->plus_offered = w->exchange = w->again = false;
 	w->auth_step = 0;
 }
 
@@ -212,6 +212,7 @@ void front_session_auth_challenge(struct front_session *s, struct front_work *w,
 	base_secret_clear(&w->secret);
 	smtp_server_auth_challenge(&s->smtp, challenge, &w->out);
 	w->exchange = true;
+	w->again = true;	/* a challenge that no line can carry ends the exchange */
 	w->effects |= FRONT_WRITE;
 	set_wait(s, FRONT_WAIT_NONE);
 	show_replies(s, w, before);
@@ -585,7 +586,9 @@ static bool handle(struct front_session *s, struct front_work *w, enum smtp_serv
 {
 	switch (event) {
 	case SMTP_SERVER_MORE:
+		return false;
 	case SMTP_SERVER_FULL:	/* the shell writes, and offers the rest again */
+		w->again = true;
 		return false;
 	case SMTP_SERVER_HELLO:
 		end_transaction(s, w);
@@ -645,6 +648,7 @@ void front_session_input(struct front_session *s, struct front_work *w, struct b
 		return;
 	}
 	apply_mechanisms(s);
+	w->again = false;
 	while (go_on) {
 		struct base_slice rest = base_slice_from(in, *out_used);
 		size_t before = w->out.len;
@@ -717,7 +721,7 @@ void front_session_release(struct front_session *s)
 
 bool front_session_is_idle(const struct front_session *s, const struct front_work *w)
 {
-	return s->wait == FRONT_WAIT_NONE && !w->in_transaction && !w->exchange && !w->effects &&
+	return s->wait == FRONT_WAIT_NONE && !w->in_transaction && !w->exchange && !w->again && !w->effects &&
 		w->out.len == 0 && w->unread.len == 0 && !smtp_server_holds_bytes(&s->smtp, &w->line);
 }
 

@@ -99,6 +99,7 @@ struct front_work {
 	bool in_body;
 	bool file;			/* the message goes (or went) to a file */
 	bool submit_after_file;		/* the message was complete when it proved to be too long */
+	bool again;			/* the engine has more to say: push even without bytes */
 	bool refused;			/* the rest of the body is read and dropped */
 	bool has_initial;
 	bool plus_offered;
