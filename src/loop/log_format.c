@@ -228,7 +228,8 @@ void log_json_string(struct base_slice s, struct base_buf *out)
 	base_buf_append_byte(out, '"');
 	while (s.len) {
 		len = base_utf8_next(s, &code_point);
-		if (len == 0) {
+		/* Many JSON readers refuse a NUL even when it is escaped. */
+		if (len == 0 || code_point == 0) {
 			base_buf_printf(out, "\\\\x%02x", s.ptr[0]);
 			len = 1;
 		} else if (code_point == '"' || code_point == '\\') {

@@ -74,6 +74,18 @@ static void test_strangers_bytes(void **state)
 	finish(&r);
 }
 
+/* Found by fuzzing: jansson, which reads our answers, refuses \\u0000. */
+static void test_nul_in_json(void **state)
+{
+	struct log_record r;
+
+	start(&r, LOG_LEVEL_INFO, LOG_KIND_LOGIN);
+	log_put(&r, LOG_KEY_USER, BASE_SLICE("a\0b"));
+	expect(&r, true, "{\"time\": \"2026-11-24T15:00:00.123Z\", \"level\": \"info\", \"kind\": "
+		"\"login\", \"user\": \"a\\\\x00b\"}");
+	finish(&r);
+}
+
 static void test_words(void **state)
 {
 	struct log_record r;
@@ -199,6 +211,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_session_line),
 		cmocka_unit_test(test_strangers_bytes),
+		cmocka_unit_test(test_nul_in_json),
 		cmocka_unit_test(test_words),
 		cmocka_unit_test(test_lists),
 		cmocka_unit_test(test_dialogue),
