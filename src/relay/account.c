@@ -46,18 +46,18 @@ bool relay_account_is_paused(struct relay_core *core, const char *name, const st
 
 	if (!a || now->wall_ms >= a->until_ms)
 		return false;
-	relay_failure_set(out_failure, JOB_HELD, 0, "4.7.8", a->reason);
+	relay_failure_set(out_failure, JOB_HELD, a->code, "4.7.8", a->reason);
 	*out_until_ms = a->until_ms;
 	return true;
 }
 
 static void hold_jobs(struct relay_core *core, const char *name, const struct relay_account *a)
 {
-	struct relay_failure f = {.outcome = JOB_HELD};
+	struct relay_failure f;
 	struct relay_dest *d;
 	size_t b;
 
-	relay_failure_set(&f, JOB_HELD, 0, "4.7.8", a->reason);
+	relay_failure_set(&f, JOB_HELD, a->code, "4.7.8", a->reason);
 	for (b = 0; b < RELAY_BUCKETS; b++)
 		for (d = core->buckets[b]; d; d = d->next)
 			if (!strcmp(d->account, name))
@@ -65,7 +65,7 @@ static void hold_jobs(struct relay_core *core, const char *name, const struct re
 }
 
 void relay_account_pause(struct relay_core *core, const char *name, const char *reason,
-	struct base_slice reply, const struct relay_now *now)
+	const struct smtp_client_reply *reply, const struct relay_now *now)
 {
 	struct relay_account *a = relay_account_get(core, name);
 	int64_t pause_ms = PAUSE_FIRST_MS;
@@ -82,8 +82,9 @@ void relay_account_pause(struct relay_core *core, const char *name, const char *
 	}
 	base_buf_init(&text, sizeof(a->reason) - 1);
 	(void)base_buf_append_text(&text, reason);
-	if (reply.len && base_buf_append_text(&text, ": "))
-		(void)base_escape_text(reply, 100, &text);
+	if (reply->text_len && base_buf_append_text(&text, ": "))
+		(void)base_escape_text(base_slice_make(reply->text, reply->text_len), 100, &text);
+	a->code = reply->code;
 	(void)snprintf(a->reason, sizeof(a->reason), "%.*s", BASE_SLICE_ARGS(base_buf_slice(&text)));
 	base_buf_release(&text);
 	tell(core, a);

@@ -159,6 +159,7 @@ bool relay_core_job(struct relay_core *core, uint32_t id, unsigned queue, struct
 {
 	char host[ROUTE_DNS_NAME_MAX_BYTES];
 	sasl_mechanism_mask mechanisms;
+	struct relay_failure f;
 	struct relay_job *job;
 	struct job raw;
 
@@ -170,7 +171,7 @@ bool relay_core_job(struct relay_core *core, uint32_t id, unsigned queue, struct
 	if (!job)
 		return false;
 	mechanisms = complete(&raw, conf, host);
-	if (!via_is_ours(&raw) || !names_are_clean(&raw) || raw.file != (fd >= 0)) {
+	if (!via_is_ours(&raw) || !names_are_clean(&raw) || (!raw.file && fd >= 0)) {
 		relay_job_free(job);
 		return false;
 	}
@@ -179,7 +180,11 @@ bool relay_core_job(struct relay_core *core, uint32_t id, unsigned queue, struct
 	job->arrived_ms = now->mono_ms;
 	core->job_count++;
 	job->dest = relay_dest_get(core, &raw, mechanisms);
-	if (!refuse_early(core, job, now)) {
+	if (raw.file && fd < 0) {	/* the kernel had no number for it */
+		relay_failure_set(&f, JOB_DEFERRED, 451, "4.3.1",
+			"this server is out of descriptors (see ulimit -n)");
+		relay_job_finish(core, job, NULL, &f);
+	} else if (!refuse_early(core, job, now)) {
 		relay_dest_push(job->dest, job, false);
 		relay_dest_dispatch(job->dest, now);
 	}

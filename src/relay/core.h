@@ -98,6 +98,7 @@ struct relay_conn {
 	struct base_addr addr;
 	const char *tls_version, *tls_cipher;	/* static texts; null without TLS */
 	struct base_buf out;		/* secret: for the wire */
+	const char *no_secret;		/* why there are no credentials; static */
 	void *shell;			/* the shell's own */
 };
 
@@ -128,6 +129,7 @@ struct relay_account {
 	char *name;
 	int64_t until_ms;		/* wall clock; 0: not paused */
 	uint32_t failures;
+	uint16_t code;			/* of the reply that paused it; 0: none */
 	char reason[192];
 };
 
@@ -178,9 +180,9 @@ void relay_conn_tls(struct relay_conn *conn, const struct relay_tls_done *done, 
 void relay_conn_input(struct relay_conn *conn, struct base_slice in, const struct relay_now *now);
 void relay_conn_ended(struct relay_conn *conn, const char *reason, const struct relay_now *now);
 void relay_conn_written(struct relay_conn *conn, const struct relay_now *now);
-/* @user.ptr null: none to be had. @random: SASL_CLIENT_RANDOM_BYTES. */
+/* @user.ptr null: none to be had, @why: static words. @random: SASL_CLIENT_RANDOM_BYTES. */
 void relay_conn_secret(struct relay_conn *conn, struct base_slice user, struct base_slice secret,
-	struct base_slice random, const struct relay_now *now);
+	struct base_slice random, const char *why, const struct relay_now *now);
 /* @bytes: the next piece at job->offset; empty with @failed when it cannot be read. */
 void relay_conn_body(struct relay_conn *conn, struct base_slice bytes, bool failed,
 	const struct relay_now *now);

@@ -9,7 +9,6 @@
 enum {
 	RELAY_CONNECT_MS = 40000,
 	RELAY_TLS_MS = 60000,
-	RELAY_SECRET_MS = 60000,
 	RELAY_IDLE_MS = 30000,
 	RELAY_QUIT_MS = 2000,
 	RELAY_LIFETIME_MS = 300000,
@@ -118,7 +117,7 @@ struct relay_account *relay_account_get(struct relay_core *core, const char *nam
 bool relay_account_is_paused(struct relay_core *core, const char *name, const struct relay_now *now,
 	struct relay_failure *out_failure, int64_t *out_until_ms);
 void relay_account_pause(struct relay_core *core, const char *name, const char *reason,
-	struct base_slice reply, const struct relay_now *now);
+	const struct smtp_client_reply *reply, const struct relay_now *now);
 void relay_account_works(struct relay_core *core, const char *name);
 
 void relay_failure_set(struct relay_failure *f, enum job_outcome outcome, uint16_t code,

@@ -43,20 +43,26 @@ static void send_result(struct relay_shell *s, struct relay_job *job, const stru
 	relay_job_free(job);
 }
 
+/* While auth is away the question waits: ask_again() puts it when auth is back. */
 static void want_secret(struct relay_shell *s, struct relay_conn *conn)
 {
 	struct ipc_channel *auth = role_peer(s->role, IPC_AUTH, 0);
-	struct relay_now now = relay_shell_now(s);
 
 	relay_net_set_asking(conn, true);
-	if (auth) {
-		ipc_begin(&s->frame, IPC_SECRET_WANT, conn->number);
-		ipc_put_bytes(&s->frame, relay_conn_account(conn));
-		if (ipc_send(auth, &s->frame, NULL, 0))
-			return;
-	}
-	relay_net_set_asking(conn, false);
-	relay_conn_secret(conn, BASE_SLICE_EMPTY, BASE_SLICE_EMPTY, BASE_SLICE_EMPTY, &now);
+	if (!auth)
+		return;
+	ipc_begin(&s->frame, IPC_SECRET_WANT, conn->number);
+	ipc_put_bytes(&s->frame, relay_conn_account(conn));
+	(void)ipc_send(auth, &s->frame, NULL, 0);
+}
+
+static void ask_again(struct relay_shell *s)
+{
+	struct relay_conn *conn;
+
+	for (conn = relay_core_conns(s->core); conn; conn = conn->next)
+		if (relay_net_is_asking(conn))
+			want_secret(s, conn);
 }
 
 static void read_body(struct relay_shell *s, struct relay_conn *conn)
@@ -246,16 +252,21 @@ static void on_secret(struct relay_shell *s, const struct ipc_frame *frame)
 	uint8_t class = ipc_get_u8(&in), random[SASL_CLIENT_RANDOM_BYTES];
 	struct base_slice user = ipc_get_bytes(&in), secret = ipc_get_bytes(&in);
 	struct relay_conn *conn = relay_core_conn(s->core, frame->id);
+	const char *why = NULL;
 
 	if (!conn || !relay_net_is_asking(conn))
 		return;
 	relay_net_set_asking(conn, false);
 	if (!ipc_reader_done(&in) || class != 0)
 		user = secret = BASE_SLICE_EMPTY;
+	if (class == -BASE_ERROR_NOT_FOUND)
+		why = "no password is kept for it (see postern account add)";
+	else if (class != 0)
+		why = "its password is not available now";
 	else if (!user.ptr)
 		user = base_slice_make("", 0);
 	base_random_fill(random, sizeof(random));
-	relay_conn_secret(conn, user, secret, base_slice_make(random, sizeof(random)), &now);
+	relay_conn_secret(conn, user, secret, base_slice_make(random, sizeof(random)), why, &now);
 	base_wipe(random, sizeof(random));
 }
 
@@ -281,6 +292,8 @@ static void peer(struct role *r, enum ipc_role kind, unsigned index, struct ipc_
 {
 	struct relay_shell *s = role_state(r);
 
+	if (kind == IPC_AUTH)
+		ask_again(s);
 	if (kind != IPC_QUEUE || !ch)
 		return;
 	ipc_begin(&s->frame, IPC_CAPACITY, 0);
@@ -288,27 +301,11 @@ static void peer(struct role *r, enum ipc_role kind, unsigned index, struct ipc_
 	(void)ipc_send(ch, &s->frame, NULL, 0);
 }
 
-/* Nobody will answer: who asked is told so. */
-static void auth_gone(struct relay_shell *s)
-{
-	struct relay_now now = relay_shell_now(s);
-	struct relay_conn *conn;
-
-	for (conn = relay_core_conns(s->core); conn; conn = conn->next)
-		if (relay_net_is_asking(conn)) {
-			relay_net_set_asking(conn, false);
-			relay_conn_secret(conn, BASE_SLICE_EMPTY, BASE_SLICE_EMPTY, BASE_SLICE_EMPTY,
-				&now);
-		}
-}
-
 static void peer_gone(struct role *r, enum ipc_role kind, unsigned index)
 {
 	struct relay_shell *s = role_state(r);
 	struct relay_parts **at;
 
-	if (kind == IPC_AUTH)
-		auth_gone(s);
 	if (kind == IPC_QUEUE) {
 		relay_core_queue_gone(s->core, index);
 		for (at = &s->parts; *at;)

@@ -236,12 +236,8 @@ static void on_failed(struct relay_conn *conn, const struct relay_now *now)
 	if (failure->stage == SMTP_STAGE_STARTTLS && tls_demanded(conn->dest))
 		f.outcome = JOB_HELD;
 	if (failure->account) {
-		int64_t until;
-
-		relay_account_pause(conn->core, conn->dest->account, failure->reason,
-			base_slice_make(reply->text, reply->text_len), now);
-		(void)relay_account_is_paused(conn->core, conn->dest->account, now, &f, &until);
-		copy_reply(&f, reply);
+		relay_account_pause(conn->core, conn->dest->account,
+			conn->no_secret ? conn->no_secret : failure->reason, reply, now);
 		close_conn(conn);
 		return;
 	}
@@ -468,7 +464,7 @@ static int64_t stage_ms(enum smtp_client_stage stage)
 	static const int64_t ms[SMTP_STAGE_COUNT] = {	/* RFC 5321 section 4.5.3.2 */
 		[SMTP_STAGE_GREETING] = 300000, [SMTP_STAGE_HELLO] = 300000,
 		[SMTP_STAGE_STARTTLS] = 120000, [SMTP_STAGE_TLS] = RELAY_TLS_MS,
-		[SMTP_STAGE_AUTH] = 300000, [SMTP_STAGE_MAIL] = 300000, [SMTP_STAGE_RCPT] = 300000,
+		[SMTP_STAGE_AUTH] = 120000, [SMTP_STAGE_MAIL] = 300000, [SMTP_STAGE_RCPT] = 300000,
 		[SMTP_STAGE_DATA] = 120000, [SMTP_STAGE_BODY] = 180000, [SMTP_STAGE_FINAL] = 600000,
 		[SMTP_STAGE_QUIT] = RELAY_QUIT_MS,
 	};
@@ -676,10 +672,11 @@ void relay_conn_written(struct relay_conn *conn, const struct relay_now *now)
 }
 
 void relay_conn_secret(struct relay_conn *conn, struct base_slice user, struct base_slice secret,
-	struct base_slice random, const struct relay_now *now)
+	struct base_slice random, const char *why, const struct relay_now *now)
 {
 	if (conn->phase != RELAY_CONN_OPEN || smtp_client_stage(conn->smtp) != SMTP_STAGE_AUTH)
 		return;
+	conn->no_secret = why;
 	lend_out(conn);
 	smtp_client_credentials(conn->smtp, user, secret, random, &conn->out);
 	drive(conn, BASE_SLICE_EMPTY, now);

@@ -276,7 +276,7 @@ static void run(struct world *w)
 		case RELAY_WANT_SECRET:
 			assert_true(base_slice_equal_text(relay_conn_account(e.conn), "acc"));
 			relay_conn_secret(e.conn, BASE_SLICE("u"), BASE_SLICE("p"),
-				base_slice_make(random, sizeof(random)), &w->now);
+				base_slice_make(random, sizeof(random)), NULL, &w->now);
 			break;
 		case RELAY_WRITE:
 			if (e.conn->phase != RELAY_CONN_CLOSED)
@@ -340,7 +340,7 @@ static const struct row {
 		0, 2, NULL},
 	{"login", "ok", CONF_VIA_SMTPS, "h.example", "acc", 1, 1, 0, 1, 0, 0, 0, 1, NULL},
 	{"wrong password: held, asked once", "535", CONF_VIA_SMTPS, "h.example", "acc", 5, 1, 20000, 0, 0,
-		0, 5, 1, "0 4.7.8 |the server refused the login: 5.7.8 no"},
+		0, 5, 1, "535 4.7.8 |the server refused the login: 5.7.8 no"},
 	{"no AUTH there: held", "no-auth", CONF_VIA_SMTPS, "h.example", "acc", 1, 1, 0, 0, 0, 0, 1, 1,
 		"0 4.7.8 |the server does not offer AUTH"},
 	{"bad certificate: held", "bad-certificate", CONF_VIA_SMTPS, "h.example", "", 1, 1, 0, 0, 0, 0, 1,

@@ -239,6 +239,9 @@ static void add_addr(struct route_mx *m, struct route_mx_host *host, struct base
 		return;
 	}
 	addr.port = m->port;
+	for (at = 0; at < *count; at++)
+		if (base_addr_equal(&list[at], &addr))
+			return;
 	if (*count < ROUTE_MX_PER_HOST_MAX) {
 		at = next_random(m) % (*count + 1);	/* shuffled in */
 		list[*count] = list[at];

@@ -60,6 +60,8 @@ static const struct row {
 	{"link-local and private beside a good one", "x.example", {.mx = true},
 		{"x.example mx 1 a.x", "a.x a 169.254.169.254", "a.x a 10.0.0.1", "a.x a 192.0.2.1"},
 		"a.x/192.0.2.1:25"},
+	{"the same address twice", "x.example", {.mx = true},
+		{"x.example mx 1 a.x", "a.x a 192.0.2.1", "a.x a 192.0.2.1"}, "a.x/192.0.2.1:25"},
 	{"loopback allowed", "x.example", {.mx = true, .allow_special = true},
 		{"x.example mx 1 localhost", "localhost a 127.0.0.1"}, "localhost/127.0.0.1:25"},
 	{"mapped loopback", "x.example", {.mx = true, .ip6 = true},
