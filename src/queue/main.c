@@ -52,7 +52,7 @@ static void on_check(uv_check_t *check)
 
 static size_t paths(struct role *r, struct role_path *out, size_t max)
 {
-	out[0] = (struct role_path){.path = role_conf(r)->data, .write = true};
+	out[0] = (struct role_path){.path = base_strdup(role_conf(r)->data), .write = true};
 	return 1;
 }
 
