@@ -221,7 +221,7 @@ listener submissions {{ address = "127.0.0.1:{self.port}"  tls = "implicit" }}
 auth {{ mechanisms = {{"SCRAM-SHA-256", "PLAIN"}} }}
 provider store {{}}
 route "*" {{ via = "smtp://127.0.0.1:{self.run.sink_port}"  tls = "none" }}
-limits {{ connections = 50000  per_ip = 50000 }}
+limits {{ connections = 15000  per_ip = 15000 }}
 """)
         postern = f"{self.run.build}/postern"
         os.mkdir(f"{self.dir}/data")
