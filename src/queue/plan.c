@@ -130,6 +130,7 @@ static void tell_route(struct queue_core *c, const struct message *m, const stru
 		.enhanced = v->enhanced,
 		.code = v->code,
 		.result = job_outcome_name(v->outcome),
+		.end = e->rcpt_count == 1,
 	};
 
 	c->ports->event(c->arg, &event);

@@ -36,6 +36,8 @@ static void tell(struct settle *s, const struct envelope_rcpt *rcpt, const struc
 {
 	const struct job_result *r = s->r;
 	const struct dest *d = s->u->dest;
+	/* What the route alone decides was told as such. */
+	bool by_route = !r && !d;
 	struct queue_event event = {
 		.kind = QUEUE_EVENT_DELIVERY,
 		.message = base_id_slice(&s->m->id),
@@ -54,6 +56,8 @@ static void tell(struct settle *s, const struct envelope_rcpt *rcpt, const struc
 		.end = s->only && is_final(v->outcome),
 	};
 
+	if (by_route)
+		return;
 	if (d) {
 		event.route = d->route;
 		event.via = d->via_text;
