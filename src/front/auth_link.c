@@ -297,6 +297,8 @@ static void address_text(const struct base_addr *addr, struct base_buf *out)
 	base_addr_format(addr, out);
 }
 
+/* No final_resp_ok: SMTP has no place for data in 235, so SCRAM's last word must come as a challenge of
+ * its own (RFC 4954 section 4). */
 void front_auth_begin(struct front_conn *c)
 {
 	struct front *f = c->front;
@@ -309,7 +311,6 @@ void front_auth_begin(struct front_conn *c)
 		.remote_port = c->session.client.port,
 		.secured = c->tls != NULL,
 		.plus_offered = w->plus_offered,
-		.final_resp_ok = true,
 		.nologin = true,
 		.initial = w->has_initial ? &initial : NULL,
 	};
