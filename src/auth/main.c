@@ -278,7 +278,7 @@ static void on_secret_want(struct auth_shell *s, struct ipc_channel *ch, struct 
 {
 	struct ipc_reader in = ipc_reader_make(frame->body);
 	struct base_slice name = ipc_get_bytes(&in);
-	struct vault_account account = {.user = ""};
+	struct vault_account account = {.user = "", .url = ""};
 	struct base_secret secret;
 	struct base_error err = {0};
 	int rc;
@@ -294,6 +294,7 @@ static void on_secret_want(struct auth_shell *s, struct ipc_channel *ch, struct 
 	ipc_put_u8(&s->frame, (uint8_t)-rc);
 	ipc_put_text(&s->frame, rc == 0 ? account.user : "");
 	ipc_put_bytes(&s->frame, rc == 0 ? base_secret_slice(&secret) : BASE_SLICE_EMPTY);
+	ipc_put_text(&s->frame, rc == 0 ? account.url : "");
 	(void)ipc_send(ch, &s->frame, NULL, 0);
 	base_buf_clear(&s->frame);
 	base_secret_release(&secret);

@@ -90,7 +90,7 @@ enum ipc_frame_flags { IPC_WIPED = 1u << 0 };
  * relay -> auth
  *  SECRET_WANT  id. body: text account
  * auth -> relay
- *  SECRET     id. body: u8 class (0 ok), text user, bytes secret
+ *  SECRET     id. body: u8 class (0 ok), text user, bytes secret, text url (as the vault has it)
  *
  * auth -> worker
  *  VERIFY     id. body: text stored hash ("" stands for an unknown user: default work), bytes password
@@ -137,7 +137,7 @@ enum ipc_frame_flags { IPC_WIPED = 1u << 0 };
 	X(ACCOUNT_STATE, IPC_FROM(RELAY), IPC_FROM(QUEUE), 17, 4096, 0, 0) \
 	X(ACCOUNT_RETRY, IPC_FROM(QUEUE), IPC_FROM(RELAY), 4, 1024, 0, 0) \
 	X(SECRET_WANT, IPC_FROM(RELAY), IPC_FROM(AUTH), 4, 1024, 0, 0) \
-	X(SECRET, IPC_FROM(AUTH), IPC_FROM(RELAY), 9, 16384, 0, IPC_WIPED) \
+	X(SECRET, IPC_FROM(AUTH), IPC_FROM(RELAY), 13, 16384, 0, IPC_WIPED) \
 	X(VERIFY, IPC_FROM(AUTH), IPC_FROM(WORKER), 8, 8192, 0, IPC_WIPED) \
 	X(HASH, IPC_FROM(AUTH), IPC_FROM(WORKER), 8, 8192, 0, IPC_WIPED) \
 	X(VERIFIED, IPC_FROM(WORKER), IPC_FROM(AUTH), 2, 2, 0, 0) \

@@ -92,8 +92,9 @@ static bool via_is_ours(const struct job *job)
 	case CONF_VIA_MX:
 	case CONF_VIA_SMTP:
 	case CONF_VIA_SMTPS:
-	case CONF_VIA_ACCOUNT:
 		return job->host.len > 0;
+	case CONF_VIA_ACCOUNT:
+		return job->account.len > 0;
 	case CONF_VIA_LMTP:
 		return job->host.len > 0 || job->path.len > 0;
 	case CONF_VIA_MAILDIR:
@@ -120,14 +121,10 @@ static sasl_mechanism_mask complete(struct job *job, const struct conf *conf,
 	for (i = 0; job->account.len && i < conf->account_count; i++)
 		if (base_slice_equal_text(job->account, conf->accounts[i].title))
 			account = &conf->accounts[i];
-	if (job->via == CONF_VIA_ACCOUNT) {
-		bool implicit = account ? account->implicit_tls : job->port == 465;
-
-		job->via = implicit ? CONF_VIA_SMTPS : CONF_VIA_SMTP;
-		if (account && !job->host.len) {
-			job->host = base_slice_text(account->host);
-			job->port = account->port;
-		}
+	if (job->via == CONF_VIA_ACCOUNT && account) {
+		job->via = account->implicit_tls ? CONF_VIA_SMTPS : CONF_VIA_SMTP;
+		job->host = base_slice_text(account->host);
+		job->port = account->port;
 	}
 	if (!base_is_ascii(job->host) && relay_domain_to_ascii(job->host, host))
 		job->host = base_slice_text(host);

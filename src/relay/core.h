@@ -107,6 +107,7 @@ enum relay_effect_kind {
 	RELAY_CONNECT,		/* conn->addr or conn->path: relay_conn_connected() */
 	RELAY_START_TLS,	/* when conn->out is written: handshake, relay_conn_tls() */
 	RELAY_WANT_SECRET,	/* account of conn: relay_conn_secret() */
+	RELAY_WANT_URL,		/* account of dest_id, known to the vault only: relay_core_url() */
 	RELAY_WRITE,		/* conn->out has bytes; relay_conn_written() when it is empty */
 	RELAY_READ_BODY,	/* read the job's file at job->offset: relay_conn_body() */
 	RELAY_CLOSE,		/* close, then relay_conn_free() */
@@ -119,7 +120,8 @@ struct relay_effect {
 	struct relay_conn *conn;	/* RESULT: the one that carried it, or null */
 	struct relay_job *job;
 	struct relay_dest *dest;
-	uint32_t dest_id;		/* ASK: for the answer */
+	uint32_t dest_id;		/* ASK, WANT_URL: for the answer */
+	const char *name;		/* WANT_URL: the account */
 	struct route_mx_question question;
 	bool hosts;			/* ASK: names of /etc/hosts count */
 	size_t account;			/* ACCOUNT: index */
@@ -149,6 +151,11 @@ BASE_MUST_USE bool relay_core_job(struct relay_core *core, uint32_t id, unsigned
 void relay_core_queue_gone(struct relay_core *core, unsigned queue);
 void relay_core_answer(struct relay_core *core, uint32_t dest_id, unsigned question,
 	const struct route_dns_answer *answer, const struct relay_now *now);
+/* Where the vault says that the account of a destination is; empty: it does not know the account. */
+void relay_core_url(struct relay_core *core, uint32_t dest_id, struct base_slice url,
+	const struct relay_now *now);
+/* auth is back: questions that it did not answer are put again. */
+void relay_core_auth_back(struct relay_core *core);
 /* Lift pauses: @account empty: all. */
 void relay_core_account_retry(struct relay_core *core, struct base_slice account,
 	const struct relay_now *now);
@@ -191,6 +198,9 @@ struct base_slice relay_conn_account(const struct relay_conn *conn);
 /* Handshake: implicit TLS or STARTTLS demands the certificate's name to match. */
 bool relay_conn_must_verify(const struct relay_conn *conn);
 
+/* "smtp://host", "smtps://host:port": false if it is no such thing. @host points into @url. */
+BASE_MUST_USE bool relay_url_parse(struct base_slice url, bool *out_implicit_tls,
+	struct base_slice *out_host, uint16_t *out_port);
 /* A domain in its ASCII form (IDNA 2008). False: it has none. */
 BASE_MUST_USE bool relay_domain_to_ascii(struct base_slice domain,
 	char out[ROUTE_DNS_NAME_MAX_BYTES]);

@@ -16,7 +16,8 @@
  * Growth: a second connection only after RELAY_GROWTH_MESSAGES deliveries while jobs were waiting, a
  * third after twice as many; trouble (421, a refused further connection) starts the count again. */
 
-enum { BACKOFF_FIRST_MS = 1000, BACKOFF_MAX_MS = 60 * 1000, GROWTH_PAUSE_MS = 60 * 1000 };
+enum { BACKOFF_FIRST_MS = 1000, BACKOFF_MAX_MS = 60 * 1000, GROWTH_PAUSE_MS = 60 * 1000,
+	UNKNOWN_ACCOUNT_MS = 60 * 1000 };
 
 void relay_failure_set(struct relay_failure *f, enum job_outcome outcome, uint16_t code,
 	const char *enhanced, const char *reason)
@@ -76,8 +77,9 @@ struct relay_dest *relay_dest_get(struct relay_core *core, const struct job *job
 		d->path = base_slice_dup(job->path);
 		d->account = base_slice_dup(job->account);
 		d->last = &d->first;
-		if (job->host.len)
-			d->mx = base_alloc(sizeof(*d->mx));
+		d->implicit_tls = job->via == CONF_VIA_SMTPS;
+		if (job->host.len || job->via == CONF_VIA_ACCOUNT)
+			d->mx = base_alloc_zero(1, sizeof(*d->mx));
 		d->next = *bucket;
 		*bucket = d;
 	}
@@ -177,38 +179,96 @@ static void resolved(struct relay_dest *d, const struct relay_now *now)
 	relay_dest_give_up(d, &f, 0);
 }
 
+static void ask_url(struct relay_dest *d)
+{
+	relay_effect_add(d->core, &(struct relay_effect){.kind = RELAY_WANT_URL, .dest_id = d->id,
+		.name = d->account});
+}
+
+void relay_core_auth_back(struct relay_core *core)
+{
+	struct relay_dest *d;
+	size_t b;
+
+	for (b = 0; b < RELAY_BUCKETS; b++)
+		for (d = core->buckets[b]; d; d = d->next)
+			if (d->resolving && d->via == CONF_VIA_ACCOUNT && !d->real_host[0] &&
+				d->mx->state != ROUTE_MX_ASKING)
+				ask_url(d);
+}
+
 static void resolve(struct relay_dest *d, const struct relay_now *now)
 {
 	const struct relay_options *o = &d->core->options;
+	bool vault = d->via == CONF_VIA_ACCOUNT;
 	struct route_mx_options options = {
-		.destination = base_slice_text(d->host),
+		.destination = base_slice_text(vault ? d->real_host : d->host),
 		.own_name = base_slice_text(d->core->own_name),
 		.mx = d->via == CONF_VIA_MX,
 		.allow_special = d->via != CONF_VIA_MX || o->allow_special,
 		.ip6 = o->ip6,
-		.port = d->via != CONF_VIA_MX ? d->port : o->mx_port ? o->mx_port : 25,
+		.port = vault ? d->real_port
+			      : d->via != CONF_VIA_MX ? d->port : o->mx_port ? o->mx_port : 25,
 		.random = now->random,
 	};
 
 	d->resolved = false;
 	d->resolving = true;
+	if (vault && !d->real_host[0]) {
+		d->mx->state = ROUTE_MX_FAILED;	/* not asking the DNS */
+		ask_url(d);
+		return;
+	}
 	route_mx_begin(d->mx, &options);
 	if (d->mx->state == ROUTE_MX_ASKING)
 		ask(d);
 	else
 		resolved(d, now);
+	d->real_host[0] = '\0';		/* the vault is asked again when these targets are too old */
+}
+
+static struct relay_dest *dest_by_id(struct relay_core *core, uint32_t id)
+{
+	struct relay_dest *d;
+	size_t b;
+
+	for (b = 0; b < RELAY_BUCKETS; b++)
+		for (d = core->buckets[b]; d; d = d->next)
+			if (d->id == id)
+				return d;
+	return NULL;
+}
+
+void relay_core_url(struct relay_core *core, uint32_t dest_id, struct base_slice url,
+	const struct relay_now *now)
+{
+	struct relay_dest *d = dest_by_id(core, dest_id);
+	struct relay_failure f;
+	struct base_slice host;
+
+	if (!d || !d->resolving || d->via != CONF_VIA_ACCOUNT || d->real_host[0])
+		return;
+	if (!relay_url_parse(url, &d->implicit_tls, &host, &d->real_port)) {
+		d->resolving = false;
+		relay_failure_set(&f, JOB_HELD, 0, "4.7.8",
+			url.len ? "the account's URL is not smtp:// or smtps://"
+				: "the account does not exist (see postern account add)");
+		d->failure = f;
+		relay_dest_trouble(d, now);
+		relay_dest_give_up(d, &f, now->wall_ms + UNKNOWN_ACCOUNT_MS);
+		return;
+	}
+	memcpy(d->real_host, host.ptr, host.len);
+	d->real_host[host.len] = '\0';
+	resolve(d, now);
+	relay_dest_dispatch(d, now);
 }
 
 void relay_core_answer(struct relay_core *core, uint32_t dest_id, unsigned question,
 	const struct route_dns_answer *answer, const struct relay_now *now)
 {
-	struct relay_dest *d = NULL;
-	size_t b;
+	struct relay_dest *d = dest_by_id(core, dest_id);
 
-	for (b = 0; b < RELAY_BUCKETS && !d; b++)
-		for (d = core->buckets[b]; d; d = d->next)
-			if (d->id == dest_id)
-				break;
 	if (!d || !d->resolving)
 		return;
 	route_mx_answer(d->mx, question, answer);

@@ -40,6 +40,9 @@ struct relay_dest {
 	enum conf_tls_policy tls;	/* never UNSET */
 	uint16_t port;
 	char *host, *path, *account;	/* account "": none */
+	char real_host[ROUTE_DNS_NAME_MAX_BYTES];	/* via ACCOUNT: by the vault's URL; "": not asked yet */
+	uint16_t real_port;
+	bool implicit_tls;
 	sasl_mechanism_mask mechanisms;
 	struct relay_job *first, **last;
 	struct relay_conn *idle;	/* by next_idle, the last one used first */

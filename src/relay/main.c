@@ -20,6 +20,8 @@
 
 enum { TICK_MS = 500, CA_FILE_MAX_BYTES = 4 << 20, PARTS_MAX_BYTES = 16 << 20, PARTS_MAX = 64 };
 
+#define DEST_BIT 0x80000000u
+
 struct relay_now relay_shell_now(struct relay_shell *s)
 {
 	s->random += 0x9E3779B97F4A7C15u;
@@ -56,6 +58,18 @@ static void want_secret(struct relay_shell *s, struct relay_conn *conn)
 	(void)ipc_send(auth, &s->frame, NULL, 0);
 }
 
+/* The same question, of which only the URL counts; ids of destinations have the highest bit. */
+static void want_url(struct relay_shell *s, uint32_t dest_id, const char *name)
+{
+	struct ipc_channel *auth = role_peer(s->role, IPC_AUTH, 0);
+
+	if (!auth)
+		return;
+	ipc_begin(&s->frame, IPC_SECRET_WANT, dest_id | DEST_BIT);
+	ipc_put_text(&s->frame, name);
+	(void)ipc_send(auth, &s->frame, NULL, 0);
+}
+
 static void ask_again(struct relay_shell *s)
 {
 	struct relay_conn *conn;
@@ -63,6 +77,7 @@ static void ask_again(struct relay_shell *s)
 	for (conn = relay_core_conns(s->core); conn; conn = conn->next)
 		if (relay_net_is_asking(conn))
 			want_secret(s, conn);
+	relay_core_auth_back(s->core);
 }
 
 static void read_body(struct relay_shell *s, struct relay_conn *conn)
@@ -121,6 +136,9 @@ static void carry_out(struct relay_shell *s, const struct relay_effect *e)
 	case RELAY_WANT_SECRET:
 		if (e->conn->phase == RELAY_CONN_OPEN)
 			want_secret(s, e->conn);
+		break;
+	case RELAY_WANT_URL:
+		want_url(s, e->dest_id, e->name);
 		break;
 	case RELAY_WRITE:
 		if (e->conn->phase != RELAY_CONN_CLOSED)
@@ -251,9 +269,14 @@ static void on_secret(struct relay_shell *s, const struct ipc_frame *frame)
 	struct ipc_reader in = ipc_reader_make(frame->body);
 	uint8_t class = ipc_get_u8(&in), random[SASL_CLIENT_RANDOM_BYTES];
 	struct base_slice user = ipc_get_bytes(&in), secret = ipc_get_bytes(&in);
+	struct base_slice url = ipc_get_bytes(&in);
 	struct relay_conn *conn = relay_core_conn(s->core, frame->id);
 	const char *why = NULL;
 
+	if (frame->id & DEST_BIT) {
+		relay_core_url(s->core, frame->id & ~DEST_BIT, url, &now);
+		return;
+	}
 	if (!conn || !relay_net_is_asking(conn))
 		return;
 	relay_net_set_asking(conn, false);

@@ -17,7 +17,7 @@ static void drive(struct relay_conn *conn, struct base_slice in, const struct re
 
 static bool implicit_tls(const struct relay_dest *d)
 {
-	return d->via == CONF_VIA_SMTPS;
+	return d->implicit_tls;
 }
 
 bool relay_conn_must_verify(const struct relay_conn *conn)

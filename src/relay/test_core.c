@@ -35,6 +35,40 @@ struct world {
 
 static void run(struct world *w);
 
+static void test_urls(void **state)
+{
+	static const struct {
+		const char *url, *host;
+		unsigned port;
+		bool implicit;
+	} rows[] = {
+		{"smtp://a.example", "a.example", 587, false},
+		{"smtps://a.example", "a.example", 465, true},
+		{"smtps://a.example:99", "a.example", 99, true},
+		{"smtp://192.0.2.1:25/", "192.0.2.1", 25, false},
+		{"smtp://[2001:db8::1]:25", "2001:db8::1", 25, false},
+		{"http://a.example", NULL, 0, false},
+		{"smtp://", NULL, 0, false},
+		{"smtp://a.example:0", NULL, 0, false},
+		{"smtp://a.example:99999", NULL, 0, false},
+		{"smtp://[::1", NULL, 0, false},
+		{"smtp://a b", NULL, 0, false},
+		{"", NULL, 0, false},
+	};
+	struct base_slice host;
+	uint16_t port;
+	bool implicit;
+	size_t i;
+
+	for (i = 0; i < BASE_COUNT(rows); i++) {
+		bool ok = relay_url_parse(base_slice_text(rows[i].url), &implicit, &host, &port);
+
+		if (ok != (rows[i].host != NULL) || (ok && (!base_slice_equal_text(host, rows[i].host) ||
+			port != rows[i].port || implicit != rows[i].implicit)))
+			fail_msg("%s", rows[i].url);
+	}
+}
+
 static void setup(struct world *w, const char *mode)
 {
 	struct relay_options options = {.own_name = BASE_SLICE("me.example"), .allow_special = false};
@@ -274,9 +308,13 @@ static void run(struct world *w)
 			start_tls(w, e.conn);
 			break;
 		case RELAY_WANT_SECRET:
-			assert_true(base_slice_equal_text(relay_conn_account(e.conn), "acc"));
+			assert_true(relay_conn_account(e.conn).len > 0);
 			relay_conn_secret(e.conn, BASE_SLICE("u"), BASE_SLICE("p"),
 				base_slice_make(random, sizeof(random)), NULL, &w->now);
+			break;
+		case RELAY_WANT_URL:
+			relay_core_url(w->core, e.dest_id, base_slice_text(
+				strcmp(e.name, "vault") ? "" : "smtps://h.example:1465"), &w->now);
 			break;
 		case RELAY_WRITE:
 			if (e.conn->phase != RELAY_CONN_CLOSED)
@@ -341,6 +379,10 @@ static const struct row {
 	{"login", "ok", CONF_VIA_SMTPS, "h.example", "acc", 1, 1, 0, 1, 0, 0, 0, 1, NULL},
 	{"wrong password: held, asked once", "535", CONF_VIA_SMTPS, "h.example", "acc", 5, 1, 20000, 0, 0,
 		0, 5, 1, "535 4.7.8 |the server refused the login: 5.7.8 no"},
+	{"an account that the vault knows", "ok", CONF_VIA_ACCOUNT, "", "vault", 2, 1, 0, 2, 0, 0, 0, 1,
+		NULL},
+	{"an account that nobody knows", "ok", CONF_VIA_ACCOUNT, "", "other", 2, 1, 0, 0, 0, 0, 2, 0,
+		"0 4.7.8 |the account does not exist (see postern account add)"},
 	{"no AUTH there: held", "no-auth", CONF_VIA_SMTPS, "h.example", "acc", 1, 1, 0, 0, 0, 0, 1, 1,
 		"0 4.7.8 |the server does not offer AUTH"},
 	{"bad certificate: held", "bad-certificate", CONF_VIA_SMTPS, "h.example", "", 1, 1, 0, 0, 0, 0, 1,
@@ -513,6 +555,7 @@ static void test_drain(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_urls),
 		cmocka_unit_test(test_rows),
 		cmocka_unit_test(test_reuse),
 		cmocka_unit_test(test_borders),
