@@ -146,7 +146,7 @@ static void say_ready(const struct try *t)
 	       "  mail is kept in %s\n\n"
 	       "Send a message from another terminal:\n"
 	       "  printf 'Subject: hello\\n\\nIt works.\\n' | postern send --server localhost:%u \\\n"
-	       "    --ca %s --user %s --from %s@localhost --to you@example.org --trace\n"
+	       "    --ca %s --user %s --from %s@example.org --to you@example.org --trace\n"
 	       "Its dialogue is shown here. Ctrl-C ends the server.\n\n",
 		t->port, t->port + 1, t->user, t->password, t->chain_path, t->maildir, t->port,
 		t->chain_path, t->user, t->user);
