@@ -1,11 +1,31 @@
 import pathlib
+import shutil
 import sys
+import tempfile
 
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "lib"))
 
 from postern import Server  # noqa: E402
+
+
+def pytest_configure(config):
+    """Started as root the roles run under another account, which pytest's own folder in /tmp keeps out."""
+    if not config.option.basetemp:
+        config.option.basetemp = pathlib.Path(tempfile.mkdtemp(prefix="postern-")) / "t"
+        config.option.basetemp.parent.chmod(0o755)
+        config.stash[own_temp] = config.option.basetemp.parent
+
+
+own_temp = pytest.StashKey()
+
+
+def pytest_sessionfinish(session, exitstatus):
+    """What a failed run left is kept to be looked at."""
+    folder = session.config.stash.get(own_temp, None)
+    if folder and exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

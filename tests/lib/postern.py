@@ -18,6 +18,7 @@ import smtplib
 import socket
 import ssl
 import subprocess
+import tempfile
 import threading
 import time
 
@@ -50,6 +51,14 @@ def free_ports(count):
     for s in sockets:
         s.close()
     return ports
+
+
+def open_to_roles(folder):
+    """Let the account of the roles come to @folder: pytest makes its folders for their owner alone."""
+    temp = pathlib.Path(tempfile.gettempdir())
+    for place in (folder, *folder.parents):
+        if temp in place.parents and place.stat().st_uid == os.getuid() and place.stat().st_mode & 0o055 != 0o055:
+            place.chmod(0o755)
 
 
 class Authority:
@@ -89,7 +98,7 @@ class Server:
                  listeners="", tls="", build=None, hostname="mail.example.org", log="", user=None):
         self.folder = pathlib.Path(folder) / "postern"
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.folder.chmod(0o755)
+        open_to_roles(self.folder)
         self.build = pathlib.Path(build or BUILD)
         self.postern = self.build / "postern"
         self.users = users if users is not None else {"anna@example.org": "correct horse"}
