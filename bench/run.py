@@ -453,6 +453,27 @@ class Run:
                 "cpu_ms_per_second_idle": round(cpu / 2e6, 2),
                 "login_ms": result.get("login_ms"), "error": result.get("error", "")}
 
+    def profile(self, server, mode):
+        """What the server's processes spend their time on, by perf: lines of its report."""
+        data = f"{server.dir}/perf-{mode}"
+        o = self.options
+        perf = subprocess.Popen(["perf", "record", "-q", "-F", "2999", "-o", data, "-p",
+                                 ",".join(str(pid) for pid in server.group.pids())],
+                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(0.5)
+        count = o.messages if mode == "persistent" else o.new_messages
+        subprocess.run(self.load(server, mode, o.connections, count), capture_output=True)
+        perf.send_signal(signal.SIGINT)
+        perf.wait(60)
+        lines = []
+        # Libraries come without symbols: first the share of each, then what can be named.
+        for sort, limit in (("comm,dso", "1"), ("comm,symbol", "0.7")):
+            out = subprocess.run(["perf", "report", "-q", "-i", data, "--stdio", "--sort", sort,
+                                  "--percent-limit", limit], capture_output=True, text=True)
+            lines += [" ".join(line.split()) for line in out.stdout.splitlines()
+                      if line.strip() and " 0x0000" not in line]
+        return lines
+
     def measure(self, server):
         o = self.options
         scale = o.slow if server.sessions_cost_a_process else 1
@@ -468,6 +489,9 @@ class Run:
         if "idle" in o.modes:
             count = min(o.idle, o.idle_processes) if server.sessions_cost_a_process else o.idle
             result["idle"] = self.idle(server, count)
+        if o.profile:
+            result["profile"] = {mode: self.profile(server, mode)
+                                 for mode in ("persistent", "new") if mode in o.modes}
         return result
 
     def close(self):
@@ -555,6 +579,8 @@ def main():
                    help="part of the messages that the slower server gets")
     p.add_argument("--dir", default=None, help="where the temporary directory is made")
     p.add_argument("--json", default=None, help="write the results here as JSON")
+    p.add_argument("--profile", action="store_true",
+                   help="also say by perf where the time goes")
     p.add_argument("--keep", action="store_true", help="keep the temporary directory")
     o = p.parse_args()
     o.modes = o.modes.split(",")
@@ -595,6 +621,8 @@ def main():
                       ", ".join(f"{k} {v:g}" for k, v in sorted(by.items(), key=lambda x: -x[1])))
             if pick(result, (mode, "failed")):
                 print(f"{name}, {mode}: {result[mode]['failed']} failed: {result[mode]['error']}")
+            for line in pick(result, ("profile", mode)) or []:
+                print(f"  {line}")
     if o.json:
         with open(o.json, "w") as f:
             json.dump({"machine": machine(), "options": vars(o), "results": results,
