@@ -155,8 +155,8 @@ static int handshake(struct session *s)
 	if (io == TLS_OK)
 		return CLI_OK;
 	tls_error(s->tls, &err);
-	return fail(s, err.class == BASE_ERROR_TEMPORARY ? CLI_TEMPORARY : CLI_FAILED,
-		"TLS failed", err.text);
+	/* A certificate that does not verify will not verify later either. */
+	return fail(s, tls_verify_failure(s->tls) ? CLI_FAILED : CLI_TEMPORARY, "TLS failed", err.text);
 }
 
 static void trace_tls(struct session *s, const char *binding)

@@ -4,7 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { WATCH_SECONDS = 2 };
+enum { WATCH_SECONDS = 2, SILENCE_SECONDS = 3 };
 
 static const char *const parts[] = {"auth", "queue", "journal"};
 
@@ -20,6 +20,7 @@ static json_t *ask_part(const struct conf *conf, const char *part)
 
 	base_buf_init(&answer, 1 << 20);
 	cli_request_add(&r, "status");
+	r.request.limit_s = SILENCE_SECONDS;
 	rc = cli_ask(conf, part, &r, &answer, &running, &err);
 	if (running && rc == 0)
 		json = cli_json(&answer, &err);

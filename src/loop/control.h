@@ -22,7 +22,9 @@ struct control_request {
 	struct base_slice words[CONTROL_WORDS_MAX];
 	size_t word_count;
 	struct base_slice secret;	/* a password or token; wiped by the sender of the request */
+	unsigned limit_s;		/* client side: the longest silence; 0: CONTROL_LIMIT_S */
 };
+#define CONTROL_LIMIT_S 60
 
 /* The value of the word "NAME=value" at or after index @from; false if absent. */
 bool control_option(const struct control_request *req, size_t from, const char *name,

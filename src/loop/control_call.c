@@ -3,12 +3,29 @@
 
 #include "loop/local.h"
 
+#include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-static int read_answer(int fd, struct base_buf *frame_bytes, struct base_buf *out,
-	struct base_error *err)
+/* A role that is down has its socket held open by the master: connecting works, nobody answers. */
+static int wait_for_answer(int fd, const char *part, unsigned limit_s, struct base_error *err)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	int n;
+
+	do
+		n = poll(&p, 1, (int)(limit_s ? limit_s : CONTROL_LIMIT_S) * 1000);
+	while (n < 0 && errno == EINTR);
+	if (n > 0)
+		return 0;
+	return base_error_set(err, BASE_ERROR_TEMPORARY, ETIMEDOUT,
+		"the server's %s does not answer; its log tells more", part);
+}
+
+static int read_answer(int fd, const char *part, unsigned limit_s, struct base_buf *frame_bytes,
+	struct base_buf *out, struct base_error *err)
 {
 	struct ipc_reader in;
 	struct ipc_frame frame;
@@ -17,7 +34,9 @@ static int read_answer(int fd, struct base_buf *frame_bytes, struct base_buf *ou
 	int rc;
 
 	for (;;) {
-		rc = ipc_read_blocking(fd, frame_bytes, &frame, err);
+		rc = wait_for_answer(fd, part, limit_s, err);
+		if (rc == 0)
+			rc = ipc_read_blocking(fd, frame_bytes, &frame, err);
 		if (rc != 0)
 			return rc;
 		for (unsigned i = 0; i < frame.fd_count; i++)
@@ -58,7 +77,7 @@ int control_call(const char *run_dir, const char *part, const struct control_req
 		rc = ipc_write_blocking(fd, &bytes, err);
 	}
 	if (rc == 0)
-		rc = read_answer(fd, &bytes, out, err);
+		rc = read_answer(fd, part, req->limit_s, &bytes, out, err);
 	if (fd >= 0)
 		close(fd);
 	base_buf_release(&bytes);
