@@ -4,7 +4,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { EFFECTS_MAX_BYTES = 16 << 20 };
 
@@ -40,7 +39,7 @@ void relay_core_free(struct relay_core **core_ptr)
 	if (!core)
 		return;
 	while (relay_core_effect(core, &e))	/* jobs that are on their way out */
-		if (e.kind == RELAY_RESULT)
+		if (e.kind == RELAY_RESULT || e.kind == RELAY_DROP)
 			relay_job_free(e.job);
 	while (core->conns) {
 		relay_job_free(core->conns->job);
@@ -63,7 +62,7 @@ void relay_core_free(struct relay_core **core_ptr)
 	*core_ptr = NULL;
 }
 
-/* --- effects ----------------------------------------------------------------------------------- */
+/* effects */
 
 void relay_effect_add(struct relay_core *core, const struct relay_effect *effect)
 {
@@ -84,7 +83,7 @@ bool relay_core_effect(struct relay_core *core, struct relay_effect *out)
 	return true;
 }
 
-/* --- jobs -------------------------------------------------------------------------------------- */
+/* jobs */
 
 static bool via_is_ours(const struct job *job)
 {
@@ -161,10 +160,6 @@ bool relay_core_job(struct relay_core *core, uint32_t id, unsigned queue, struct
 	struct job raw;
 
 	job = relay_job_new(parts, body, &raw);
-	if (job)
-		job->fd = fd;
-	else if (fd >= 0)
-		close(fd);
 	if (!job)
 		return false;
 	mechanisms = complete(&raw, conf, host);
@@ -174,6 +169,7 @@ bool relay_core_job(struct relay_core *core, uint32_t id, unsigned queue, struct
 	}
 	job->id = id;
 	job->queue = queue;
+	job->fd = fd;
 	job->arrived_ms = now->mono_ms;
 	core->job_count++;
 	job->dest = relay_dest_get(core, &raw, mechanisms);
@@ -199,7 +195,8 @@ static void forget_waiting(struct relay_core *core, bool all, unsigned queue)
 			for (kept = NULL; (job = relay_dest_pop(d));) {
 				if (all || job->queue == queue) {
 					core->job_count--;
-					relay_job_free(job);
+					relay_effect_add(core, &(struct relay_effect){
+						.kind = RELAY_DROP, .job = job});
 				} else {
 					job->next = kept;
 					kept = job;
@@ -217,7 +214,7 @@ void relay_core_queue_gone(struct relay_core *core, unsigned queue)
 	forget_waiting(core, false, queue);
 }
 
-/* --- time -------------------------------------------------------------------------------------- */
+/* time */
 
 static bool dest_is_stale(const struct relay_dest *d, const struct relay_now *now)
 {

@@ -59,7 +59,7 @@ struct relay_job {
 	struct relay_dest *dest;
 	uint32_t id;
 	unsigned queue;			/* index of the queue process */
-	int fd;				/* the message, or -1; owned */
+	int fd;				/* the message, or -1; the shell closes it at the end */
 	uint64_t size, offset;		/* offset: bytes of the body given to the session */
 	struct base_slice message;	/* inline */
 	struct base_slice message_id;
@@ -111,7 +111,8 @@ enum relay_effect_kind {
 	RELAY_WRITE,		/* conn->out has bytes; relay_conn_written() when it is empty */
 	RELAY_READ_BODY,	/* read the job's file at job->offset: relay_conn_body() */
 	RELAY_CLOSE,		/* close, then relay_conn_free() */
-	RELAY_RESULT,		/* send the result, then relay_job_free() */
+	RELAY_RESULT,		/* send the result, close job->fd, then relay_job_free() */
+	RELAY_DROP,		/* the same without a result */
 	RELAY_ACCOUNT,		/* tell queue: relay_core_account() */
 };
 
@@ -141,9 +142,9 @@ void relay_core_configure(struct relay_core *core, const struct relay_options *o
 /* The next thing to do. */
 bool relay_core_effect(struct relay_core *core, struct relay_effect *out);
 
-/* A JOB of queue process @queue. @parts: what JOB_ENVELOPE frames brought before, or empty; @fd is
- * taken in every case. @conf: borrowed for the call; accounts are looked up in it.
- * False: it cannot be read; the sender is broken. */
+/* A JOB of queue process @queue. @parts: what JOB_ENVELOPE frames brought before, or empty. @conf is
+ * borrowed for the call; accounts are looked up in it.
+ * False: it cannot be read; the sender is broken, and @fd is still the caller's. */
 BASE_MUST_USE bool relay_core_job(struct relay_core *core, uint32_t id, unsigned queue,
 	struct base_slice parts, struct base_slice body, int fd, const struct conf *conf,
 	const struct relay_now *now);

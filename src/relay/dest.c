@@ -128,7 +128,7 @@ struct relay_job *relay_dest_pop(struct relay_dest *d)
 	return job;
 }
 
-/* --- opening ----------------------------------------------------------------------------------- */
+/* opening */
 
 static uint32_t conns_allowed(const struct relay_dest *d, const struct relay_now *now)
 {
@@ -309,7 +309,7 @@ void relay_dest_dispatch(struct relay_dest *d, const struct relay_now *now)
 	}
 }
 
-/* --- failing ----------------------------------------------------------------------------------- */
+/* failing */
 
 void relay_dest_give_up(struct relay_dest *d, const struct relay_failure *failure,
 	int64_t not_before_ms)

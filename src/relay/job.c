@@ -4,7 +4,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* A job is one heap block: the struct, its arrays, and behind them the bytes of the frame that all
  * its slices point into. */
@@ -107,8 +106,6 @@ void relay_job_free(struct relay_job *job)
 {
 	if (!job)
 		return;
-	if (job->fd >= 0)
-		close(job->fd);
 	base_buf_release(&job->texts);
 	free(job);
 }

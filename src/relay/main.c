@@ -29,7 +29,14 @@ struct relay_now relay_shell_now(struct relay_shell *s)
 		.wall_ms = base_clock_wall_ms(), .random = s->random};
 }
 
-/* --- effects ----------------------------------------------------------------------------------- */
+/* effects */
+
+static void drop_job(struct relay_job *job)
+{
+	if (job->fd >= 0)
+		close(job->fd);
+	relay_job_free(job);
+}
 
 static void send_result(struct relay_shell *s, struct relay_job *job, const struct relay_conn *conn)
 {
@@ -42,7 +49,7 @@ static void send_result(struct relay_shell *s, struct relay_job *job, const stru
 		if (!base_buf_ok(&s->frame) || !ipc_send(queue, &s->frame, NULL, 0))
 			log_write(LOG_LEVEL_ERROR, "a delivery's result could not be sent to queue");
 	}
-	relay_job_free(job);
+	drop_job(job);
 }
 
 /* While auth is away the question waits: ask_again() puts it when auth is back. */
@@ -155,6 +162,9 @@ static void carry_out(struct relay_shell *s, const struct relay_effect *e)
 	case RELAY_RESULT:
 		send_result(s, e->job, e->conn);
 		break;
+	case RELAY_DROP:
+		drop_job(e->job);
+		break;
 	case RELAY_ACCOUNT:
 		tell_account(s, relay_core_account(s->core, e->account));
 		break;
@@ -199,7 +209,7 @@ static void on_dns(void *arg, uint32_t id, unsigned question, const struct route
 	relay_shell_run(s);
 }
 
-/* --- frames ------------------------------------------------------------------------------------ */
+/* frames */
 
 static struct relay_parts **parts_find(struct relay_shell *s, unsigned queue, uint32_t id)
 {
@@ -249,16 +259,19 @@ static void on_job(struct relay_shell *s, unsigned queue, struct ipc_frame *fram
 	struct relay_parts **at = s->parts ? parts_find(s, queue, frame->id) : NULL;
 	struct base_slice parts = BASE_SLICE_EMPTY;
 	int fd = frame->fd_count ? frame->fds[0] : -1;
+	bool taken = true;
 
 	if (at && *at)
 		parts = base_buf_slice(&(*at)->bytes);
-	if (frame->fd_count)
-		frame->fds[0] = -1;
-	if (!role_draining(s->role) && !relay_core_job(s->core, frame->id, queue, parts, frame->body,
-			fd, role_conf(s->role), &now))
+	if (role_draining(s->role))
+		taken = false;
+	else if (!relay_core_job(s->core, frame->id, queue, parts, frame->body, fd, role_conf(s->role),
+			&now)) {
+		taken = false;
 		log_write(LOG_LEVEL_ERROR, "queue sent a job that cannot be read");
-	else if (role_draining(s->role) && fd >= 0)
-		close(fd);
+	}
+	if (taken && fd >= 0)
+		frame->fds[0] = -1;
 	if (at && *at)
 		parts_drop(s, at);
 }
@@ -340,7 +353,7 @@ static void peer_gone(struct role *r, enum ipc_role kind, unsigned index)
 	relay_shell_run(s);
 }
 
-/* --- start and end ----------------------------------------------------------------------------- */
+/* start and end */
 
 static int read_file(const char *path, struct base_buf *out, struct base_error *err)
 {

@@ -61,7 +61,7 @@ void relay_net_close(struct relay_conn *conn)
 	close(n->fd);
 }
 
-/* --- connecting -------------------------------------------------------------------------------- */
+/* connecting */
 
 static socklen_t to_sockaddr(const struct relay_conn *conn, struct sockaddr_storage *out)
 {
@@ -163,7 +163,7 @@ static void connected(struct net *n)
 	relay_conn_connected(n->conn, NULL, &now);
 }
 
-/* --- TLS --------------------------------------------------------------------------------------- */
+/* TLS */
 
 static bool find_binding(struct net *n, struct relay_tls_done *done,
 	uint8_t data[TLS_BINDING_MAX_BYTES])
@@ -246,7 +246,7 @@ void relay_net_start_tls(struct relay_shell *s, struct relay_conn *conn)
 	handshake(n);
 }
 
-/* --- bytes ------------------------------------------------------------------------------------- */
+/* bytes */
 
 static enum tls_io write_some(struct net *n, const void *from, size_t len, size_t *out_len)
 {

@@ -30,7 +30,7 @@ struct base_slice relay_conn_account(const struct relay_conn *conn)
 	return base_slice_text(conn->dest->account);
 }
 
-/* --- buffers ----------------------------------------------------------------------------------- */
+/* buffers */
 
 static void lend_out(struct relay_conn *conn)
 {
@@ -54,7 +54,7 @@ static void return_out(struct relay_conn *conn)
 	}
 }
 
-/* --- opening and closing ----------------------------------------------------------------------- */
+/* opening and closing */
 
 static void set_deadline(struct relay_conn *conn, int64_t ms, const struct relay_now *now)
 {
@@ -142,7 +142,7 @@ void relay_conn_quit(struct relay_conn *conn, const struct relay_now *now)
 	set_deadline(conn, RELAY_QUIT_MS, now);
 }
 
-/* --- failing ----------------------------------------------------------------------------------- */
+/* failing */
 
 static void copy_reply(struct relay_failure *f, const struct smtp_client_reply *reply)
 {
@@ -244,7 +244,7 @@ static void on_failed(struct relay_conn *conn, const struct relay_now *now)
 	fail_conn(conn, &f, lost, now);
 }
 
-/* --- a job on a connection --------------------------------------------------------------------- */
+/* a job on a connection */
 
 static bool send_batch(struct relay_conn *conn)
 {
@@ -457,7 +457,7 @@ void relay_conn_body(struct relay_conn *conn, struct base_slice bytes, bool fail
 	drive(conn, BASE_SLICE_EMPTY, now);
 }
 
-/* --- the engine's events ----------------------------------------------------------------------- */
+/* the engine's events */
 
 static int64_t stage_ms(enum smtp_client_stage stage)
 {
@@ -553,7 +553,7 @@ static void drive(struct relay_conn *conn, struct base_slice in, const struct re
 	return_out(conn);
 }
 
-/* --- events of the shell ----------------------------------------------------------------------- */
+/* events of the shell */
 
 static enum smtp_client_tls client_tls(const struct relay_conn *conn)
 {

@@ -89,7 +89,7 @@ static void teardown(struct world *w)
 	struct relay_effect e;
 
 	while (relay_core_effect(w->core, &e))
-		if (e.kind == RELAY_RESULT)
+		if (e.kind == RELAY_RESULT || e.kind == RELAY_DROP)
 			relay_job_free(e.job);
 	for (struct relay_conn *c = relay_core_conns(w->core); c; c = c->next)
 		free(c->shell);
@@ -331,6 +331,9 @@ static void run(struct world *w)
 		case RELAY_RESULT:
 			take_result(w, &e);
 			break;
+		case RELAY_DROP:
+			relay_job_free(e.job);
+			break;
 		case RELAY_ACCOUNT:
 			break;
 		}
@@ -349,7 +352,7 @@ static void pass(struct world *w, int64_t ms)
 	}
 }
 
-/* --- rows: one kind of server, some jobs, what became of them ------------------------------------ */
+/* rows: one kind of server, some jobs, what became of them */
 
 static const struct row {
 	const char *name, *mode;

@@ -226,7 +226,7 @@ static void test_shuffle(void **state)
 	assert_in_range(first, 400, 600);
 }
 
-/* --- packets ----------------------------------------------------------------------------------- */
+/* packets */
 
 #define HEADER(rcode, answers) "\0\0\x81" rcode "\0\1\0" answers "\0\0\0\0"
 #define QUESTION_MX "\1x\7example\0\0\x0f\0\1"

@@ -134,7 +134,7 @@ void smtp_client_local_reply(struct smtp_client *c, uint16_t code, const char *e
 	c->reply_local = true;
 }
 
-/* --- trace ------------------------------------------------------------------------------------- */
+/* trace */
 
 void smtp_client_trace_sent(struct smtp_client *c, const struct base_buf *out, size_t start,
 	const char *shown)
@@ -161,7 +161,7 @@ void smtp_client_set_trace(struct smtp_client *c, struct smtp_client_trace trace
 	c->trace = trace;
 }
 
-/* --- greeting, EHLO, STARTTLS ------------------------------------------------------------------ */
+/* greeting, EHLO, STARTTLS */
 
 static void write_hello(struct smtp_client *c, const char *verb, struct base_buf *out)
 {
@@ -268,7 +268,7 @@ void smtp_client_tls_done(struct smtp_client *c, enum sasl_binding binding,
 		ehlo(c, out);
 }
 
-/* --- the stream -------------------------------------------------------------------------------- */
+/* the stream */
 
 static void on_reply(struct smtp_client *c, struct base_slice line, struct base_slice rest,
 	struct base_buf *out)
@@ -432,7 +432,7 @@ void smtp_client_rset(struct smtp_client *c, struct base_buf *out)
 	smtp_client_write_line(c, out, "RSET\r\n");
 }
 
-/* --- what can be asked ------------------------------------------------------------------------- */
+/* what can be asked */
 
 enum smtp_client_stage smtp_client_stage(const struct smtp_client *c)
 {

@@ -47,7 +47,7 @@ static void broken(struct smtp_client *c, const char *reason)
 	smtp_client_fail(c, false, true, reason);
 }
 
-/* --- limits ------------------------------------------------------------------------------------ */
+/* limits */
 
 static struct base_slice domain_of(struct base_slice address)
 {
@@ -88,7 +88,7 @@ bool smtp_client_is_spent(const struct smtp_client *c)
 	return c->offer.mail_max && c->mails >= c->offer.mail_max;
 }
 
-/* --- commands ---------------------------------------------------------------------------------- */
+/* commands */
 
 static void write_mail(struct smtp_client *c, struct base_buf *out)
 {
@@ -206,7 +206,7 @@ static void write_all(struct smtp_client *c, struct base_buf *out)
 		t->body_open = true;
 }
 
-/* --- begin and end ----------------------------------------------------------------------------- */
+/* begin and end */
 
 static void judge_rcpts(struct smtp_client *c)
 {
@@ -268,7 +268,7 @@ static enum smtp_client_event end_transaction(struct smtp_client *c)
 	return SMTP_CLIENT_DONE;
 }
 
-/* --- events ------------------------------------------------------------------------------------ */
+/* events */
 
 /* A recipient that we refused ourselves: its event. */
 static bool tell_local(struct smtp_client *c)
@@ -334,7 +334,7 @@ enum smtp_client_event smtp_transaction_next(struct smtp_client *c, struct base_
 	return SMTP_CLIENT_MORE;
 }
 
-/* --- replies ----------------------------------------------------------------------------------- */
+/* replies */
 
 static void on_mail_reply(struct smtp_client *c)
 {
