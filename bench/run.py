@@ -610,7 +610,7 @@ def main():
     print(table(results))
     print()
     for name, values in ratios(results).items():
-        print(f"{name} / postern:")
+        print(f"{name}, divided by postern:")
         for label, value in values.items():
             print(f"  {label}: {value:g}")
     for name, result in results.items():

@@ -21,6 +21,7 @@ static void claims_rows(void **state)
 	        {" mail.example.org/1; auth=pass", true},
 	        {" mail.example.org (v) 1 ; auth=pass", true},
 	        {" mail.example.org.; auth=pass", true},
+	        {" mail.example.org..; auth=pass", true},
 	        {" mail.example.org:587; auth=pass", true},
 	        {"\r\n\tmail.example.org;\r\n\tauth=pass", true},
 	        {" (comment (nested)) mail.example.org (more); auth=pass", true},

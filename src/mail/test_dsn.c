@@ -130,6 +130,10 @@ static void hostile_facts(void **state)
 	has_not(&out, "\nEvil");
 	has(&out, "Diagnostic-Code: smtp; 550-one 550 Evil: two --postern_x?[0m?\r\n");
 	has(&out, "Status: 5.0.0\r\n");
+	r.status = BASE_SLICE("5.1.x");
+	base_buf_clear(&out);
+	assert_true(mail_dsn_build(&dsn, &out));
+	has(&out, "Status: 5.0.0\r\n");
 	r.diagnostic = base_slice_make(big, sizeof(big));
 	r.orcpt = BASE_SLICE("rfc822");
 	base_buf_clear(&out);
