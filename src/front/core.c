@@ -444,6 +444,7 @@ void front_session_file(struct front_session *s, struct front_work *w, unsigned 
 {
 	BASE_BUG_IF(s->wait != FRONT_WAIT_FILE);
 	set_wait(s, FRONT_WAIT_NONE);
+	w->again = true;	/* the reply to a BDAT chunk that was the last bytes to come */
 	if (class != 0) {
 		front_session_file_failed(s, w, class == (unsigned)-BASE_ERROR_NO_SPACE);
 		return;

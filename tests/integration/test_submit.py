@@ -200,6 +200,22 @@ def test_bdat_in_pieces(server):
     assert b"one\n.two\nthree\n" in server.wait_messages(before + 1, "chunks")[-1]
 
 
+def test_bdat_in_steps_grows_into_a_file(server):
+    """Each chunk is answered before the next is sent, also the one that no longer fits in memory."""
+    before = len(server.messages("steps"))
+    text = message("steps", ("x" * 70 + "\r\n") * 3000)
+    wire = login(server)
+    wire.command("MAIL FROM:<anna@example.org>")
+    wire.command("RCPT TO:<steps@example.net>")
+    for at in range(0, len(text), 7000):
+        piece = text[at:at + 7000]
+        wire.send(f"BDAT {len(piece)}\r\n".encode() + piece)
+        assert wire.reply().startswith("250")
+    assert wire.command("BDAT 0 LAST").startswith("250 2.0.0 queued as")
+    wire.close()
+    assert server.wait_messages(before + 1, "steps")[-1].count(b"x" * 70) == 3000
+
+
 def test_pipelining_in_one_segment(server):
     before = len(server.messages("pipe"))
     wire = login(server)
