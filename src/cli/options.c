@@ -123,7 +123,7 @@ static int unknown_option(const struct cli *cli, const char *text)
 	names[n] = NULL;
 	near = text[0] == '-' && text[1] == '-' ? conf_nearest(text + 2, names) : NULL;
 	if (near)
-		snprintf(dashed, sizeof(dashed), "--%s", near);
+		snprintf(dashed, sizeof(dashed), "%s%s", near[1] ? "--" : "-", near);
 	return complain(cli, "unknown option", text, near ? dashed : NULL);
 }
 

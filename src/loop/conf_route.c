@@ -86,13 +86,16 @@ static void via_lmtp(struct conf_work *w, struct conf_route *r, struct base_slic
 			"\"lmtp:host:port\"", r->via_text);
 }
 
-/* Only {user} and {domain} are replaced; a brace that is neither is a mistake of writing. */
+/* A brace that belongs to none of the words that are replaced is a mistake of writing. */
 static bool braces_good(struct base_slice s)
 {
-	for (size_t open = base_slice_find(s, '{'); open < s.len; open = base_slice_find(s, '{')) {
-		s = base_slice_from(s, open);
-		if (!take_prefix(&s, "{user}") && !take_prefix(&s, "{domain}"))
+	while (s.len) {
+		if (take_prefix(&s, "{user}") || take_prefix(&s, "{domain}") ||
+			take_prefix(&s, "{address}"))
+			continue;
+		if (s.ptr[0] == '{' || s.ptr[0] == '}')
 			return false;
+		s = base_slice_from(s, 1);
 	}
 	return true;
 }
@@ -104,8 +107,8 @@ static void via_maildir(struct conf_work *w, struct conf_route *r, struct base_s
 		conf_fail(w, line, "via = \"%s\" is no absolute path; write \"maildir:/path/{user}\"",
 			r->via_text);
 	else if (!braces_good(rest))
-		conf_fail(w, line, "via = \"%s\" holds a { } that is not known; only {user} and "
-			"{domain} are replaced", r->via_text);
+		conf_fail(w, line, "via = \"%s\" holds a brace that means nothing; {user}, {domain} "
+			"and {address} are replaced", r->via_text);
 }
 
 static void via_unknown(struct conf_work *w, const struct conf_route *r, unsigned line)

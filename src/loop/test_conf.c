@@ -295,7 +295,7 @@ static const struct row {
 	{"relative maildir", H "route * { via = \"maildir:a\" }\n", "f:2: via = \"maildir:a\" is no absolute "
 		"path; write \"maildir:/path/{user}\"\n"},
 	{"maildir brace", H "route * { via = \"maildir:/a/{usr}\" }\n", "f:2: via = \"maildir:/a/{usr}\" holds "
-		"a { } that is not known; only {user} and {domain} are replaced\n"},
+		"a brace that means nothing; {user}, {domain} and {address} are replaced\n"},
 	{"account in clear", H "account a { url = \"smtp://h\" user = \"u\" }\n"
 		"route * { via = \"account:a\"\ntls = \"none\" }\n"
 		"route b.c { via = \"smtp://h\" account = \"a\" tls = \"may\" }\n",
