@@ -31,7 +31,7 @@ struct bench_address bench_address_parse(const char *text)
 	const char *colon = strrchr(text, ':');
 	char host[64];
 	size_t len = colon ? (size_t)(colon - text) : 0;
-	int port = colon ? atoi(colon + 1) : 0;
+	long port = colon ? strtol(colon + 1, NULL, 10) : 0;
 
 	if (port <= 0 || port > 65535 || len == 0 || len >= sizeof(host))
 		bench_die("\"%s\" is not ADDRESS:PORT", text);

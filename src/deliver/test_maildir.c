@@ -24,7 +24,7 @@ static int set_up(void **state)
 	static struct place only;
 	struct place *p = &only;
 
-	strcpy(p->dir, "/tmp/postern-maildir-XXXXXX");
+	snprintf(p->dir, sizeof(p->dir), "/tmp/postern-maildir-XXXXXX");
 	if (!mkdtemp(p->dir))
 		return -1;
 	snprintf(p->path, sizeof(p->path), "%.60s/example.org/anna", p->dir);
