@@ -62,7 +62,8 @@ static void tell(struct journal_core *core, struct journal_repeat *r)
 		append_line(core, base_buf_slice(&text));
 		base_buf_release(&text);
 	}
-	*r = (struct journal_repeat){ .hash = 0 };
+	r->hash = 0;
+	core->watched--;
 }
 
 /* The slot of a record like this one, or a free or the oldest one. */
@@ -120,21 +121,23 @@ void journal_core_record(struct journal_core *core, struct base_slice record, in
 	core->lines++;
 	if (!r || r->hash == hash)
 		return;
-	*r = (struct journal_repeat){ .hash = hash, .until_ms = now_ms + JOURNAL_REPEAT_MS,
-		.seen = 1 };
-	if (len <= sizeof(r->line)) {
-		r->len = (uint16_t)len;
-		memcpy(r->line, core->out.ptr + before, len);
-	} else {
-		r->hash = 0;		/* too long to be told again: printed every time */
-	}
+	/* Too long to be told again: printed every time. */
+	if (len > sizeof(r->line))
+		return;
+	r->hash = hash;
+	r->until_ms = now_ms + JOURNAL_REPEAT_MS;
+	r->seen = 1;
+	r->count = 0;
+	r->len = (uint16_t)len;
+	memcpy(r->line, core->out.ptr + before, len);
+	core->watched++;
 }
 
 void journal_core_tick(struct journal_core *core, int64_t now_ms, bool all)
 {
 	struct base_buf line;
 
-	for (size_t i = 0; i < JOURNAL_REPEAT_SLOTS; i++) {
+	for (size_t i = 0; i < JOURNAL_REPEAT_SLOTS && core->watched; i++) {
 		struct journal_repeat *r = &core->repeats[i];
 
 		if (r->hash != 0 && (all || now_ms >= r->until_ms))
@@ -159,7 +162,7 @@ int64_t journal_core_wait_ms(const struct journal_core *core, int64_t now_ms)
 {
 	int64_t first = INT64_MAX;
 
-	for (size_t i = 0; i < JOURNAL_REPEAT_SLOTS; i++) {
+	for (size_t i = 0; i < JOURNAL_REPEAT_SLOTS && core->watched; i++) {
 		const struct journal_repeat *r = &core->repeats[i];
 
 		if (r->hash != 0 && r->until_ms < first)

@@ -29,6 +29,7 @@ struct journal_core {
 	struct base_buf out;		/* lines to be written; the shell consumes them */
 	uint64_t lines, lost, broken;
 	uint64_t lost_told;
+	unsigned watched;		/* slots of repeats in use */
 	struct journal_repeat repeats[JOURNAL_REPEAT_SLOTS];
 };
 

@@ -1,7 +1,7 @@
 /* Records on their way to the journal.
  *
- * commit -> `pending` (entries of u16 length and record) -> at the end of the loop turn, or at once for
- * errors and warnings: one or more EVENT frames. A process has one log, hence the one static object. */
+ * commit -> `pending` (entries of u16 length and record) -> after LOG_GATHER_MS, or at once for errors
+ * and warnings, or when a frame is nearly full: one or more EVENT frames. A process has one log, hence the one static object. */
 #include "loop/log.h"
 
 #include "base/clock.h"
@@ -133,6 +133,11 @@ void log_flush(void)
 		log_write(LOG_LEVEL_WARNING, "the journal was too slow; records lost: %llu",
 			(unsigned long long)lost);
 	}
+}
+
+bool log_waits(void)
+{
+	return state.journal && state.pending.len > 0;
 }
 
 void log_end(void)

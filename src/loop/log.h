@@ -6,7 +6,8 @@
  *
  * EVENT frame: records one after another, each behind its u16 length: u8 level, u8 kind, i64 unix ms,
  * then fields to the end: u8 key, u8 type (0 bytes as u32 length and bytes, 1 u64, 2 i64), value.
- * Records of one loop turn travel in one frame; warnings and errors go at once. Without a journal
+ * Records of some milliseconds travel in one frame (LOG_GATHER_MS), because waking the journal costs more
+ * than a record; warnings and errors go at once, and what waited with them. Without a journal
  * (before the first PEER, or in commands) lines go to standard error. While a journal is away (it is
  * being restarted) records wait, up to LOG_PENDING_MAX_BYTES; the first one beyond goes to standard error. */
 #ifndef LOOP_LOG_H
@@ -18,6 +19,7 @@
 #include "base/id.h"
 
 #define LOG_PENDING_MAX_BYTES	(256 * 1024)
+#define LOG_GATHER_MS		10
 #define LOG_VALUE_MAX_BYTES	2048	/* longer values are cut */
 #define LOG_RECORD_MAX_BYTES	8192	/* fields that do not fit are left out */
 
@@ -122,8 +124,9 @@ void log_set_journal(struct ipc_channel *journal, const char *role_name);
 void log_set_level(enum log_level least);
 /* The form of lines that this process writes to standard error itself. */
 void log_set_json(bool json);
-/* Send what the loop turn gathered (loop/role.c calls it before every wait). */
+/* Send what was gathered; loop/role.c calls it LOG_GATHER_MS after log_waits() became true. */
 void log_flush(void);
+bool log_waits(void);
 /* The process ends: what no journal took goes to standard error, and memory is given up. */
 void log_end(void);
 

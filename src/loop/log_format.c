@@ -184,6 +184,22 @@ static void format_dialogue(const struct fields *fields, struct base_buf *out)
 	}
 }
 
+/* Several stand in every line; printf() is the slow way to write them. */
+static void put_number(int64_t number, struct base_buf *out)
+{
+	uint64_t rest = number < 0 ? 0 - (uint64_t)number : (uint64_t)number;
+	char digits[24];
+	size_t at = sizeof(digits);
+
+	do {
+		digits[--at] = (char)('0' + rest % 10);
+		rest /= 10;
+	} while (rest);
+	if (number < 0)
+		digits[--at] = '-';
+	base_buf_append(out, digits + at, sizeof(digits) - at);
+}
+
 static void put_value_text(const struct log_field *field, struct base_buf *out)
 {
 	if (!field->is_number)
@@ -191,7 +207,7 @@ static void put_value_text(const struct log_field *field, struct base_buf *out)
 	else if (field->key == LOG_KEY_NEXT)
 		put_time(field->number, false, out);
 	else
-		base_buf_printf(out, "%lld", (long long)field->number);
+		put_number(field->number, out);
 }
 
 bool log_format_text(struct base_slice record, struct base_buf *out)
@@ -254,7 +270,7 @@ static void put_value_json(const struct log_field *field, struct base_buf *out)
 		put_time(field->number, false, out);
 		base_buf_append_byte(out, '"');
 	} else {
-		base_buf_printf(out, "%lld", (long long)field->number);
+		put_number(field->number, out);
 	}
 }
 

@@ -24,8 +24,8 @@
  *           keep a descriptor set its slot to -1.
  * Reload    CONF again: reload() may refuse; until it returns 0 role_conf() is the old one, after that
  *           the old one is freed: keep no pointers into it.
- * Logging   log_begin() … log_commit() from the first line on; what a turn of the loop logs goes out
- *           before the loop sleeps.
+ * Logging   log_begin() … log_commit() from the first line on; lines of some milliseconds go out
+ *           together, warnings and errors at once.
  * End       drain(): take no new work, call role_stop(r, 0) when idle; after the limit the loop ends
  *           anyway. Without a drain() the role stops at once. close() releases all; handles left open
  *           are closed after it, their callbacks still run.
@@ -70,7 +70,7 @@ struct role {
 	void *state;
 	uv_loop_t loop;
 	uv_prepare_t before_wait;
-	uv_timer_t drain_timer, want_timer;
+	uv_timer_t drain_timer, want_timer, log_timer;
 	struct ipc_channel *master;
 	struct conf *conf;
 	unsigned index, count;
@@ -450,9 +450,17 @@ static void set_signals(void)
 	prctl(PR_SET_PDEATHSIG, SIGUSR2);
 }
 
-static void on_before_wait(uv_prepare_t *prepare)
+static void on_log_timer(uv_timer_t *timer)
 {
 	log_flush();
+}
+
+static void on_before_wait(uv_prepare_t *prepare)
+{
+	struct role *r = prepare->data;
+
+	if (log_waits() && !uv_is_active((uv_handle_t *)&r->log_timer))
+		uv_timer_start(&r->log_timer, on_log_timer, LOG_GATHER_MS, 0);
 }
 
 static void make_handles(struct role *r)
@@ -461,6 +469,8 @@ static void make_handles(struct role *r)
 	uv_prepare_init(&r->loop, &r->before_wait);
 	uv_timer_init(&r->loop, &r->drain_timer);
 	uv_timer_init(&r->loop, &r->want_timer);
+	uv_timer_init(&r->loop, &r->log_timer);
+	r->before_wait.data = r;
 	r->drain_timer.data = r;
 	r->want_timer.data = r;
 }
