@@ -80,7 +80,7 @@ static const struct conf_word file_format[] = {
 	{"vmailmgr", 0, false},
 	{NULL, 0, false},
 };
-static const struct conf_word route_tls[] = {
+static const struct conf_word tls_of_route[] = {
 	{"none", CONF_POLICY_NONE, false},
 	{"may", CONF_POLICY_MAY, false},
 	{"require", CONF_POLICY_REQUIRE, false},
@@ -129,7 +129,7 @@ const struct conf_rule conf_rules[] = {
 
 	{"listener", "address", CONF_TYPE_ADDRESS, CONF_REQUIRED, AT(listener, address), FRONT, 0, 0,
 		NULL},
-	{"listener", "tls", CONF_TYPE_WORD, CONF_REQUIRED, AT(listener, tls), FRONT, 0, 0,
+	{"listener", "tls", CONF_TYPE_WORD, 0, AT(listener, tls), FRONT, 0, 0,
 		listener_tls},
 	{"listener", "auth", CONF_TYPE_WORD, 0, AT(listener, auth), FRONT, 0, 0, listener_auth},
 	{"listener", "mechanisms", CONF_TYPE_MECHANISMS, CONF_NONEMPTY, AT(listener, mechanisms),
@@ -193,7 +193,7 @@ const struct conf_rule conf_rules[] = {
 	LATER("account", "rate", TEXT),
 
 	{"route", "via", CONF_TYPE_TEXT, CONF_REQUIRED, AT(route, via_text), MAIL, 0, 0, NULL},
-	{"route", "tls", CONF_TYPE_WORD, 0, AT(route, tls), MAIL, 0, 0, route_tls},
+	{"route", "tls", CONF_TYPE_WORD, 0, AT(route, tls), MAIL, 0, 0, tls_of_route},
 	{"route", "account", CONF_TYPE_TEXT, 0, AT(route, account), MAIL, 0, 0, NULL},
 
 	{"limits", "message_size", CONF_TYPE_SIZE, 0, TOP(limits.message_size), ALL, 1024,

@@ -89,7 +89,7 @@ static int hash_slow(struct base_slice password, const uint8_t *random, struct v
 	if (!made || made[0] == '*' || strlen(made) > VAULT_HASH_MAX_BYTES)
 		rc = base_error_set(err, BASE_ERROR_TEMPORARY, 0, "cannot hash the password");
 	else
-		strcpy(c->hash, made);	/* NOLINT: the length was checked */
+		memcpy(c->hash, made, strlen(made) + 1);
 	base_wipe(phrase, sizeof(phrase));
 	memory = (struct base_secret){(uint8_t *)data, sizeof(*data), sizeof(*data)};
 	base_secret_release(&memory);

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from postern import BUILD, POSTERN, ROOT
+from postern import BUILD, POSTERN, ROOT, free_ports
 
 README = (ROOT / "README.md").read_text()
 
@@ -18,11 +18,34 @@ def blocks(kind):
 
 @pytest.fixture(scope="module")
 def scratch(tmp_path_factory):
-    return tmp_path_factory.mktemp("readme")
+    folder = tmp_path_factory.mktemp("readme")
+    for part in (folder, folder.parent):
+        part.chmod(0o755)  # the service account walks through
+    return folder
+
+
+@pytest.fixture(scope="module")
+def running(scratch):
+    """The server that the README starts between two blocks, on free ports of loopback."""
+    conf = scratch / "etc" / "postern.conf"
+    text = conf.read_text()
+    for port, free in zip(re.findall(r'address\s*=\s*"[^"]*:(\d+)"', text), free_ports(9)):
+        text = re.sub(rf'"[^"]*:{port}"', f'"127.0.0.1:{free}"', text)
+    conf.write_text(text)
+    process = subprocess.Popen([POSTERN, "serve", "-c", conf], stderr=subprocess.PIPE, text=True)
+    for line in process.stderr:
+        if "postern: ready" in line:
+            break
+    yield process
+    process.terminate()
+    process.stderr.read()
+    assert process.wait(20) == 0
 
 
 @pytest.mark.parametrize("number", range(len(blocks("sh"))))
-def test_commands(scratch, number):
+def test_commands(scratch, number, request):
+    if "postern queue" in blocks("sh")[number]:
+        request.getfixturevalue("running")
     for command in blocks("sh")[number].strip().splitlines():
         done = subprocess.run(["sh", "-e", "-c", command], cwd=scratch, text=True, timeout=60,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -54,5 +77,5 @@ def test_links_lead_somewhere():
 
 def test_make_targets_exist():
     makefile = (ROOT / "Makefile").read_text()
-    for target in set(re.findall(r"\bmake (\w+)", README)):
+    for target in set(re.findall(r"(?:^ {4}|`)make (\w+)", README, re.M)):
         assert re.search(rf"^{target}:", makefile, re.M), target

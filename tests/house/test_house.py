@@ -30,9 +30,9 @@ ENGINE_FILES = {
     "spool": ["schedule"],
     "route": ["route", "mx"],
     "front": ["core", "listener"],
-    "auth": ["core"],
-    "queue": ["core"],
-    "relay": ["core"],
+    "auth": ["core", "list", "effects", "request", "answer", "tasks", "sources"],
+    "queue": ["core", "message", "plan", "dest", "settle", "bounce", "load"],
+    "relay": ["core", "job", "dest", "session", "account", "names"],
     "deliver": ["core"],
 }
 # What an engine must not call: clocks, randomness, sockets, files, and memory but through base/.
@@ -104,8 +104,8 @@ def test_program_links_only_its_row(program):
     assert match, f"src/{program}/meson.build has no {program}_deps"
     floors = {name for name in re.findall(r"(\w+?)(?:_client|_server)?_dep\b", match.group(1))}
     assert floors & set(FLOORS) <= PROGRAMS[program]
-    listed = re.search(rf"{program}_sources\s*=\s*files\((.*?)\)", text, re.S).group(1)
-    assert ".." not in listed, "a program is made of the files of its own folder"
+    listed = re.findall(r"files\((.*?)\)", text, re.S)
+    assert listed and ".." not in "".join(listed), "a program is made of the files of its own folder"
 
 
 def undefined_symbols(path):
@@ -176,7 +176,7 @@ def test_sql_stands_in_the_store_files_only():
         if name in allowed or is_test(path):
             continue
         text = path.read_text()
-        if "sqlite3" in text or re.search(r'"\s*(SELECT|INSERT|UPDATE|DELETE|CREATE TABLE)\b', text):
+        if "sqlite3" in text or re.search(r'"\s*(SELECT .* FROM|INSERT (OR \w+ )?INTO|UPDATE \w+ SET|DELETE FROM|CREATE TABLE)\b', text):
             wrong.append(name)
     assert not wrong, wrong
 
@@ -203,6 +203,8 @@ def test_no_banned_function():
     banned = re.compile(r"\b(strcpy|strcat|sprintf|vsprintf|gets|strtok|atoi|atol|alloca|mktemp|tmpnam)\s*\(")
     wrong = []
     for path in SRC.rglob("*.[ch]"):
+        if is_test(path) or path.name.startswith("bench_"):
+            continue
         for number, line in enumerate(path.read_text().splitlines(), 1):
             if banned.search(line):
                 wrong.append(f"{path.relative_to(ROOT)}:{number}: {line.strip()}")
