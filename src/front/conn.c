@@ -179,14 +179,11 @@ static unsigned computable_bindings(struct front_conn *c)
 	} all[] = {{"tls-unique", FRONT_BINDING_UNIQUE},
 		{"tls-server-end-point", FRONT_BINDING_END_POINT},
 		{"tls-exporter", FRONT_BINDING_EXPORTER}};
-	uint8_t data[TLS_BINDING_MAX_BYTES];
 	unsigned mask = 0;
-	size_t len;
 
 	for (size_t i = 0; i < BASE_COUNT(all); i++)
-		if (tls_binding(c->tls, all[i].name, data, &len))
+		if (tls_binding_available(c->tls, all[i].name))
 			mask |= all[i].bit;
-	base_wipe(data, sizeof(data));
 	return mask;
 }
 

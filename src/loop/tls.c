@@ -195,13 +195,44 @@ const char *tls_verify_failure(const struct tls_session *s)
 	return verify == X509_V_OK ? NULL : X509_verify_cert_error_string(verify);
 }
 
-/* RFC 9266: in TLS 1.2 only with the extended master secret. The context is present and empty. */
+/* The hash of the certificate's own signature (RFC 5929 section 4.1): MD5 and SHA-1 become SHA-256.
+ * Null for a signature without a hash of its own (Ed25519), which has no such binding. */
+static const EVP_MD *end_point_hash(const struct tls_session *s, const X509 **out_certificate)
+{
+	const X509 *certificate = s->server ? SSL_get_certificate(s->ssl)
+					    : SSL_get0_peer_certificate(s->ssl);
+	int nid;
+
+	if (!certificate || X509_get_signature_info((X509 *)certificate, &nid, NULL, NULL, NULL) != 1 ||
+		nid == NID_undef)
+		return NULL;
+	if (nid == NID_md5 || nid == NID_sha1)
+		nid = NID_sha256;
+	*out_certificate = certificate;
+	return EVP_get_digestbynid(nid);
+}
+
+bool tls_binding_available(const struct tls_session *s, const char *name)
+{
+	bool tls13 = SSL_version(s->ssl) >= TLS1_3_VERSION;
+	const X509 *certificate;
+
+	if (!SSL_is_init_finished(s->ssl))
+		return false;
+	if (strcmp(name, "tls-exporter") == 0)
+		return tls13 || SSL_get_extms_support(s->ssl) == 1;
+	if (strcmp(name, "tls-unique") == 0)
+		return !tls13 && SSL_get_extms_support(s->ssl) == 1;
+	if (strcmp(name, "tls-server-end-point") == 0)
+		return end_point_hash(s, &certificate) != NULL;
+	return false;
+}
+
+/* RFC 9266. The context is present and empty: in TLS 1.2 that differs from none at all. */
 static bool bind_exporter(SSL *ssl, uint8_t *out, size_t *out_len)
 {
 	static const char label[] = "EXPORTER-Channel-Binding";
 
-	if (SSL_version(ssl) < TLS1_3_VERSION && SSL_get_extms_support(ssl) != 1)
-		return false;
 	*out_len = 32;
 	return SSL_export_keying_material(ssl, out, 32, label, sizeof(label) - 1,
 		(const unsigned char *)"", 0, 1) == 1;
@@ -210,32 +241,19 @@ static bool bind_exporter(SSL *ssl, uint8_t *out, size_t *out_len)
 /* RFC 5929 section 3: the first Finished message of the handshake; the server's when resumed. */
 static bool bind_unique(const struct tls_session *s, uint8_t *out, size_t *out_len)
 {
-	bool own;
+	bool own = s->server == (SSL_session_reused(s->ssl) == 1);
 
-	if (SSL_version(s->ssl) >= TLS1_3_VERSION || SSL_get_extms_support(s->ssl) != 1)
-		return false;
-	own = s->server == (SSL_session_reused(s->ssl) == 1);
 	*out_len = own ? SSL_get_finished(s->ssl, out, TLS_BINDING_MAX_BYTES)
 		       : SSL_get_peer_finished(s->ssl, out, TLS_BINDING_MAX_BYTES);
 	return *out_len > 0 && *out_len <= TLS_BINDING_MAX_BYTES;
 }
 
-/* RFC 5929 section 4.1: the hash of the certificate's own signature; MD5 and SHA-1 become SHA-256.
- * A signature without a hash of its own (Ed25519) has no such binding. */
 static bool bind_end_point(const struct tls_session *s, uint8_t *out, size_t *out_len)
 {
-	const X509 *certificate = s->server ? SSL_get_certificate(s->ssl)
-					    : SSL_get0_peer_certificate(s->ssl);
-	const EVP_MD *md;
+	const X509 *certificate;
+	const EVP_MD *md = end_point_hash(s, &certificate);
 	unsigned len = 0;
-	int nid;
 
-	if (!certificate || X509_get_signature_info((X509 *)certificate, &nid, NULL, NULL, NULL) != 1 ||
-		nid == NID_undef)
-		return false;
-	if (nid == NID_md5 || nid == NID_sha1)
-		nid = NID_sha256;
-	md = EVP_get_digestbynid(nid);
 	if (!md || X509_digest(certificate, md, out, &len) != 1)
 		return false;
 	*out_len = len;
@@ -245,13 +263,11 @@ static bool bind_end_point(const struct tls_session *s, uint8_t *out, size_t *ou
 bool tls_binding(const struct tls_session *s, const char *name, uint8_t out[TLS_BINDING_MAX_BYTES],
 	size_t *out_len)
 {
-	if (!SSL_is_init_finished(s->ssl))
+	if (!tls_binding_available(s, name))
 		return false;
 	if (strcmp(name, "tls-exporter") == 0)
 		return bind_exporter(s->ssl, out, out_len);
 	if (strcmp(name, "tls-unique") == 0)
 		return bind_unique(s, out, out_len);
-	if (strcmp(name, "tls-server-end-point") == 0)
-		return bind_end_point(s, out, out_len);
-	return false;
+	return bind_end_point(s, out, out_len);
 }

@@ -58,6 +58,9 @@ const char *tls_verify_failure(const struct tls_session *s);
 bool tls_binding(const struct tls_session *s, const char *name, uint8_t out[TLS_BINDING_MAX_BYTES],
 	size_t *out_len);
 
+/* The same question without the work: would tls_binding() succeed? */
+bool tls_binding_available(const struct tls_session *s, const char *name);
+
 /* A self-signed certificate for @host_name (and localhost, 127.0.0.1, ::1), PEM chain and key. */
 int tls_self_signed(const char *host_name, int64_t now_ms, struct base_buf *out_chain,
 	struct base_buf *out_key, struct base_error *err);
