@@ -58,20 +58,27 @@ static int no_command(const char *name)
 	return CLI_USAGE;
 }
 
-static int usage(const char *text)
+/* Options may stand before the command too: where is it? argc if there is none. A word that is the value
+ * of an option is taken for the command only if it is named like one. */
+static int command_index(int argc, char **argv)
 {
-	fprintf(stderr, "postern: %s; postern --help tells more\n", text);
-	return CLI_USAGE;
+	for (int at = 1; at < argc; at++) {
+		bool conf_value = strcmp(argv[at - 1], "-c") == 0 || strcmp(argv[at - 1], "--conf") == 0;
+
+		if (at > 1 && conf_value)
+			continue;
+		if (find(argv[at]))
+			return at;
+	}
+	return argc;
 }
 
-int main(int argc, char **argv)
+/* No command that we know: what was meant? */
+static int without_command(int argc, char **argv)
 {
-	struct cli cli = {.program = argc ? argv[0] : "postern"};
-	bool done = false;
-	int at = 1, status;
-
-	for (; at < argc && argv[at][0] == '-'; at++) {
-		if (strcmp(argv[at], "--help") == 0 || strcmp(argv[at], "-h") == 0) {
+	for (int at = 1; at < argc; at++) {
+		if (strcmp(argv[at], "--help") == 0 || strcmp(argv[at], "-h") == 0 ||
+			strcmp(argv[at], "help") == 0) {
 			print_help(stdout);
 			return CLI_OK;
 		}
@@ -79,24 +86,29 @@ int main(int argc, char **argv)
 			puts("postern " POSTERN_VERSION);
 			return CLI_OK;
 		}
-		if (strcmp(argv[at], "-c") != 0 && strcmp(argv[at], "--conf") != 0)
-			return usage("an option before the command may be -c, --help or --version");
-		if (++at == argc)
-			return usage("-c needs a FILE");
-		cli.conf_path = argv[at];
+		if (strcmp(argv[at], "-c") == 0 || strcmp(argv[at], "--conf") == 0)
+			at++;
+		else if (argv[at][0] != '-')
+			return no_command(argv[at]);
 	}
-	if (at == argc) {
-		print_help(stderr);
-		return CLI_USAGE;
-	}
-	if (strcmp(argv[at], "help") == 0) {
-		print_help(stdout);
-		return CLI_OK;
-	}
+	print_help(stderr);
+	return CLI_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+	struct cli cli = {.program = argc ? argv[0] : "postern"};
+	int at = command_index(argc, argv), status;
+	bool done = false;
+
+	if (at >= argc)
+		return without_command(argc, argv);
+	if (at > 1 && (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "--help") == 0))
+		return without_command(at, argv);
 	cli.command = find(argv[at]);
-	if (!cli.command)
-		return no_command(argv[at]);
-	status = cli_parse(&cli, argc - at - 1, argv + at + 1, &done);
+	/* The rest of the line without the command's name: argv[0] is not needed any more. */
+	memmove(argv + 1, argv, (size_t)at * sizeof(*argv));
+	status = cli_parse(&cli, argc - 2, argv + 2, &done);
 	if (status != CLI_OK || done)
 		return status;
 	status = cli.command->run(&cli);

@@ -199,6 +199,8 @@ static void *next_item(struct conf *c, const struct conf_section_rule *sr, const
 	memcpy((char *)c + sr->count_at, &count, sizeof(count));
 	memcpy(item, &s->title, sizeof(s->title));
 	memcpy(item + sizeof(s->title), &s->line, sizeof(s->line));
+	if (strcmp(s->name, "listener") == 0)
+		((struct conf_listener *)(void *)item)->tls = CONF_TLS_STARTTLS;
 	return item;
 }
 

@@ -3,9 +3,11 @@
 #include "loop/conf_internal.h"
 
 #include <errno.h>
+#include <pwd.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* Descriptors that are no connections: files, databases, pipes between the roles. */
 enum { OTHER_DESCRIPTORS = 64 };
@@ -280,6 +282,9 @@ static void judge_machine(struct conf_work *w, const struct conf_tree *tree, con
 	struct rlimit files;
 	struct stat st;
 
+	if (c->user && geteuid() == 0 && !getpwnam(c->user))
+		conf_fail(w, conf_key_line(tree->first, "user"), "user = \"%s\": there is no such "
+			"account; make it, or name another", c->user);
 	if (stat(c->data, &st) != 0 && errno == ENOENT)
 		conf_warn(w, conf_key_line(tree->first, "data"), "data = \"%s\" does not exist yet; it is "
 			"made at the first start", c->data);
