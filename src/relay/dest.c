@@ -16,7 +16,7 @@
  * Growth: a second connection only after RELAY_GROWTH_MESSAGES deliveries while jobs were waiting, a
  * third after twice as many; trouble (421, a refused further connection) starts the count again. */
 
-enum { BACKOFF_FIRST_MS = 1000, BACKOFF_MAX_MS = 60 * 1000, GROWTH_PAUSE_MS = 60 * 1000,
+enum { BACKOFF_FIRST_MS = 1000, BACKOFF_MAX_MS = 30 * 1000, GROWTH_PAUSE_MS = 60 * 1000,
 	UNKNOWN_ACCOUNT_MS = 60 * 1000 };
 
 void relay_failure_set(struct relay_failure *f, enum job_outcome outcome, uint16_t code,
