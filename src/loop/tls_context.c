@@ -165,6 +165,7 @@ int tls_client_context_new(struct tls_context **out, struct base_slice extra_ca,
 	SSL_CTX *ssl = context_new(TLS_client_method());
 	int rc = 0;
 
+	SSL_CTX_set_read_ahead(ssl, 1);	/* a record in one read, not two */
 	trust_system(ssl);
 	/* A certificate that the administrator names is trusted though it is no authority. */
 	X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(ssl), X509_V_FLAG_PARTIAL_CHAIN);
