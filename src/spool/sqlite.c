@@ -135,6 +135,9 @@ static int report(struct spool *s, int rc, const char *what, struct base_error *
 	int sys = s->db ? sqlite3_system_errno(s->db) : 0;
 	enum base_error_class class = BASE_ERROR_TEMPORARY;
 
+	/* SQLite keeps no number of a COMMIT that failed; nothing has overwritten it yet. */
+	if (sys == 0 && (rc & 0xff) == SQLITE_IOERR)
+		sys = errno;
 	if ((rc & 0xff) == SQLITE_FULL || sys == ENOSPC || sys == EDQUOT)
 		class = BASE_ERROR_NO_SPACE;
 	if ((rc & 0xff) == SQLITE_FULL && sys == 0)
