@@ -36,6 +36,7 @@
 #include "base/clock.h"
 #include "loop/control.h"
 #include "loop/log.h"
+#include "loop/role_internal.h"
 #include "loop/sandbox.h"
 
 #include <fcntl.h>
@@ -50,36 +51,8 @@
 enum {
 	MASTER_FD = 3,
 	PATHS_MAX = 64,
-	PEERS_MAX = 256,		/* of one role */
-	WANT_PEER_MS = 500,
 	LAST_WORDS_MS = 500,
 	HUNG_S = 2,
-};
-
-struct peer {
-	struct role *role;
-	enum ipc_role kind;
-	unsigned index;
-	struct ipc_channel *ch;
-	uint32_t generation;
-	int64_t wanted_at_ms;		/* when to ask the master for a new one; 0: no need */
-};
-
-struct role {
-	const struct role_handlers *h;
-	void *state;
-	uv_loop_t loop;
-	uv_prepare_t before_wait;
-	uv_timer_t drain_timer, want_timer, log_timer;
-	struct ipc_channel *master;
-	struct conf *conf;
-	unsigned index, count;
-	char instance[64];
-	struct peer **peers[IPC_ROLE_COUNT];
-	unsigned peer_counts[IPC_ROLE_COUNT];
-	bool draining;
-	bool stopping;
-	int status;
 };
 
 uv_loop_t *role_loop(struct role *r)
@@ -122,18 +95,6 @@ struct ipc_channel *role_master(struct role *r)
 	return r->master;
 }
 
-struct ipc_channel *role_peer(struct role *r, enum ipc_role peer, unsigned index)
-{
-	if (index >= r->peer_counts[peer] || !r->peers[peer][index])
-		return NULL;
-	return r->peers[peer][index]->ch;
-}
-
-unsigned role_peer_count(const struct role *r, enum ipc_role peer)
-{
-	return r->peer_counts[peer];
-}
-
 bool role_draining(const struct role *r)
 {
 	return r->draining;
@@ -170,131 +131,6 @@ void role_refuse(struct role *r, const struct base_error *err)
 	if (r->master)
 		(void)ipc_send(r->master, &b, NULL, 0);
 	base_buf_release(&b);
-}
-
-/* Peers */
-
-static struct peer *peer_slot(struct role *r, enum ipc_role kind, unsigned index)
-{
-	struct peer *p;
-
-	if (index >= r->peer_counts[kind]) {
-		r->peers[kind] = base_realloc(r->peers[kind], (index + 1) * sizeof(p));
-		for (unsigned i = r->peer_counts[kind]; i <= index; i++)
-			r->peers[kind][i] = NULL;
-		r->peer_counts[kind] = index + 1;
-	}
-	p = r->peers[kind][index];
-	if (!p) {
-		p = base_alloc_zero(1, sizeof(*p));
-		*p = (struct peer){ .role = r, .kind = kind, .index = index };
-		r->peers[kind][index] = p;
-	}
-	return p;
-}
-
-static void on_want_timer(uv_timer_t *timer)
-{
-	struct role *r = timer->data;
-	int64_t now = base_clock_monotonic_ms(), next = 0;
-	struct base_buf b;
-
-	base_buf_init(&b, IPC_FRAME_MAX_BYTES);
-	for (unsigned k = 0; k < IPC_ROLE_COUNT; k++) {
-		for (unsigned i = 0; i < r->peer_counts[k]; i++) {
-			struct peer *p = r->peers[k][i];
-
-			if (!p || p->ch || p->wanted_at_ms == 0)
-				continue;
-			if (p->wanted_at_ms > now) {
-				next = p->wanted_at_ms;
-				continue;
-			}
-			p->wanted_at_ms = 0;
-			ipc_begin(&b, IPC_WANT_PEER, p->generation);
-			ipc_put_u8(&b, (uint8_t)p->kind);
-			ipc_put_u32(&b, p->index);
-			if (r->master)
-				(void)ipc_send(r->master, &b, NULL, 0);
-		}
-	}
-	base_buf_release(&b);
-	if (next)
-		uv_timer_start(timer, on_want_timer, (uint64_t)(next - now) + 1, 0);
-}
-
-/* The channel is gone or about to go. */
-static void lose(struct peer *p)
-{
-	struct role *r = p->role;
-
-	p->ch = NULL;
-	/* After close() only the log is still alive. */
-	if (r->stopping && p->kind != IPC_JOURNAL)
-		return;
-	if (p->kind == IPC_JOURNAL && r->h->role != IPC_JOURNAL)
-		log_set_journal(NULL, ipc_role_name(r->h->role));
-	else if (r->h->peer_gone)
-		r->h->peer_gone(r, p->kind, p->index);
-}
-
-static void on_peer_frame(struct ipc_channel *ch, struct ipc_frame *frame, void *arg)
-{
-	struct peer *p = arg;
-
-	if (!p->role->stopping && p->role->h->peer_frame)
-		p->role->h->peer_frame(p->role, p->kind, p->index, ch, frame);
-}
-
-static void on_peer_closed(struct ipc_channel *ch, const char *why, void *arg)
-{
-	struct peer *p = arg;
-	struct role *r = p->role;
-
-	if (strcmp(why, "the other side closed") != 0)
-		log_write(LOG_LEVEL_WARNING, "connection to %s %u ends: %s", ipc_role_name(p->kind),
-			p->index, why);
-	p->wanted_at_ms = base_clock_monotonic_ms() + WANT_PEER_MS;
-	if (!uv_is_active((uv_handle_t *)&r->want_timer))
-		uv_timer_start(&r->want_timer, on_want_timer, WANT_PEER_MS + 1, 0);
-	lose(p);
-}
-
-static void take_peer(struct role *r, struct ipc_frame *frame)
-{
-	static const struct ipc_handlers handlers = {
-		.frame = on_peer_frame,
-		.closed = on_peer_closed,
-	};
-	struct ipc_reader in = ipc_reader_make(frame->body);
-	unsigned kind = ipc_get_u8(&in), index = ipc_get_u32(&in), stream = ipc_get_u8(&in);
-	int fd = frame->fds[0];
-	struct peer *p;
-
-	if (!ipc_reader_done(&in) || kind >= IPC_ROLE_COUNT || index >= PEERS_MAX)
-		return;
-	frame->fds[0] = -1;
-	if (stream) {
-		if (r->h->peer)
-			r->h->peer(r, (enum ipc_role)kind, index, NULL, fd);
-		else
-			close(fd);
-		return;
-	}
-	p = peer_slot(r, (enum ipc_role)kind, index);
-	if (p->ch) {
-		struct ipc_channel *old = p->ch;
-
-		lose(p);
-		ipc_channel_free(&old);
-	}
-	p->generation = frame->id;
-	p->wanted_at_ms = 0;
-	p->ch = ipc_channel_new(&r->loop, fd, r->h->role, p->kind, &handlers, p);
-	if (p->kind == IPC_JOURNAL)
-		log_set_journal(p->ch, ipc_role_name(r->h->role));
-	else if (r->h->peer)
-		r->h->peer(r, p->kind, index, p->ch, -1);
 }
 
 /* Configuration */
@@ -412,7 +248,7 @@ static void on_master_frame(struct ipc_channel *ch, struct ipc_frame *frame, voi
 	if (r->stopping)
 		return;
 	if (frame->type == IPC_PEER)
-		take_peer(r, frame);
+		role_peers_take(r, frame);
 	else if (frame->type == IPC_CONF)
 		take_conf(r, frame);
 	else if (frame->type == IPC_LISTENER || frame->type == IPC_LISTENER_GONE)
@@ -468,11 +304,10 @@ static void make_handles(struct role *r)
 	BASE_BUG_IF(uv_loop_init(&r->loop) != 0);
 	uv_prepare_init(&r->loop, &r->before_wait);
 	uv_timer_init(&r->loop, &r->drain_timer);
-	uv_timer_init(&r->loop, &r->want_timer);
+	role_peers_init(r);
 	uv_timer_init(&r->loop, &r->log_timer);
 	r->before_wait.data = r;
 	r->drain_timer.data = r;
-	r->want_timer.data = r;
 }
 
 /* Read CONF and open what must be open before the doors close. */
@@ -562,15 +397,7 @@ static void end(struct role *r)
 		r->h->close(r);
 	control_close_all();
 	last_words(r);
-	for (unsigned k = 0; k < IPC_ROLE_COUNT; k++) {
-		for (unsigned i = 0; i < r->peer_counts[k]; i++) {
-			if (!r->peers[k][i])
-				continue;
-			ipc_channel_free(&r->peers[k][i]->ch);
-			free(r->peers[k][i]);
-		}
-		free(r->peers[k]);
-	}
+	role_peers_release(r);
 	ipc_channel_free(&r->master);
 	uv_walk(&r->loop, close_handle, NULL);
 	for (int i = 0; i < 8 && uv_loop_alive(&r->loop); i++)

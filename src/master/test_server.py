@@ -190,7 +190,7 @@ class Case(unittest.TestCase):
         self.start()
         start = self.mark()
         make(cert, key)
-        self.wait_log("stub gets TLS", start, seconds=8)
+        self.wait_log("stub gets TLS", start, len(self.children("front")), seconds=8)
         start = self.mark()
         make(cert, self.folder / "other.pem")
         self.wait_log("the old certificate is still served", start, seconds=8)
