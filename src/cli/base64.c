@@ -1,5 +1,5 @@
-/* postern base64 and postern xtext: the encodings of the protocol, on standard input. Decoding writes
- * nothing unless all of the input is good, so all of it is held. */
+/* postern base64 and postern xtext: the encodings of the protocol, on standard input. Decoding
+ * writes nothing unless all of the input is good, so all of it is held. */
 #include "base/base64.h"
 #include "base/xtext.h"
 #include "cli/input.h"
@@ -14,11 +14,11 @@ static bool decode_base64(struct base_slice in, struct base_buf *out, size_t *ou
 	return base64_decode(in, out, out_offset) == BASE64_OK;
 }
 
-/* Without CR and LF; those inside an xtext are data gone wrong, so only the last line end goes there. */
+/* Without CR and LF; those inside an xtext are data gone wrong, so only the last line end goes
+ * there. */
 static void strip(struct base_slice in, bool everywhere, struct base_buf *out)
 {
-	while (!everywhere && in.len &&
-		(in.ptr[in.len - 1] == '\n' || in.ptr[in.len - 1] == '\r'))
+	while (!everywhere && in.len && (in.ptr[in.len - 1] == '\n' || in.ptr[in.len - 1] == '\r'))
 		in.len--;
 	if (!everywhere) {
 		base_buf_append_slice(out, in);
@@ -63,11 +63,12 @@ static int decode(struct cli *cli, struct base_slice in, bool everywhere, decode
 		if (everywhere)
 			offset = original_offset(in, offset);
 		if (offset < in.len)
-			status = cli_fail(cli, CLI_FAILED, "byte 0x%02x at offset %zu cannot stand there",
-				in.ptr[offset], offset);
+			status = cli_fail(cli, CLI_FAILED,
+			        "byte 0x%02x at offset %zu cannot stand there", in.ptr[offset],
+			        offset);
 		else
-			status = cli_fail(cli, CLI_FAILED, "the input ends too early, at offset %zu",
-				offset);
+			status = cli_fail(
+			        cli, CLI_FAILED, "the input ends too early, at offset %zu", offset);
 	}
 	base_buf_release(&text);
 	base_buf_release(&out);
@@ -115,27 +116,28 @@ static int run_xtext(struct cli *cli)
 }
 
 static const struct cli_option options[] = {
-	{"e", 'e', CLI_FLAG, NULL, "encode"},
-	{"d", 'd', CLI_FLAG, NULL, "decode"},
-	CLI_OPTION_END,
+        {"e", 'e', CLI_FLAG, NULL, "encode"},
+        {"d", 'd', CLI_FLAG, NULL, "decode"},
+        CLI_OPTION_END,
 };
 
 const struct cli_command cli_command_base64 = {
-	.name = "base64",
-	.summary = "encode or decode base64, as AUTH uses it",
-	.synopsis = "base64 -e|-d",
-	.details = "Standard input to standard output. -d skips CR and LF and refuses any other byte\n"
-		   "outside the alphabet: exit 1, nothing written, the offset on standard error.\n",
-	.options = options,
-	.run = run_base64,
+        .name = "base64",
+        .summary = "encode or decode base64, as AUTH uses it",
+        .synopsis = "base64 -e|-d",
+        .details =
+                "Standard input to standard output. -d skips CR and LF and refuses any other byte\n"
+                "outside the alphabet: exit 1, nothing written, the offset on standard error.\n",
+        .options = options,
+        .run = run_base64,
 };
 
 const struct cli_command cli_command_xtext = {
-	.name = "xtext",
-	.summary = "encode or decode xtext, as AUTH= and ORCPT= use it",
-	.synopsis = "xtext -e|-d",
-	.details = "Standard input to standard output. -d refuses a byte outside xtext: exit 1,\n"
-		   "nothing written, the offset on standard error.\n",
-	.options = options,
-	.run = run_xtext,
+        .name = "xtext",
+        .summary = "encode or decode xtext, as AUTH= and ORCPT= use it",
+        .synopsis = "xtext -e|-d",
+        .details = "Standard input to standard output. -d refuses a byte outside xtext: exit 1,\n"
+                   "nothing written, the offset on standard error.\n",
+        .options = options,
+        .run = run_xtext,
 };

@@ -15,11 +15,11 @@ struct send_job {
 	const char *host;
 	const char *port;
 	enum send_tls tls;
-	bool insecure;			/* take any certificate, plaintext passwords too */
+	bool insecure; /* take any certificate, plaintext passwords too */
 	bool trace;
-	struct base_slice ca;		/* PEM of further authorities */
+	struct base_slice ca; /* PEM of further authorities */
 	bool auth;
-	sasl_mechanism_mask mechanisms;	/* 0: all */
+	sasl_mechanism_mask mechanisms; /* 0: all */
 	struct base_slice user, password;
 	struct smtp_client_mail mail;
 	const struct smtp_client_rcpt *rcpts;

@@ -46,8 +46,8 @@ struct cli_account cli_account(const struct conf *conf)
 	return a;
 }
 
-int cli_make_dir(const char *path, unsigned mode, const struct cli_account *account,
-	struct base_error *err)
+int cli_make_dir(
+        const char *path, unsigned mode, const struct cli_account *account, struct base_error *err)
 {
 	char *copy = base_strdup(path);
 	int rc = 0;
@@ -58,7 +58,7 @@ int cli_make_dir(const char *path, unsigned mode, const struct cli_account *acco
 		*p = '\0';
 		if (mkdir(copy, 0755) != 0 && errno != EEXIST)
 			rc = base_error_errno(err, BASE_ERROR_CONFIG, errno,
-				"cannot make directory \"%s\"", copy);
+			        "cannot make directory \"%s\"", copy);
 		*p = '/';
 	}
 	free(copy);
@@ -67,15 +67,17 @@ int cli_make_dir(const char *path, unsigned mode, const struct cli_account *acco
 	if (mkdir(path, mode) == 0) {
 		if (account && account->root && chown(path, account->uid, account->gid) != 0)
 			return base_error_errno(err, BASE_ERROR_CONFIG, errno,
-				"cannot give \"%s\" to %s", path, account->name);
+			        "cannot give \"%s\" to %s", path, account->name);
 		return 0;
 	}
 	if (errno == EEXIST)
 		return 0;
-	return base_error_errno(err, BASE_ERROR_CONFIG, errno, "cannot make directory \"%s\"", path);
+	return base_error_errno(
+	        err, BASE_ERROR_CONFIG, errno, "cannot make directory \"%s\"", path);
 }
 
-/* A database there tells best whose all of them are; then the directory; then the service account. */
+/* A database there tells best whose all of them are; then the directory; then the service account.
+ */
 static void owner_of(const struct conf *conf, struct cli_account *a)
 {
 	static const char *const names[] = {"/vault.db", "/spool.db", ""};
@@ -88,8 +90,7 @@ static void owner_of(const struct conf *conf, struct cli_account *a)
 		if (stat(path, &st) != 0)
 			continue;
 		/* A directory of root's becomes the service account's, as the server would do. */
-		if (names[i][0] == '\0' && st.st_uid == 0 &&
-			chown(path, a->uid, a->gid) == 0)
+		if (names[i][0] == '\0' && st.st_uid == 0 && chown(path, a->uid, a->gid) == 0)
 			return;
 		a->uid = st.st_uid;
 		a->gid = st.st_gid;
@@ -126,15 +127,17 @@ int cli_become_owner(const struct conf *conf, struct cli_account *out, struct ba
 		return 0;
 	out->root = false;
 	if (setgroups(0, NULL) != 0 || setgid(a.gid) != 0 || setuid(a.uid) != 0)
-		return base_error_errno(err, BASE_ERROR_CONFIG, errno, "cannot become user %u, who owns "
-			"\"%s\"", a.uid, conf->data);
+		return base_error_errno(err, BASE_ERROR_CONFIG, errno,
+		        "cannot become user %u, who owns "
+		        "\"%s\"",
+		        a.uid, conf->data);
 	return 0;
 }
 
 bool cli_master_path(char *out, size_t size)
 {
 	static const char *const places[] = {"/libexec/postern", "/../libexec/postern",
-		"/../lib/postern", "/../lib/x86_64-linux-gnu/postern"};
+	        "/../lib/postern", "/../lib/x86_64-linux-gnu/postern"};
 	char self[4096];
 	ssize_t len = readlink("/proc/self/exe", self, sizeof(self) - 1);
 	char *slash;

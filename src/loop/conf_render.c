@@ -86,8 +86,8 @@ static const char *text_at(const void *at)
 	return text;
 }
 
-/* Values that stand for "not written": a null text, an empty list, no mechanism of its own, the enum
- * value that has no word. */
+/* Values that stand for "not written": a null text, an empty list, no mechanism of its own, the
+ * enum value that has no word. */
 static bool is_absent(const struct conf_rule *r, const void *at)
 {
 	const struct conf_strings *list = at;
@@ -153,7 +153,8 @@ static void put_value(struct base_buf *out, const struct conf_rule *r, const voi
 		base_buf_printf(out, "%" PRId64, *(const int64_t *)at);
 		return;
 	case CONF_TYPE_RETRY:
-		put_retry(out, at, *(const size_t *)((const char *)at + CONF_RETRY_MAX * sizeof(int64_t)));
+		put_retry(out, at,
+		        *(const size_t *)((const char *)at + CONF_RETRY_MAX * sizeof(int64_t)));
 		return;
 	case CONF_TYPE_MODE:
 		base_buf_printf(out, "0%03o", *(const unsigned *)at);
@@ -183,11 +184,12 @@ static bool is_derived(const struct conf_rule *r, const void *base)
 	const struct conf_route *route = base;
 
 	return strcmp(r->section, "route") == 0 && strcmp(r->key, "account") == 0 &&
-		route->via == CONF_VIA_ACCOUNT;
+	       route->via == CONF_VIA_ACCOUNT;
 }
 
 /* The keys of one section that @role is told of; false if there is none. */
-static bool put_keys(struct base_buf *out, const char *section, enum ipc_role role, const void *base)
+static bool put_keys(
+        struct base_buf *out, const char *section, enum ipc_role role, const void *base)
 {
 	bool any = false;
 
@@ -196,7 +198,7 @@ static bool put_keys(struct base_buf *out, const char *section, enum ipc_role ro
 		const char *at = (const char *)base + r->at;
 
 		if (strcmp(r->section, section) != 0 || r->at == CONF_NOWHERE ||
-			!(r->roles & (1u << role)) || is_absent(r, at) || is_derived(r, base))
+		        !(r->roles & (1u << role)) || is_absent(r, at) || is_derived(r, base))
 			continue;
 		put_key(out, r);
 		put_value(out, r, at);
@@ -207,7 +209,7 @@ static bool put_keys(struct base_buf *out, const char *section, enum ipc_role ro
 }
 
 static void put_section(struct base_buf *out, const struct conf_section_rule *s, const char *title,
-	enum ipc_role role, const void *base)
+        enum ipc_role role, const void *base)
 {
 	size_t before = out->len;
 

@@ -1,5 +1,5 @@
-/* Any bytes: the parser ends; a configuration without errors is rendered for every role, parses again
- * and says the same. */
+/* Any bytes: the parser ends; a configuration without errors is rendered for every role, parses
+ * again and says the same. */
 #include "loop/conf_internal.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

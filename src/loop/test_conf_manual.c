@@ -1,5 +1,6 @@
-/* Is every key of the schema documented in postern.conf(5), in its section, and is there nothing else?
- * argv[1]: the manual's source. A section's text begins at a line "# name …{ }"; keys are "*key* =". */
+/* Is every key of the schema documented in postern.conf(5), in its section, and is there nothing
+ * else? argv[1]: the manual's source. A section's text begins at a line "# name …{ }"; keys are
+ * "*key* =". */
 #include "loop/conf_internal.h"
 
 #include <stdio.h>
@@ -39,7 +40,7 @@ static char *part_of(const struct conf_section_rule *s)
 		snprintf(head, sizeof(head), "\n*%s* ", s->name);
 	else if (s->name[0])
 		snprintf(head, sizeof(head), "\n# %s %s{ }\n", s->name,
-			s->flags & CONF_TITLED ? "TITLE " : "");
+		        s->flags & CONF_TITLED ? "TITLE " : "");
 	else
 		snprintf(head, sizeof(head), "\n# KEYS OUTSIDE ANY SECTION\n");
 	start = strstr(text, head);
@@ -54,7 +55,8 @@ static void check_keys(const struct conf_section_rule *s, const char *part)
 	for (size_t i = 0; i < conf_rule_count; i++) {
 		char name[100];
 
-		if (strcmp(conf_rules[i].section, s->name) != 0 || (conf_rules[i].flags & CONF_HIDDEN))
+		if (strcmp(conf_rules[i].section, s->name) != 0 ||
+		        (conf_rules[i].flags & CONF_HIDDEN))
 			continue;
 		snprintf(name, sizeof(name), "*%s*", conf_rules[i].key);
 		if (!strstr(part, name))
