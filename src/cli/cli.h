@@ -41,7 +41,7 @@ struct cli_command {
 	int (*run)(struct cli *cli);
 };
 
-#define CLI_VALUES_MAX 128
+#define CLI_VALUES_MAX 1100
 #define CLI_ARGS_MAX   1024
 
 struct cli {

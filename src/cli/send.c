@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { RCPTS_MAX = 120, PEM_MAX_BYTES = 1 << 20 };
+enum { RCPTS_MAX = 1000, PEM_MAX_BYTES = 1 << 20 };
 
 struct send {
 	struct cli *cli;

@@ -59,7 +59,11 @@ static int say_done(struct user *u, const struct base_secret *generated)
 	} else {
 		const char *done = json_string_value(json_object_get(answer, "done"));
 
-		printf("%s: %s\n", u->name, done ? done : "done");
+		if (cli_has(u->cli, "app"))
+			printf("%s: password for \"%s\" %s\n", u->name, cli_value(u->cli, "app"),
+			        done ? done : "changed");
+		else
+			printf("%s: %s\n", u->name, done ? done : "done");
 		if (generated->len)
 			print_app_password(u, generated);
 	}
