@@ -148,14 +148,16 @@ static void on_peer_frame(struct role *r, enum ipc_role peer, unsigned index, st
 
 static void put_status(struct journal *j, struct base_buf *out)
 {
-	uint64_t rows = 0, bytes = 0;
+	uint64_t rows = 0, bytes = 0, events = j->stored;
 
-	if (j->events)
+	if (j->events) {
+		events += events_pending(j->events);
 		events_size(j->events, &rows, &bytes);
+	}
 	base_buf_printf(out, "{\"pid\": %d, \"lines\": %llu, \"lines_lost\": %llu, "
 		"\"events\": %llu, \"store_rows\": %llu, \"store_bytes\": %llu}", (int)getpid(),
 		(unsigned long long)j->core.lines, (unsigned long long)j->core.lost,
-		(unsigned long long)(j->stored + (j->events ? events_pending(j->events) : 0)),
+		(unsigned long long)events,
 		(unsigned long long)rows, (unsigned long long)bytes);
 }
 

@@ -206,9 +206,10 @@ void control_close_all(void)
 
 	while ((s = servers)) {
 		servers = s->next;
-		while (s->clients) {
-			ipc_channel_free(&s->clients->ch);
-			client_free(s->clients);
+		for (struct client *client = s->clients, *next; client; client = next) {
+			next = client->next;
+			ipc_channel_free(&client->ch);
+			client_free(client);
 		}
 		uv_close((uv_handle_t *)&s->poll, NULL);
 		close(s->fd);

@@ -119,7 +119,7 @@ int ipc_write_blocking(int fd, const struct base_buf *b, struct base_error *err)
 static ssize_t receive_blocking(int fd, uint8_t *to, int fds[IPC_FDS_MAX], unsigned *fd_count,
 	bool *lost)
 {
-	bool bytes_lost, fds_lost;
+	bool bytes_lost = false, fds_lost = false;
 	ssize_t n;
 
 	for (;;) {

@@ -71,7 +71,7 @@ int local_connect(const char *path, int type, bool nonblocking, int *out_fd, str
 static int make_room(const char *path, int type, struct base_error *err)
 {
 	struct stat st;
-	int fd, rc;
+	int fd = -1, rc;
 
 	if (lstat(path, &st) != 0)
 		return errno == ENOENT ? 0 : base_error_errno(err, BASE_ERROR_CONFIG, errno,

@@ -16,13 +16,13 @@ enum {
 };
 
 static const char *const key_names[LOG_KEY_COUNT] = {
-#define X(name, text) [LOG_KEY_##name] = text,
+#define X(name, text) [LOG_KEY_##name] = (text),
 	LOG_KEYS(X)
 #undef X
 };
 
 static const char *const kind_names[LOG_KIND_COUNT] = {
-#define X(name, text) [LOG_KIND_##name] = text,
+#define X(name, text) [LOG_KIND_##name] = (text),
 	LOG_KINDS(X)
 #undef X
 };

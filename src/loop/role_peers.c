@@ -34,7 +34,7 @@ static struct peer *peer_slot(struct role *r, enum ipc_role kind, unsigned index
 	struct peer *p;
 
 	if (index >= r->peer_counts[kind]) {
-		r->peers[kind] = base_realloc(r->peers[kind], (index + 1) * sizeof(p));
+		r->peers[kind] = base_realloc(r->peers[kind], (index + 1) * sizeof(struct peer *));
 		for (unsigned i = r->peer_counts[kind]; i <= index; i++)
 			r->peers[kind][i] = NULL;
 		r->peer_counts[kind] = index + 1;

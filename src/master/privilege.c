@@ -102,7 +102,7 @@ int account_directory(const struct account *a, const char *path, mode_t mode, st
 {
 	mode_t mask = umask(022);
 	int code = make_directories(path, mode), fd = -1;
-	struct stat st;
+	struct stat st = { 0 };
 
 	umask(mask);
 	if (code == 0) {
