@@ -45,12 +45,12 @@ def unit_suites(build):
     return suites
 
 
-def run_unit_test(test):
+def run_unit_test(test, build):
     """Return (passed, failed, output) of one cmocka program."""
     env = dict(os.environ, **test["env"], CMOCKA_MESSAGE_OUTPUT="TAP",
                ASAN_OPTIONS="detect_leaks=1:abort_on_error=0", UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1")
     try:
-        done = subprocess.run(test["cmd"], cwd=test["workdir"], env=env, text=True, errors="replace",
+        done = subprocess.run(test["cmd"], cwd=test["workdir"] or build, env=env, text=True, errors="replace",
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300)
         output, status = done.stdout, done.returncode
     except subprocess.TimeoutExpired as expired:
@@ -68,7 +68,7 @@ def run_units(totals, build, label):
     for name, tests in sorted(unit_suites(build).items()):
         start, passed, failed = time.monotonic(), 0, 0
         for test in tests:
-            ok, bad, output = run_unit_test(test)
+            ok, bad, output = run_unit_test(test, build)
             passed += ok
             failed += bad
             if bad:
