@@ -1,6 +1,7 @@
 /* The core with a real spool and scripted peers: each test tells events and turns, and looks at what
  * was answered, sent and stored. */
 #include "queue/core.h"
+#include "spool/test_fault.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -132,7 +133,7 @@ static char text_smart[] = "smart.example", text_relay[] = "relay.example";
 
 static void open_core(void)
 {
-	struct spool_options o = {.data_dir = x.dir, .owner = "test"};
+	struct spool_options o = {.data_dir = x.dir, .owner = "test", .vfs = "fault"};
 	struct base_error err;
 
 	if (spool_open(&x.spool, &o, &err) != 0)
@@ -149,6 +150,7 @@ static void close_core(void)
 static int setup(void **state)
 {
 	memset(&x, 0, sizeof(x));
+	fault_arm(0, 0, false);
 	x.known = -1;
 	x.now = START;
 	snprintf(x.dir, sizeof(x.dir), "/tmp/postern-queue-XXXXXX");
@@ -785,6 +787,68 @@ static void results_that_break_the_rules(void **state)
 	assert_string_equal(next_job()->rcpts, "c@example.net");
 }
 
+static void a_faulty_spool_delivers_nothing(void **state)
+{
+	struct sent *s;
+
+	relays(1, 10);
+	submit(1, "a@example.org", "b@example.net");
+	submit(2, "a@example.org", "b@example.net");
+	(void)turns();
+	s = next_job();
+	(void)next_job();
+	assert_true(result(s, "d"));
+	x.now += 1;
+	fault_arm(1, 0, true);
+	submit(3, "a@example.org", "c@example.net");
+	(void)queue_core_turn(x.core, x.now);
+	assert_int_equal(x.answer_count, 3);
+	assert_int_equal(x.answers[2].class, BASE_ERROR_TEMPORARY);
+	/* Nothing goes out, nothing is taken, results are remembered. */
+	submit(4, "a@example.org", "c@example.net");
+	assert_true(result(s + 1, "t"));
+	for (int i = 0; i < 5; i++) {
+		x.now += 300;
+		assert_true(queue_core_turn(x.core, x.now) > 0);
+	}
+	assert_int_equal(x.answers[3].class, BASE_ERROR_TEMPORARY);
+	no_more_jobs();
+	fault_arm(0, 0, false);
+	x.now += 300;
+	(void)turns();
+	submit(5, "a@example.org", "d@example.net");
+	settle();
+	assert_int_equal(x.answers[4].class, 0);
+	assert_string_equal(next_job()->rcpts, "d@example.net");
+	no_more_jobs();
+	/* 1 was delivered, 3 and 4 were refused. */
+	assert_int_equal(stored(), 2);
+	reopen();
+	assert_int_equal(stored(), 2);
+}
+
+static void a_full_disk_is_told_and_got_over(void **state)
+{
+	relays(1, 10);
+	fault_arm(0, 1, true);
+	submit(1, "a@example.org", "b@example.net b@bad.example");
+	(void)queue_core_turn(x.core, x.now);
+	assert_int_equal(x.answers[0].class, BASE_ERROR_NO_SPACE);
+	assert_non_null(strstr(x.events, "full"));
+	x.now += 300;
+	(void)queue_core_turn(x.core, x.now);
+	no_more_jobs();
+	fault_arm(0, 0, false);
+	x.now += 300;
+	(void)turns();
+	submit(2, "a@example.org", "c@example.net");
+	(void)turns();
+	assert_int_equal(x.answers[1].class, 0);
+	/* The notice about the refused one went with it. */
+	assert_string_equal(next_job()->rcpts, "c@example.net");
+	no_more_jobs();
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -809,7 +873,10 @@ int main(void)
 		CASE(routes_may_change),
 		CASE(a_job_that_cannot_be_sent_stays),
 		CASE(results_that_break_the_rules),
+		CASE(a_faulty_spool_delivers_nothing),
+		CASE(a_full_disk_is_told_and_got_over),
 	};
 
+	fault_install();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
