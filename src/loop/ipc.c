@@ -5,6 +5,10 @@
  * handler looks at it before it touches the channel's socket again.
  *
  * Frames that the socket does not take now wait in a list with their own duplicates of the descriptors.
+ * The kernel counts descriptors that are sent and not received yet against the sender's limit of open
+ * files (ETOOMANYREFS). That is no matter of this socket, and nothing tells when it is over: the frame
+ * waits and is tried again after RETRY_MS.
+ *
  * A peer that dies with unread frames in its socket makes our recvmsg() fail with ECONNRESET once,
  * before the frames that it had sent: reading goes on after it, so that nothing it said is lost. */
 #include "loop/ipc_internal.h"
@@ -19,6 +23,7 @@
 enum {
 	FRAMES_PER_TURN = 64,		/* then other sockets have their turn */
 	SOCKET_BUFFER_BYTES = 1 << 20,	/* asked for; the kernel may give less */
+	RETRY_MS = 2,
 };
 
 struct waiting {
@@ -32,6 +37,8 @@ struct waiting {
 
 struct ipc_channel {
 	uv_poll_t poll;
+	uv_timer_t retry;
+	unsigned handles;		/* not closed by the loop yet */
 	int fd;
 	enum ipc_role self, peer;
 	struct ipc_handlers handlers;
@@ -56,7 +63,7 @@ static void watch(struct ipc_channel *ch)
 		return;
 	if (!ch->paused)
 		events |= UV_READABLE | UV_DISCONNECT;
-	if (ch->first)
+	if (ch->first && !uv_is_active((uv_handle_t *)&ch->retry))
 		events |= UV_WRITABLE;
 	if (events)
 		uv_poll_start(&ch->poll, events, on_poll);
@@ -79,7 +86,10 @@ struct ipc_channel *ipc_channel_new(uv_loop_t *loop, int fd, enum ipc_role self,
 	/* The default send buffer holds one or two of the longest frames. */
 	(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
 	BASE_BUG_IF(uv_poll_init(loop, &ch->poll, fd) != 0);
+	uv_timer_init(loop, &ch->retry);
+	ch->handles = 2;
 	ch->poll.data = ch;
+	ch->retry.data = ch;
 	watch(ch);
 	return ch;
 }
@@ -95,7 +105,10 @@ static void waiting_free(struct waiting *w)
 
 static void on_close(uv_handle_t *handle)
 {
-	free(handle->data);
+	struct ipc_channel *ch = handle->data;
+
+	if (--ch->handles == 0)
+		free(ch);
 }
 
 void ipc_channel_free(struct ipc_channel **chp)
@@ -108,6 +121,7 @@ void ipc_channel_free(struct ipc_channel **chp)
 		return;
 	ch->closing = true;
 	uv_close((uv_handle_t *)&ch->poll, on_close);
+	uv_close((uv_handle_t *)&ch->retry, on_close);
 	close(ch->fd);
 	ch->fd = -1;
 	while ((w = ch->first)) {
@@ -193,6 +207,22 @@ static void receive(struct ipc_channel *ch)
 	}
 }
 
+static void flush(struct ipc_channel *ch);
+
+static void on_retry(uv_timer_t *timer)
+{
+	struct ipc_channel *ch = timer->data;
+
+	flush(ch);
+	watch(ch);
+}
+
+static void retry_later(struct ipc_channel *ch)
+{
+	uv_timer_start(&ch->retry, on_retry, RETRY_MS, 0);
+	watch(ch);
+}
+
 static void flush(struct ipc_channel *ch)
 {
 	struct base_slice part;
@@ -202,8 +232,12 @@ static void flush(struct ipc_channel *ch)
 	while ((w = ch->first)) {
 		part = base_slice_make(w->bytes, w->len);
 		n = ipc_socket_send(ch->fd, &part, 1, w->fds, w->fd_count, MSG_DONTWAIT);
-		if (n == -EAGAIN || n == -ENOBUFS)
+		if (n == -EAGAIN)
 			return;
+		if (n == -ETOOMANYREFS || n == -ENOBUFS || n == -ENOMEM) {
+			retry_later(ch);
+			return;
+		}
 		/* A peer that is gone may have left frames for us: the end comes by reading. */
 		ch->first = w->next;
 		if (!ch->first)
@@ -219,7 +253,6 @@ static void flush(struct ipc_channel *ch)
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
 	struct ipc_channel *ch = poll->data;
-
 	bool end = status < 0 || events == 0;
 
 	/* An error on the socket stops the handle; what can be read is read first. No event at all is a
@@ -288,7 +321,7 @@ bool ipc_send_parts(struct ipc_channel *ch, const struct base_slice *parts, size
 		n = ipc_socket_send(ch->fd, parts, part_count, fds, fd_count, MSG_DONTWAIT);
 		if (n >= 0)
 			return true;
-		if (n != -EAGAIN && n != -ENOBUFS) {
+		if (n != -EAGAIN && n != -ETOOMANYREFS && n != -ENOBUFS && n != -ENOMEM) {
 			/* The loop finds the socket ended, reads what is left and tells the owner. */
 			ch->why = n == -EPIPE || n == -ECONNRESET ? "the other side closed" :
 				strerror((int)-n);
