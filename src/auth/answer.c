@@ -10,6 +10,8 @@
 
 static struct base_slice shown_user(const struct auth_request *r)
 {
+	if (r->external)
+		return base_slice_text(r->external_name);
 	if (r->user)
 		return base_slice_text(r->user->name);
 	if (r->name_good)
@@ -27,7 +29,9 @@ static void log_login(struct auth_core *core, struct auth_request *r, const char
 	login->user = auth_effect_keep(q, shown_user(r));
 	login->session = auth_effect_keep(q, base_slice_text(r->session));
 	login->mechanism = base_slice_text(sasl_mechanism_info(r->mechanism)->name);
-	login->provider = BASE_SLICE("store");
+	if (r->source < core->source_count)	/* else none of them decided */
+		login->provider = auth_effect_keep(q,
+			base_slice_text(core->sources[r->source].name));
 	login->binding = base_slice_text(sasl_binding_name(r->binding));
 	login->client = r->client;
 	login->result = result;
@@ -158,7 +162,12 @@ void auth_request_succeed(struct auth_core *core, struct auth_request *r, int64_
 	const char *reason = NULL;
 	enum wire_dovecot_fail fail = WIRE_FAIL_REJECTED;
 
-	if (!r->user || r->stale) {
+	if (r->external) {
+		if (!authorised(core, r)) {
+			reason = "may not act as the identity that was asked for";
+			fail = WIRE_FAIL_AUTHZ;
+		}
+	} else if (!r->user || r->stale) {
 		reason = "the user was changed meanwhile";
 	} else if (!authorised(core, r)) {
 		reason = "may not act as the identity that was asked for";

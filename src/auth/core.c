@@ -32,6 +32,11 @@ static void take_options(struct auth_core *core, const struct auth_options *opti
 	core->options = *options;
 	take_text(core->host_name, options->host_name, &core->options.host_name);
 	take_text(core->default_domain, options->default_domain, &core->options.default_domain);
+	core->options.sources = NULL;	/* the copies count */
+	auth_sources_take(core, options);
+	if (!auth_sources_have_store(core))
+		core->options.mechanisms &= SASL_MASK(SASL_MECHANISM_PLAIN) |
+			SASL_MASK(SASL_MECHANISM_LOGIN);
 }
 
 struct auth_core *auth_core_new(const struct auth_options *options, const uint8_t mock_key[32],
@@ -67,6 +72,7 @@ void auth_core_free(struct auth_core **core_at)
 	auth_effects_free(core);
 	vault_cache_free(&core->cache);
 	vault_throttle_free(&core->throttle);
+	auth_sources_free(core);
 	base_wipe(core, sizeof(*core));
 	free(core);
 	*core_at = NULL;
@@ -76,6 +82,8 @@ void auth_core_configure(struct auth_core *core, const struct auth_options *opti
 {
 	take_options(core, options);
 	vault_cache_set_ttl(core->cache, options->cache_ttl_ms);
+	/* The numbers of sources may mean others now. */
+	vault_cache_drop_all(core->cache);
 }
 
 /* 32 bytes that nobody can guess and that never come again: a keyed hash of a counter. */

@@ -28,8 +28,19 @@
 struct auth_core;
 struct auth_conn;
 
+/* A source of credentials. Only the store serves other mechanisms than PLAIN and LOGIN. */
+struct auth_source {
+	const char *name;
+	bool store;			/* the vault; else asked by EFFECT_ASK */
+	const char *const *domains;	/* empty: every user; else those of these domains */
+	size_t domain_count;
+};
+#define AUTH_SOURCES_MAX 16
+
 struct auth_options {
 	sasl_mechanism_mask mechanisms;	/* auth { mechanisms } */
+	const struct auth_source *sources; /* asked in this order; copied; none: the store alone */
+	size_t source_count;
 	struct base_slice host_name, default_domain;	/* copied */
 	bool upgrade;
 	int64_t cache_ttl_ms;
@@ -70,6 +81,9 @@ void auth_core_looked_up(struct auth_core *core, uint32_t token, enum sasl_crede
 	int64_t now_ms, int64_t wall_ms);
 void auth_core_secret(struct auth_core *core, uint32_t token, enum sasl_credentials_state state,
 	struct base_slice secret, int64_t now_ms, int64_t wall_ms);
+/* Of EFFECT_ASK: accepted (KNOWN, with the name that the source gave), refused, or no answer. */
+void auth_core_asked(struct auth_core *core, uint32_t token, enum sasl_credentials_state state,
+	struct base_slice user, int64_t now_ms, int64_t wall_ms);
 /* A user's password, state or app passwords changed, or the user is gone. */
 void auth_core_user_changed(struct auth_core *core, struct base_slice key);
 /* Forget an address's failures. True: there were some. */
@@ -93,6 +107,7 @@ enum auth_effect_kind {
 	AUTH_EFFECT_CLOSE,	/* conn broke the protocol (reason): close, then auth_core_closed() */
 	AUTH_EFFECT_LOOKUP,	/* token: find key (and label, if not empty); with apps if want_apps */
 	AUTH_EFFECT_SECRET,	/* token: the recoverable secret of user */
+	AUTH_EFFECT_ASK,	/* token: is password that of name, says source? login.client, .session */
 	AUTH_EFFECT_VERIFY,	/* worker, task: stored, password */
 	AUTH_EFFECT_HASH,	/* worker, task: mechanisms, password */
 	AUTH_EFFECT_UPGRADE,	/* user, key: store credentials; keep_hash: not their hash */
@@ -107,7 +122,7 @@ struct auth_effect {
 	uint32_t token, task, ticket;
 	unsigned worker, result;
 	const struct vault_key *key;
-	struct base_slice label, stored, password, credentials;
+	struct base_slice label, stored, password, credentials, name, source;
 	bool want_apps, keep_hash;
 	sasl_mechanism_mask mechanisms;
 	const struct vault_user *user;

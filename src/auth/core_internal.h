@@ -4,7 +4,8 @@
  *
  *   AUTH -> [exchange] -> CHALLENGE  -> wait CLIENT -> CONT -> [exchange]
  *                      -> question   -> wait STORE (a user's row), then STORE again (the secret) or
- *                                       WORKER (the password), then [exchange]
+ *                                       WORKER (the password), or SOURCE (another
+ *                                       provider), source after source, then [exchange]
  *                      -> binding    -> wait BINDING -> CONT # -> [exchange]
  *                      -> the end    -> wait DELAY until the grid says so, then OK or FAIL
  *
@@ -28,6 +29,7 @@ enum auth_wait {
 	AUTH_WAIT_STORE,
 	AUTH_WAIT_SECRET,
 	AUTH_WAIT_WORKER,
+	AUTH_WAIT_SOURCE,
 	AUTH_WAIT_DELAY,
 };
 
@@ -57,6 +59,10 @@ struct auth_request {
 	struct vault_user *user;	/* null: unknown */
 	struct vault_user *apps;
 	size_t app_count;
+	unsigned source;		/* which of the core's is asked */
+	bool source_down, source_refused; /* one of those before */
+	bool external;			/* accepted by another than the store, under this name: */
+	char external_name[AUTH_TEXT_MAX_BYTES + 1];
 	int64_t app_id;			/* the app password that was right; 0: the user's own */
 	struct base_buf final;		/* SCRAM's v=, to go with OK */
 	bool has_final;
@@ -108,6 +114,12 @@ struct auth_queued {
 	struct base_buf bytes;		/* secret: what the slices of effect lie in */
 };
 
+struct auth_named_source {
+	char name[64];
+	bool store;
+	char *domains;			/* each with a space behind it; empty: all */
+};
+
 struct auth_worker {
 	bool up;
 	unsigned count;			/* tasks it has */
@@ -116,6 +128,8 @@ struct auth_worker {
 struct auth_core {
 	struct auth_options options;
 	char host_name[AUTH_TEXT_MAX_BYTES + 1], default_domain[AUTH_TEXT_MAX_BYTES + 1];
+	struct auth_named_source sources[AUTH_SOURCES_MAX];
+	unsigned source_count;
 	uint8_t mock_key[32];
 	uint8_t seed[32];
 	uint64_t drawn;
@@ -147,6 +161,14 @@ void auth_effect_keep_user(struct auth_queued *q, const struct vault_user *user)
 void auth_effect_drop_conn(struct auth_core *core, const struct auth_conn *conn);
 void auth_effects_free(struct auth_core *core);
 void auth_conn_told(struct auth_core *core, struct auth_conn *conn);	/* OUTPUT, once */
+
+/* sources.c */
+void auth_sources_take(struct auth_core *core, const struct auth_options *options);
+void auth_sources_free(struct auth_core *core);
+/* The first at or after @from that answers for @r, for any mechanism if @store_only; source_count: none. */
+unsigned auth_source_next(const struct auth_core *core, const struct auth_request *r, unsigned from,
+	bool store_only);
+bool auth_sources_have_store(const struct auth_core *core);
 
 /* request.c */
 void auth_request_begin(struct auth_core *core, struct auth_conn *conn, int64_t now_ms,

@@ -136,7 +136,8 @@ static void do_login(const struct auth_login *login)
 	log_put(&record, LOG_KEY_MECH, login->mechanism);
 	if (login->binding.len)
 		log_put(&record, LOG_KEY_BINDING, login->binding);
-	log_put(&record, LOG_KEY_PROVIDER, login->provider);
+	if (login->provider.len)
+		log_put(&record, LOG_KEY_PROVIDER, login->provider);
 	log_put_text(&record, LOG_KEY_RESULT, login->result);
 	if (login->reason)
 		log_put_text(&record, LOG_KEY_REASON, login->reason);
@@ -179,6 +180,9 @@ static void do_effect(struct auth_shell *s, const struct auth_effect *e)
 	case AUTH_EFFECT_SECRET:
 		do_secret(s, e);
 		break;
+	case AUTH_EFFECT_ASK:
+		auth_provider_ask(s, e);
+		break;
 	case AUTH_EFFECT_VERIFY:
 	case AUTH_EFFECT_HASH:
 		send_task(s, e);
@@ -208,9 +212,33 @@ void auth_shell_pump(struct auth_shell *s)
 
 /* Role */
 
-static struct auth_options make_options(const struct conf *conf)
+static const struct conf_provider *find_provider(const struct conf *conf, const char *title)
 {
+	for (size_t i = 0; i < conf->provider_count; i++)
+		if (strcmp(conf->providers[i].title, title) == 0)
+			return &conf->providers[i];
+	return NULL;
+}
+
+/* @sources: AUTH_SOURCES_MAX; borrowed by what is returned. */
+static struct auth_options make_options(const struct conf *conf, struct auth_source *sources)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < conf->auth.providers.count && count < AUTH_SOURCES_MAX; i++) {
+		const struct conf_provider *p = find_provider(conf, conf->auth.providers.items[i]);
+
+		if (p)
+			sources[count++] = (struct auth_source){
+				.name = p->title,
+				.store = p->type == CONF_PROVIDER_STORE,
+				.domains = (const char *const *)p->domains.items,
+				.domain_count = p->domains.count,
+			};
+	}
 	return (struct auth_options){
+		.sources = sources,
+		.source_count = count,
 		.mechanisms = conf->auth.mechanisms,
 		.host_name = base_slice_text(conf->hostname),
 		.default_domain = base_slice_text(conf->auth.default_domain),
@@ -219,11 +247,22 @@ static struct auth_options make_options(const struct conf *conf)
 	};
 }
 
+static bool has_outside(const struct conf *conf)
+{
+	for (size_t i = 0; i < conf->provider_count; i++)
+		if (conf->providers[i].type == CONF_PROVIDER_DOVECOT)
+			return true;
+	return false;
+}
+
+static struct role_handlers handlers;
+
 static int on_open(struct role *r, struct base_error *err)
 {
 	struct auth_shell *s = role_state(r);
 	struct vault_store_options store = {.data_dir = role_conf(r)->data, .busy_ms = STORE_BUSY_MS};
-	struct auth_options options = make_options(role_conf(r));
+	struct auth_source sources[AUTH_SOURCES_MAX];
+	struct auth_options options = make_options(role_conf(r), sources);
 	uint8_t random[AUTH_RANDOM_BYTES];
 	int rc = vault_store_open(&s->store, &store, err);
 
@@ -237,15 +276,24 @@ static int on_open(struct role *r, struct base_error *err)
 	base_buf_init_secret(&s->frame, IPC_FRAME_MAX_BYTES);
 	uv_timer_init(role_loop(r), &s->timer);
 	s->timer.data = s;
+	s->may_connect = has_outside(role_conf(r));
+	if (s->may_connect)
+		handlers.sandbox |= ROLE_MAY_CONNECT;
 	return 0;
 }
 
 static int on_reload(struct role *r, const struct conf *conf, struct base_error *err)
 {
 	struct auth_shell *s = role_state(r);
-	struct auth_options options = make_options(conf);
+	struct auth_source sources[AUTH_SOURCES_MAX];
+	struct auth_options options = make_options(conf, sources);
 
+	if (has_outside(conf) && !s->may_connect)
+		return base_error_set(err, BASE_ERROR_CONFIG, 0,
+			"the first provider of type \"dovecot\" needs a restart: auth may not connect "
+			"anywhere until then");
 	auth_core_configure(s->core, &options);
+	auth_providers_take(s, conf);
 	return 0;
 }
 
@@ -349,6 +397,11 @@ static void on_listener_gone(struct role *r, enum ipc_listener kind, const char 
 		auth_door_close(role_state(r), name);
 }
 
+static void on_start(struct role *r)
+{
+	auth_providers_take(role_state(r), role_conf(r));
+}
+
 static void on_drain(struct role *r, uint32_t limit_ms)
 {
 	struct auth_shell *s = role_state(r);
@@ -366,26 +419,30 @@ static void on_close(struct role *r)
 	auth_door_close(s, NULL);
 	auth_clients_close_all(s);
 	auth_tickets_drop(s);
+	auth_providers_close_all(s);
 	auth_core_free(&s->core);
 	vault_store_close(&s->store);
 	base_buf_release(&s->frame);
 	uv_close((uv_handle_t *)&s->timer, NULL);
 }
 
+/* Not constant: the right to connect is asked for only when the configuration needs it. */
+static struct role_handlers handlers = {
+	.role = IPC_AUTH,
+	.open = on_open,
+	.start = on_start,
+	.reload = on_reload,
+	.peer = on_peer,
+	.peer_gone = on_peer_gone,
+	.peer_frame = on_peer_frame,
+	.listener = on_listener,
+	.listener_gone = on_listener_gone,
+	.drain = on_drain,
+	.close = on_close,
+};
+
 int main(int argc, char **argv)
 {
-	static const struct role_handlers handlers = {
-		.role = IPC_AUTH,
-		.open = on_open,
-		.reload = on_reload,
-		.peer = on_peer,
-		.peer_gone = on_peer_gone,
-		.peer_frame = on_peer_frame,
-		.listener = on_listener,
-		.listener_gone = on_listener_gone,
-		.drain = on_drain,
-		.close = on_close,
-	};
 	struct auth_shell shell = {0};
 
 	return role_main(argc, argv, &handlers, &shell);

@@ -88,26 +88,99 @@ static void ask_store(struct auth_core *core, struct auth_request *r)
 	q->effect.want_apps = r->question == SASL_SERVER_CHECK_PASSWORD;
 }
 
-static enum sasl_server_result check_password(struct auth_core *core, struct auth_request *r,
-	int64_t now_ms, struct base_buf *out);
+static void ask_source(struct auth_core *core, struct auth_request *r)
+{
+	struct auth_queued *q = auth_effect_push(core, AUTH_EFFECT_ASK);
+	struct base_slice user = sasl_server_user(r->sasl), domain = core->options.default_domain;
+	struct base_buf name;
+
+	base_buf_init(&name, VAULT_NAME_MAX_BYTES + 1);
+	base_buf_append_slice(&name, user);
+	if (domain.len && !base_slice_has(user, '@')) {
+		base_buf_append_byte(&name, '@');
+		base_buf_append_slice(&name, domain);
+	}
+	r->wait = AUTH_WAIT_SOURCE;
+	q->effect.token = r->token;
+	q->effect.source = auth_effect_keep(q, base_slice_text(core->sources[r->source].name));
+	q->effect.name = auth_effect_keep(q, base_buf_slice(&name));
+	q->effect.login.session = auth_effect_keep(q, base_slice_text(r->session));
+	q->effect.password = auth_effect_keep(q, sasl_server_password(r->sasl));
+	q->effect.login.client = r->client;
+	base_buf_release(&name);
+}
+
+/* What a cached success of another source is kept under; 0 and small numbers are the vault's. */
+static uint32_t source_scope(const struct auth_request *r)
+{
+	return UINT32_C(0x80000000) | r->source;
+}
+
+static enum sasl_server_result accept_external(struct auth_request *r, struct base_slice user,
+	struct base_buf *out)
+{
+	r->external = true;
+	copy_text(r->external_name, sizeof(r->external_name), user);
+	return sasl_server_password_answer(r->sasl, SASL_CREDENTIALS_KNOWN, true, out);
+}
+
+static void note_attempt(struct auth_core *core, struct auth_request *r);
+
+/* No source knows the password: if one did not answer, nobody can tell; if none of them computed
+ * anything, the default work is done. */
+static enum sasl_server_result no_source_left(struct auth_core *core, struct auth_request *r,
+	int64_t now_ms, struct base_buf *out)
+{
+	if (!r->source_down && r->source_refused) {
+		note_attempt(core, r);
+		return sasl_server_password_answer(r->sasl, SASL_CREDENTIALS_UNKNOWN, false, out);
+	}
+	if (r->source_down || !auth_task_login(core, r, BASE_SLICE_EMPTY,
+				      sasl_server_password(r->sasl), now_ms))
+		return sasl_server_password_answer(r->sasl, SASL_CREDENTIALS_UNAVAILABLE, false,
+			out);
+	r->wait = AUTH_WAIT_WORKER;
+	return SASL_SERVER_CHECK_PASSWORD;
+}
+
+/* Put the question to the first source at or after @from that answers for this user. */
+static enum sasl_server_result ask_from(struct auth_core *core, struct auth_request *r, unsigned from,
+	int64_t now_ms, struct base_buf *out)
+{
+	bool password = r->question == SASL_SERVER_CHECK_PASSWORD;
+	uint32_t scope;
+
+	r->source = r->name_good ? auth_source_next(core, r, from, !password) : core->source_count;
+	if (r->source < core->source_count) {
+		if (core->sources[r->source].store) {
+			ask_store(core, r);
+			return r->question;
+		}
+		if (vault_cache_has(core->cache, vault_key_slice(&r->key),
+			    sasl_server_password(r->sasl), now_ms, &scope) &&
+		    scope == source_scope(r)) {
+			r->cached = true;
+			return accept_external(r, vault_key_slice(&r->key), out);
+		}
+		ask_source(core, r);
+		return r->question;
+	}
+	if (password)
+		return no_source_left(core, r, now_ms, out);
+	if (r->question == SASL_SERVER_NEED_SCRAM)
+		return sasl_server_scram_answer(r->sasl, SASL_CREDENTIALS_UNKNOWN, NULL, out);
+	return sasl_server_secret_answer(r->sasl, SASL_CREDENTIALS_UNKNOWN, BASE_SLICE_EMPTY, out);
+}
 
 static enum sasl_server_result lookup(struct auth_core *core, struct auth_request *r,
 	enum sasl_server_result question, int64_t now_ms, struct base_buf *out)
 {
 	r->question = question;
-	r->stale = r->tried_label = false;
+	r->stale = r->tried_label = r->source_down = r->source_refused = false;
 	r->label[0] = '\0';
 	forget_rows(r);
 	r->name_good = vault_key_make(sasl_server_user(r->sasl), core->options.default_domain, &r->key);
-	if (r->name_good) {
-		ask_store(core, r);
-		return question;
-	}
-	if (question == SASL_SERVER_CHECK_PASSWORD)
-		return check_password(core, r, now_ms, out);
-	if (question == SASL_SERVER_NEED_SCRAM)
-		return sasl_server_scram_answer(r->sasl, SASL_CREDENTIALS_UNKNOWN, NULL, out);
-	return sasl_server_secret_answer(r->sasl, SASL_CREDENTIALS_UNKNOWN, BASE_SLICE_EMPTY, out);
+	return ask_from(core, r, 0, now_ms, out);
 }
 
 static enum sasl_server_result ask_binding(struct auth_core *core, struct auth_request *r,
@@ -407,6 +480,7 @@ static bool has_app(const struct auth_request *r, uint32_t scope)
 	return false;
 }
 
+/* The store knows the user, so it alone decides. */
 static enum sasl_server_result check_password(struct auth_core *core, struct auth_request *r,
 	int64_t now_ms, struct base_buf *out)
 {
@@ -414,19 +488,16 @@ static enum sasl_server_result check_password(struct auth_core *core, struct aut
 	const struct vault_user *app;
 	uint32_t scope;
 
-	r->question = SASL_SERVER_CHECK_PASSWORD;
-	if (r->user) {
-		app = right_app(r, password);
-		if (app)
-			return accept_password(r, app->app_id, out);
-		if (!r->label[0]) {
-			if (vault_cache_has(core->cache, vault_key_slice(&r->key), password, now_ms,
-				    &scope) && (scope == 0 || has_app(r, scope))) {
-				r->cached = true;
-				return accept_password(r, scope, out);
-			}
-			stored = base_slice_text(r->user->hash);
+	app = right_app(r, password);
+	if (app)
+		return accept_password(r, app->app_id, out);
+	if (!r->label[0]) {
+		if (vault_cache_has(core->cache, vault_key_slice(&r->key), password, now_ms,
+			    &scope) && (scope == 0 || has_app(r, scope))) {
+			r->cached = true;
+			return accept_password(r, scope, out);
 		}
+		stored = base_slice_text(r->user->hash);
 	}
 	if (!auth_task_login(core, r, stored, password, now_ms))
 		return sasl_server_password_answer(r->sasl, SASL_CREDENTIALS_UNAVAILABLE, false,
@@ -463,7 +534,7 @@ void auth_core_looked_up(struct auth_core *core, uint32_t token, enum sasl_crede
 		return;
 	if (state == SASL_CREDENTIALS_UNKNOWN && try_label(core, r))
 		return;
-	if (state == SASL_CREDENTIALS_UNAVAILABLE) {
+	if (state == SASL_CREDENTIALS_UNAVAILABLE && r->question != SASL_SERVER_CHECK_PASSWORD) {
 		auth_request_fail(core, r, WIRE_FAIL_TEMPORARY, "the vault cannot be read", now_ms);
 		return;
 	}
@@ -473,13 +544,46 @@ void auth_core_looked_up(struct auth_core *core, uint32_t token, enum sasl_crede
 		r->app_count = app_count;
 	}
 	base_buf_init_secret(&out, CHALLENGE_MAX_BYTES);
-	if (r->question == SASL_SERVER_CHECK_PASSWORD)
-		result = check_password(core, r, now_ms, &out);
-	else if (r->question == SASL_SERVER_NEED_SCRAM)
+	if (r->question == SASL_SERVER_NEED_SCRAM) {
 		result = answer_scram(core, r, &out);
-	else
+	} else if (r->question == SASL_SERVER_NEED_SECRET) {
 		result = answer_secret(core, r, &out);
+	} else if (r->user) {
+		result = check_password(core, r, now_ms, &out);
+	} else {
+		r->source_down |= state == SASL_CREDENTIALS_UNAVAILABLE;
+		result = ask_from(core, r, r->source + 1, now_ms, &out);
+	}
 	/* Still the same question: it was put to somebody. */
+	if (result == r->question)
+		base_buf_release(&out);
+	else
+		go_on(core, r, result, &out, now_ms, wall_ms);
+}
+
+void auth_core_asked(struct auth_core *core, uint32_t token, enum sasl_credentials_state state,
+	struct base_slice user, int64_t now_ms, int64_t wall_ms)
+{
+	struct auth_request *r = auth_request_by_token(core, token);
+	enum sasl_server_result result;
+	struct vault_key key;
+	struct base_buf out;
+
+	if (!r || r->wait != AUTH_WAIT_SOURCE)
+		return;
+	base_buf_init_secret(&out, CHALLENGE_MAX_BYTES);
+	if (state == SASL_CREDENTIALS_KNOWN) {
+		/* Under another name it is asked again: the cache keeps no names. */
+		if (vault_key_make(user, BASE_SLICE_EMPTY, &key) &&
+		    base_slice_equal(vault_key_slice(&key), vault_key_slice(&r->key)))
+			vault_cache_put(core->cache, vault_key_slice(&r->key),
+				sasl_server_password(r->sasl), source_scope(r), now_ms);
+		result = accept_external(r, user, &out);
+	} else {
+		r->source_down |= state == SASL_CREDENTIALS_UNAVAILABLE;
+		r->source_refused |= state == SASL_CREDENTIALS_UNKNOWN;
+		result = ask_from(core, r, r->source + 1, now_ms, &out);
+	}
 	if (result == r->question)
 		base_buf_release(&out);
 	else

@@ -12,6 +12,7 @@
 struct auth_client;
 struct auth_door;
 struct auth_ticket;
+struct auth_provider;
 
 struct auth_shell {
 	struct role *role;
@@ -23,6 +24,8 @@ struct auth_shell {
 	size_t client_count;
 	struct auth_door *doors;
 	struct auth_ticket *tickets;
+	struct auth_provider *providers;
+	bool may_connect;		/* the sandbox lets us */
 	uint32_t next_ticket;
 	int64_t complained_ms;		/* when the store's failure was last logged */
 };
@@ -42,6 +45,13 @@ void auth_client_close(struct auth_client *client, const char *reason);
 void auth_door_open(struct auth_shell *s, const char *name, int fd);
 void auth_door_close(struct auth_shell *s, const char *name);	/* null: all */
 void auth_clients_close_all(struct auth_shell *s);
+
+/* provider.c: providers of type "dovecot" */
+/* Connect to those that @conf names, let go of the others. */
+void auth_providers_take(struct auth_shell *s, const struct conf *conf);
+void auth_providers_close_all(struct auth_shell *s);
+/* Answered by auth_core_asked(), perhaps at once. */
+void auth_provider_ask(struct auth_shell *s, const struct auth_effect *e);
 
 /* control.c */
 void auth_control_request(struct role *r, const struct control_request *req,

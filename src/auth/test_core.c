@@ -29,7 +29,8 @@ struct fixture {
 	int64_t now_ms;
 	struct base_buf seen;		/* what the client got and did not take yet */
 	struct vault_user user, app;
-	bool store_down, auto_verify;
+	bool store_down, source_down, auto_verify;
+	unsigned asks;
 	unsigned lookups, verifies, upgrades, closes, logins, tested;
 	uint32_t last_task;
 	unsigned last_worker, last_tested;
@@ -70,6 +71,19 @@ static void on_verify(struct fixture *f, const struct auth_effect *e)
 	auth_core_verified(f->core, e->worker, e->task, result, upgrade, f->now_ms, WALL_MS);
 }
 
+/* Another server, which knows bert and no one else. */
+static void on_ask(struct fixture *f, const struct auth_effect *e)
+{
+	bool right = base_slice_equal_text(e->name, "bert@example.org") &&
+		base_slice_equal_text(e->password, "bertig");
+
+	f->asks++;
+	assert_true(base_slice_equal_text(e->source, "dove"));
+	auth_core_asked(f->core, e->token, f->source_down ? SASL_CREDENTIALS_UNAVAILABLE : right ?
+		SASL_CREDENTIALS_KNOWN : SASL_CREDENTIALS_UNKNOWN, BASE_SLICE("bert@example.org"),
+		f->now_ms, WALL_MS);
+}
+
 static void on_login(struct fixture *f, const struct auth_login *login)
 {
 	f->logins++;
@@ -97,6 +111,9 @@ static void pump(struct fixture *f)
 		case AUTH_EFFECT_SECRET:
 			auth_core_secret(f->core, e.token, SASL_CREDENTIALS_KNOWN,
 				BASE_SLICE(PASSWORD), f->now_ms, WALL_MS);
+			break;
+		case AUTH_EFFECT_ASK:
+			on_ask(f, &e);
 			break;
 		case AUTH_EFFECT_VERIFY:
 			on_verify(f, &e);
@@ -738,6 +755,85 @@ static void loopback_is_never_slow_and_others_get_slower(void **state)
 	expect(f, "OK\t1\tuser=anna@example.org\n");
 }
 
+static void use_sources(struct fixture *f, bool store, const char *const *domains, size_t count)
+{
+	const struct auth_source sources[] = {{"store", true, NULL, 0}, {"dove", false, domains, count}};
+	struct auth_options options = {.mechanisms = ALL, .host_name = BASE_SLICE("mail.example.org"),
+		.default_domain = BASE_SLICE("example.org"), .cache_ttl_ms = 300000,
+		.sources = store ? sources : sources + 1, .source_count = store ? 2 : 1};
+
+	auth_core_configure(f->core, &options);
+}
+
+static void another_source_is_asked_for_those_the_store_does_not_know(void **state)
+{
+	struct fixture *f = *state;
+
+	use_sources(f, true, NULL, 0);
+	plain(f, BASE_SLICE("\0bert\0bertig"));
+	expect(f, "OK\t1\tuser=bert@example.org\n");
+	plain(f, BASE_SLICE("\0bert\0bertig"));
+	expect(f, "OK\t1\tuser=bert@example.org\n");
+	assert_int_equal(f->asks, 1);
+	plain(f, BASE_SLICE("boss\0bert\0bertig"));
+	pass(f, 2000);
+	expect(f, "FAIL\t1\tuser=bert@example.org\tcode=authz_fail\tauthz\n");
+	plain(f, BASE_SLICE("\0bert\0falsch"));
+	pass(f, 2000);
+	expect(f, "FAIL\t1\tuser=bert@example.org\n");
+	assert_int_equal(f->asks, 2);
+	assert_int_equal(f->verifies, 0);
+	plain(f, BASE_SLICE("\0anna\0falsch"));	/* the store decides */
+	pass(f, 2000);
+	expect(f, "FAIL\t1\tuser=anna@example.org\n");
+	assert_int_equal(f->asks, 2);
+}
+
+static void unknown_while_a_source_is_down_is_temporary(void **state)
+{
+	struct fixture *f = *state;
+
+	use_sources(f, true, NULL, 0);
+	f->source_down = true;
+	plain(f, BASE_SLICE("\0bert\0bertig"));
+	expect(f, "FAIL\t1\tuser=bert@example.org\tcode=temp_fail\ttemp\n");
+	plain(f, BASE_SLICE("\0anna\0geheim"));
+	expect(f, "OK\t1\tuser=anna@example.org\n");
+	f->source_down = false;
+	plain(f, BASE_SLICE("\0bert\0bertig"));
+	expect(f, "OK\t1\tuser=bert@example.org\n");
+}
+
+static void a_source_answers_for_its_domains(void **state)
+{
+	static const char *const domains[] = {"other.example", "more.example"};
+	struct fixture *f = *state;
+
+	use_sources(f, true, domains, 2);
+	plain(f, BASE_SLICE("\0bert\0bertig"));
+	pass(f, 2000);
+	expect(f, "FAIL\t1\tuser=bert@example.org\n");
+	assert_int_equal(f->asks, 0);
+	plain(f, BASE_SLICE("\0bert@More.example\0bertig"));
+	assert_int_equal(f->asks, 1);
+}
+
+static void without_the_store_only_passwords_are_offered(void **state)
+{
+	struct fixture *f = *state;
+
+	use_sources(f, false, NULL, 0);
+	auth_core_closed(f->core, f->conn, f->now_ms);
+	f->conn = auth_core_open(f->core, f, false, f->now_ms);
+	say(f, "VERSION\t1\t3\n");
+	assert_null(strstr(base_buf_text(&f->seen), "SCRAM"));
+	assert_non_null(strstr(base_buf_text(&f->seen), "MECH\tPLAIN"));
+	base_buf_clear(&f->seen);
+	plain(f, BASE_SLICE("\0bert\0bertig"));
+	expect(f, "OK\t1\tuser=bert@example.org\n");
+	assert_int_equal(f->lookups, 0);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 #define BARE(f) cmocka_unit_test_teardown(f, tear_down)
 
@@ -771,6 +867,10 @@ int main(void)
 		TEST(scram_wrong_password_waits_for_the_grid),
 		TEST(cram_md5_uses_the_secret),
 		TEST(loopback_is_never_slow_and_others_get_slower),
+		TEST(another_source_is_asked_for_those_the_store_does_not_know),
+		TEST(unknown_while_a_source_is_down_is_temporary),
+		TEST(a_source_answers_for_its_domains),
+		TEST(without_the_store_only_passwords_are_offered),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -38,6 +38,7 @@ struct wire_dovecot_auth {
 	bool plus_offered;		/* private field postern_plus=1: a -PLUS name was announced */
 	bool final_resp_ok;
 	bool nologin;
+	bool no_penalty;		/* we slow guessers down ourselves */
 	const struct base_slice *initial; /* null: none; base64 text is made here from raw bytes */
 };
 

@@ -299,6 +299,8 @@ bool wire_dovecot_client_auth(struct base_buf *out, uint32_t id, const struct wi
 	base_buf_append_text(out, "\tservice=smtp");
 	if (auth->nologin)
 		base_buf_append_text(out, "\tnologin");
+	if (auth->no_penalty)
+		base_buf_append_text(out, "\tno-penalty");
 	if (auth->final_resp_ok)
 		base_buf_append_text(out, "\tfinal-resp-ok");
 	if (auth->secured)

@@ -155,7 +155,7 @@ static void requests(void **state)
 	wire_dovecot_client_hello(&out, 77);
 	assert_true(wire_dovecot_client_auth(&out, 1, &auth));
 	auth = (struct wire_dovecot_auth){.mechanism = BASE_SLICE("X\tY"), .nologin = true,
-		.final_resp_ok = true, .secured = true, .plus_offered = true,
+		.no_penalty = true, .final_resp_ok = true, .secured = true, .plus_offered = true,
 		.local_ip = BASE_SLICE("10.0.0.1"), .local_port = 587, .remote_ip = BASE_SLICE("::1"),
 		.remote_port = 1, .local_name = BASE_SLICE("a\tsecured\n"), .session = BASE_SLICE("s"),
 		.initial = &initial};
@@ -169,7 +169,7 @@ static void requests(void **state)
 	assert_true(wire_dovecot_client_cancel(&out, 3));
 	assert_string_equal(base_buf_text(&out), "VERSION\t1\t3\nCPID\t77\n"
 		"AUTH\t1\tPLAIN\tservice=smtp\n"
-		"AUTH\t2\tX\1tY\tservice=smtp\tnologin\tfinal-resp-ok\tsecured=tls\tlip=10.0.0.1\t"
+		"AUTH\t2\tX\1tY\tservice=smtp\tnologin\tno-penalty\tfinal-resp-ok\tsecured=tls\tlip=10.0.0.1\t"
 		"lport=587\trip=::1\trport=1\tlocal_name=a\1tsecured\1n\tsession=s\tpostern_plus=1\t"
 		"resp=AGEAYg==\n"
 		"AUTH\t3\tPLAIN\tservice=smtp\tresp==\n"

@@ -1,0 +1,79 @@
+/* The providers of auth { providers }: which one answers for whom. */
+#include "auth/core_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { DOMAINS_MAX_BYTES = 64 * 1024 };
+
+static char *join(const struct auth_source *source)
+{
+	struct base_buf text;
+	char *joined;
+
+	base_buf_init(&text, DOMAINS_MAX_BYTES);
+	for (size_t i = 0; i < source->domain_count; i++) {
+		base_buf_append_text(&text, source->domains[i]);
+		base_buf_append_byte(&text, ' ');
+	}
+	joined = base_strdup(base_buf_text(&text));
+	base_buf_release(&text);
+	return joined;
+}
+
+void auth_sources_free(struct auth_core *core)
+{
+	for (unsigned i = 0; i < core->source_count; i++)
+		free(core->sources[i].domains);
+	core->source_count = 0;
+}
+
+void auth_sources_take(struct auth_core *core, const struct auth_options *options)
+{
+	static const struct auth_source store = {.name = "store", .store = true};
+	const struct auth_source *from = options->source_count ? options->sources : &store;
+	size_t count = options->source_count ? options->source_count : 1;
+
+	auth_sources_free(core);
+	for (size_t i = 0; i < count && i < AUTH_SOURCES_MAX; i++) {
+		struct auth_named_source *to = &core->sources[i];
+		size_t len = strnlen(from[i].name, sizeof(to->name) - 1);
+
+		memcpy(to->name, from[i].name, len);
+		to->name[len] = '\0';
+		to->store = from[i].store;
+		to->domains = join(&from[i]);
+		core->source_count++;
+	}
+}
+
+bool auth_sources_have_store(const struct auth_core *core)
+{
+	for (unsigned i = 0; i < core->source_count; i++)
+		if (core->sources[i].store)
+			return true;
+	return false;
+}
+
+static bool serves(const struct auth_named_source *source, struct base_slice key)
+{
+	struct base_slice rest = base_slice_text(source->domains), domain;
+	size_t at = base_slice_find_last(key, '@');
+
+	if (!rest.len)
+		return true;
+	while (base_slice_split(&rest, ' ', &domain))
+		if (base_slice_equal_nocase(domain, base_slice_from(key, at + 1)))
+			return true;
+	return false;
+}
+
+unsigned auth_source_next(const struct auth_core *core, const struct auth_request *r, unsigned from,
+	bool store_only)
+{
+	for (unsigned i = from; i < core->source_count; i++)
+		if ((core->sources[i].store || !store_only) &&
+		    serves(&core->sources[i], vault_key_slice(&r->key)))
+			return i;
+	return core->source_count;
+}
