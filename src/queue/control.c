@@ -57,7 +57,9 @@ static void follow(struct queue_shell *q, const struct spool_admin *a)
 	queue_core_admin_after(q->core, a);
 	q->events = true;
 	tell(a);
-	if (verb != SPOOL_ADMIN_RETRY || spool_admin_id(a).len)
+	/* Whoever asks for an attempt wants one, of a single message too: relays that know of a
+	 * pause would answer for the destination without asking it. */
+	if (verb != SPOOL_ADMIN_RETRY)
 		return;
 	for (unsigned i = 0; i < role_peer_count(q->role, IPC_RELAY); i++) {
 		ch = role_peer(q->role, IPC_RELAY, i);
