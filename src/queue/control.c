@@ -55,7 +55,6 @@ static void follow(struct queue_shell *q, const struct spool_admin *a)
 	struct ipc_channel *ch;
 
 	queue_core_admin_after(q->core, a);
-	q->events = true;
 	tell(a);
 	/* Whoever asks for an attempt wants one, of a single message too: relays that know of a
 	 * pause would answer for the destination without asking it. */
@@ -75,6 +74,8 @@ static int change(struct queue_command *cmd, struct base_error *err)
 	struct queue_shell *q = cmd->q;
 	int rc = queue_core_admin_before(q->core, cmd->admin, base_clock_wall_ms(), err);
 
+	/* Whatever comes of it, the core looks around: a commit that fails makes the spool faulty. */
+	q->events = true;
 	if (rc == 0)
 		rc = spool_admin_step(cmd->admin, on_part, cmd->reply, err);
 	if (rc == 0)
