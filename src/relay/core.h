@@ -3,17 +3,17 @@
  *          say and what became of each recipient out
  * Not      sockets, TLS, resolver, frames, the clock (main.c, net.c, resolver.c)
  * Trust    servers and DNS are hostile; queue and auth may end at any time
- * Memory   heap objects: destinations, connections, jobs; each list is bounded by what queue may have
- *          outstanding (RELAY_JOBS_MAX) and by RELAY_CONNS_MAX
+ * Memory   heap objects: destinations, connections, jobs; each list is bounded by what queue may
+ *          have outstanding (RELAY_JOBS_MAX) and by RELAY_CONNS_MAX
  * Secrets  pass through smtp/client.h for one exchange; buffers for the wire are wiped
- * Order    every call takes the time; after it the shell carries out the effects until there are none
+ * Order    every call takes the time; after it the shell carries out all effects
  *
- * A destination is (via, host, port or path, TLS policy, account): connections are shared only inside
- * it, so nobody's mail leaves under another one's login. Jobs wait at their destination and are given
- * to a connection when it is READY. A destination starts with one connection and may open another one
- * for every RELAY_GROWTH_MESSAGES messages that went well while more were waiting.
+ * A destination is (via, host, port or path, TLS policy, account): connections are shared only
+ * inside it, so nobody's mail leaves under another one's login. Jobs wait at their destination and
+ * are given to a connection when it is READY. A destination starts with one connection and may open
+ * another one for every RELAY_GROWTH_MESSAGES messages that went well while more were waiting.
  *
- *	destination: RESOLVING -> targets -> one target after another -> all failed: its jobs deferred
+ *	destination: RESOLVING -> targets -> one after another -> all failed: its jobs deferred
  *	connection:  CONNECTING -> [TLS] -> OPEN (login, transactions, idle) -> CLOSED */
 #ifndef RELAY_CORE_H
 #define RELAY_CORE_H
@@ -148,11 +148,11 @@ bool relay_core_effect(struct relay_core *core, struct relay_effect *out);
 BASE_MUST_USE bool relay_core_job(struct relay_core *core, uint32_t id, unsigned queue,
 	struct base_slice parts, struct base_slice body, int fd, const struct conf *conf,
 	const struct relay_now *now);
-/* The queue process ended: its jobs that wait are forgotten; those under way end without a result. */
+/* The queue process ended: its jobs that wait are forgotten, those under way get no result. */
 void relay_core_queue_gone(struct relay_core *core, unsigned queue);
 void relay_core_answer(struct relay_core *core, uint32_t dest_id, unsigned question,
 	const struct route_dns_answer *answer, const struct relay_now *now);
-/* Where the vault says that the account of a destination is; empty: it does not know the account. */
+/* Where the vault says that the account of a destination is; empty: it does not know it. */
 void relay_core_url(struct relay_core *core, uint32_t dest_id, struct base_slice url,
 	const struct relay_now *now);
 /* auth is back: questions that it did not answer are put again. */

@@ -8,13 +8,13 @@
 /* Destinations.
  *
  *	jobs arrive -> dispatch: an idle connection takes the next one
- *	            -> may_open: resolve if the targets are not known (any more), connect to the next one
+ *	            -> may_open: resolve if the targets are not known (any more), then connect
  *	connection READY -> it takes jobs until none waits
  *	target failed    -> the next target at once; after the last one: while no other connection
  *	                    lives, all that wait get the failure, and a back-off begins
  *
- * Growth: a second connection only after RELAY_GROWTH_MESSAGES deliveries while jobs were waiting, a
- * third after twice as many; trouble (421, a refused further connection) starts the count again. */
+ * Growth: a second connection only after RELAY_GROWTH_MESSAGES deliveries while jobs were waiting,
+ * a third after twice as many; trouble (421, a refused further connection) starts the count again. */
 
 enum { BACKOFF_FIRST_MS = 1000, BACKOFF_MAX_MS = 30 * 1000, GROWTH_PAUSE_MS = 60 * 1000,
 	UNKNOWN_ACCOUNT_MS = 60 * 1000 };
@@ -224,7 +224,8 @@ static void resolve(struct relay_dest *d, const struct relay_now *now)
 		ask(d);
 	else
 		resolved(d, now);
-	d->real_host[0] = '\0';		/* the vault is asked again when these targets are too old */
+	/* The vault is asked again when these targets are too old. */
+	d->real_host[0] = '\0';
 }
 
 static struct relay_dest *dest_by_id(struct relay_core *core, uint32_t id)
@@ -286,7 +287,8 @@ static void open_next(struct relay_dest *d, const struct relay_now *now)
 		(void)relay_conn_open(d, NULL, "", now);
 		return;
 	}
-	if (!d->resolved || now->mono_ms >= d->resolved_until_ms || d->target >= d->mx->target_count)
+	if (!d->resolved || now->mono_ms >= d->resolved_until_ms ||
+		d->target >= d->mx->target_count)
 		resolve(d, now);
 	if (d->resolved)
 		(void)relay_conn_open(d, &d->mx->targets[d->target].addr,
@@ -369,7 +371,8 @@ static void check_stall(struct relay_dest *d, const struct relay_now *now)
 	if (d->waiting <= RELAY_STALL_KEEP || now->mono_ms - d->progress_ms < RELAY_STALL_MS ||
 		now->mono_ms - d->first->arrived_ms < RELAY_STALL_MS)
 		return;
-	relay_failure_set(&f, JOB_DEFERRED, 451, "4.4.5", "the destination is slow; others wait before");
+	relay_failure_set(&f, JOB_DEFERRED, 451, "4.4.5",
+		"the destination is slow, and others wait before this one");
 	while (count < RELAY_STALL_KEEP)
 		kept[count++] = relay_dest_pop(d);
 	relay_dest_give_up(d, &f, now->wall_ms + 30000);

@@ -40,7 +40,8 @@ struct relay_dest {
 	enum conf_tls_policy tls;	/* never UNSET */
 	uint16_t port;
 	char *host, *path, *account;	/* account "": none */
-	char real_host[ROUTE_DNS_NAME_MAX_BYTES];	/* via ACCOUNT: by the vault's URL; "": not asked yet */
+	/* via ACCOUNT: by the vault's URL; "": not asked yet */
+	char real_host[ROUTE_DNS_NAME_MAX_BYTES];
 	uint16_t real_port;
 	bool implicit_tls;
 	sasl_mechanism_mask mechanisms;

@@ -7,7 +7,7 @@
 
 /* A connection, driven by the events of smtp/client.h.
  *
- *	CONNECTING -connected-> [TLS (implicit)] -> OPEN: greeting … READY -> jobs, idle, jobs … -> CLOSED
+ *	CONNECTING -connected-> [TLS (implicit)] -> OPEN: greeting … READY -> jobs, idle, … -> CLOSED
  *
  * Before its first READY a connection belongs to no job: if it fails, its target has failed and the
  * destination decides. After it, a failure concerns the job that it carries, and nobody when idle.

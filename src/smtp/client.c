@@ -6,7 +6,7 @@
 
 /* The session.
  *
- *	GREETING -220-> EHLO -250-> [STARTTLS_SENT -220-> TLS_WAIT -tls_done-> EHLO] -> LOGIN_WAIT or IDLE
+ *	GREETING -220-> EHLO -250-> [STARTTLS_SENT -220-> TLS_WAIT -> EHLO] -> LOGIN_WAIT or IDLE
  *	EHLO -5xx-> HELO (only where neither TLS nor a login is demanded)
  *	LOGIN_WAIT -credentials-> AUTH -235-> IDLE     (client_auth.c)
  *	IDLE -send_mail-> MAIL -DONE-> IDLE            (client_mail.c)
