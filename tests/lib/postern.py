@@ -29,14 +29,14 @@ ROLES = ["journal", "auth", "worker", "queue", "relay", "deliver", "front"]
 
 
 def wait_for(condition, what, seconds=20.0, step=0.02):
-    """Return the first true value of condition(); fail with `what` after `seconds`."""
+    """Return the first true value of condition(); fail with `what` (a text, or a function that makes one) then."""
     deadline = time.monotonic() + seconds
     while True:
         value = condition()
         if value:
             return value
         if time.monotonic() > deadline:
-            raise AssertionError(f"waited {seconds} s for {what}")
+            raise AssertionError(f"waited {seconds} s for {what() if callable(what) else what}")
         time.sleep(step)
 
 
@@ -177,7 +177,7 @@ log {{ {o["log"]} }}
         threading.Thread(target=self._collect, args=(self.process.stderr, self.stderr), daemon=True).start()
         if wait:
             wait_for(lambda: self.process.poll() is not None or self.logged("postern: ready"),
-                     "the server to be ready\n" + self.log_text())
+                     lambda: "the server to be ready\n" + self.log_text())
             assert self.process.poll() is None, "the server ended:\n" + self.log_text()
         return self
 
@@ -225,7 +225,8 @@ log {{ {o["log"]} }}
         return next((line for line in list(self.stderr) if re.search(pattern, line)), None)
 
     def wait_log(self, pattern, seconds=20):
-        return wait_for(lambda: self.logged(pattern), f"a log line like {pattern!r} in\n{self.log_text()}", seconds)
+        return wait_for(lambda: self.logged(pattern),
+                        lambda: f"a log line like {pattern!r} in\n{self.log_text()}", seconds)
 
     def pids(self, role):
         """Processes of a role, children of this server's master."""
@@ -252,8 +253,8 @@ log {{ {o["log"]} }}
 
     def wait_messages(self, count, user="bob", seconds=30):
         return wait_for(lambda: len(self.messages(user)) >= count and self.messages(user),
-                        f"{count} messages for {user}, have {len(self.messages(user))}\n{self.log_text()[-4000:]}",
-                        seconds)
+                        lambda: f"{count} messages for {user}, have {len(self.messages(user))}\n"
+                                f"{self.log_text()[-4000:]}", seconds)
 
     # ---- clients ----
 
