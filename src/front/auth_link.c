@@ -212,6 +212,7 @@ static void on_done(struct front *f)
 	f->auth.ready = true;
 	f->mechanisms = f->auth.coming;
 	front_listen_announce(f);
+	front_listen_begin(f);
 }
 
 /* True: more events may wait. */

@@ -94,6 +94,8 @@ struct front {
 	size_t random_used;
 	uv_timer_t tick, accept_again;
 	bool accept_paused;
+	bool accepting;			/* since auth is there, or did not come in time */
+	int64_t started_ms;
 	bool draining;
 	uint8_t read[FRONT_READ_BYTES];
 };
@@ -130,6 +132,8 @@ void front_queue_gone(struct front *f);
 /* listen.c */
 void front_listen_add(struct front *f, const char *name, int fd);
 void front_listen_remove(struct front *f, const char *name);
+/* Begin to accept: before, connections wait in the kernel's backlog. */
+void front_listen_begin(struct front *f);
 void front_listen_reload(struct front *f, const struct conf *conf);
 void front_listen_announce(struct front *f);
 void front_listen_close_all(struct front *f);

@@ -173,8 +173,16 @@ void front_listen_add(struct front *f, const char *name, int fd)
 	d->poll.data = d;
 	d->next = f->doors;
 	f->doors = d;
-	if (!f->accept_paused && !f->draining)
+	if (f->accepting && !f->accept_paused && !f->draining)
 		poll_doors(f, true);
+}
+
+void front_listen_begin(struct front *f)
+{
+	if (f->accepting || f->draining)
+		return;
+	f->accepting = true;
+	poll_doors(f, true);
 }
 
 void front_listen_remove(struct front *f, const char *name)

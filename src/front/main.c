@@ -14,7 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { TICK_MS = 500 };
+/* Who connects as soon as the server is ready shall not get 454 because auth is still saying hello. */
+enum { TICK_MS = 500, AUTH_AT_START_MS = 1000 };
 
 static struct front *front_of(struct role *r)
 {
@@ -39,6 +40,8 @@ static void on_tick(uv_timer_t *timer)
 	struct front *f = timer->data;
 	int64_t now = (int64_t)uv_now(role_loop(f->role));
 
+	if (now - f->started_ms >= AUTH_AT_START_MS)
+		front_listen_begin(f);
 	front_auth_tick(f, now);
 	for (size_t i = 0; i < FRONT_PENDING_MAX; i++) {
 		struct front_conn *c = f->queue_pending.slots[i];
@@ -71,6 +74,7 @@ static void on_start(struct role *r)
 	uv_timer_init(role_loop(r), &f->tick);
 	uv_timer_init(role_loop(r), &f->accept_again);
 	f->tick.data = f->accept_again.data = f;
+	f->started_ms = (int64_t)uv_now(role_loop(r));
 	uv_timer_start(&f->tick, on_tick, TICK_MS, TICK_MS);
 	ipc_begin(&f->frame, IPC_WANT_AUTH, 0);
 	ipc_send(role_master(r), &f->frame, NULL, 0);
