@@ -186,6 +186,8 @@ static void on_auth(struct front_session *s, struct front_work *w)
 	w->has_initial = smtp_server_auth_response(&s->smtp, &w->line, &w->secret);
 	w->plus_offered = has_tls(s) && strstr(announced, "-PLUS");
 	w->auth_step = 0;
+	s->mechanism = w->mechanism;
+	s->login_end = NULL;
 	w->effects |= FRONT_AUTH_BEGIN;
 	set_wait(s, FRONT_WAIT_AUTH);
 }
@@ -238,7 +240,6 @@ void front_session_auth_done(struct front_session *s, struct front_work *w,
 	if (result == FRONT_AUTH_OK) {
 		free(s->user);
 		s->user = base_slice_dup(user);
-		s->mechanism = w->mechanism;
 	}
 	if (smtp_server_auth_done(&s->smtp, outcomes[result], &w->out))
 		close_after_write(s, w, "auth-failures");
@@ -607,6 +608,8 @@ static bool handle(struct front_session *s, struct front_work *w, enum smtp_serv
 		return false;
 	case SMTP_SERVER_AUTH_CANCEL:
 		w->exchange = false;
+		s->login_end = smtp_server_auth_given_up(&s->smtp) ? "the client gave up the login with \"*\"" :
+			"the client's response cannot be used";
 		if (s->auth_id)
 			w->effects |= FRONT_AUTH_CANCEL;
 		return true;
@@ -705,6 +708,8 @@ void front_session_lost(struct front_session *s, struct front_work *w, const cha
 {
 	if (!s->end)
 		s->end = why;
+	if (w->exchange)
+		s->login_end = "the client left in the middle of the login";
 	s->closing = true;
 	if (s->auth_id)
 		w->effects |= FRONT_AUTH_CANCEL;

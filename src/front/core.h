@@ -117,7 +117,8 @@ struct front_session {
 	struct base_addr client;
 	const char *tls_version, *tls_cipher;	/* static texts of OpenSSL; null without TLS */
 	const char *end;		/* why it ended, for the log */
-	const char *mechanism;		/* of the login (static name) */
+	const char *mechanism;		/* of the login, or of the last that failed (static name) */
+	const char *login_end;		/* why the last exchange was left unfinished; static; null: it was not */
 	uint32_t messages, messages_total;
 	uint32_t auth_id;		/* open request at the link, 0: none */
 	uint32_t queue_id;		/* open transaction at queue, 0: none */

@@ -36,7 +36,7 @@ void front_record_session(struct front_conn *c)
 	counts = smtp_server_counts(&s->smtp);
 	log_begin(&r, LOG_LEVEL_INFO, LOG_KIND_SESSION);
 	put_common(&r, c);
-	if (s->mechanism && s->user)
+	if (s->mechanism && (s->user || s->login_end))
 		log_put_text(&r, LOG_KEY_MECH, s->mechanism);
 	if (s->tls_version)
 		log_put_text(&r, LOG_KEY_TLS, s->tls_version);
@@ -45,6 +45,8 @@ void front_record_session(struct front_conn *c)
 	log_put_ratio(&r, LOG_KEY_COMMANDS, counts->commands - counts->bad_commands, counts->commands);
 	if (c->refusal)
 		log_put_text(&r, LOG_KEY_REASON, c->refusal);
+	else if (s->login_end)
+		log_put_text(&r, LOG_KEY_REASON, s->login_end);
 	log_put_text(&r, LOG_KEY_END, s->end);
 	log_commit(&r);
 }

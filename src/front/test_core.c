@@ -236,6 +236,29 @@ static void auth_that_is_down_is_454_and_no_failure(void **state)
 	end(&p);
 }
 
+static void an_unfinished_login_is_told(void **state)
+{
+	struct play p;
+
+	start(&p, CONF_TLS_IMPLICIT, CONF_AUTH_REQUIRED);
+	say(&p, "EHLO c.example.org\r\n");
+	say(&p, "AUTH PLAIN\r\n");
+	front_session_auth_challenge(&p.s, &p.w, BASE_SLICE_EMPTY);
+	say(&p, "*\r\n");
+	assert_string_equal(p.s.login_end, "the client gave up the login with \"*\"");
+	assert_string_equal(p.s.mechanism, "PLAIN");
+	say(&p, "AUTH PLAIN\r\n");
+	assert_null(p.s.login_end);
+	front_session_auth_challenge(&p.s, &p.w, BASE_SLICE_EMPTY);
+	say(&p, "?\r\n");
+	assert_string_equal(p.s.login_end, "the client's response cannot be used");
+	say(&p, "AUTH PLAIN\r\n");
+	front_session_auth_challenge(&p.s, &p.w, BASE_SLICE_EMPTY);
+	front_session_lost(&p.s, &p.w, "disconnect");
+	assert_string_equal(p.s.login_end, "the client left in the middle of the login");
+	end(&p);
+}
+
 static void a_user_name_with_nul_is_nobody(void **state)
 {
 	struct play p;
@@ -350,6 +373,7 @@ int main(void)
 		cmocka_unit_test(no_file_means_452_after_the_whole_body),
 		cmocka_unit_test(relaying_needs_a_login),
 		cmocka_unit_test(auth_that_is_down_is_454_and_no_failure),
+		cmocka_unit_test(an_unfinished_login_is_told),
 		cmocka_unit_test(a_user_name_with_nul_is_nobody),
 		cmocka_unit_test(starttls_forgets_the_login),
 		cmocka_unit_test(time_is_up),

@@ -146,6 +146,8 @@ struct base_slice smtp_server_auth_mechanism(const struct smtp_server *s, const 
  * none (no initial response). The base64 is known to be good. */
 bool smtp_server_auth_response(const struct smtp_server *s, const struct base_buf *line,
 	struct base_secret *out);
+/* With AUTH_CANCEL: the client ended the exchange itself, by "*". */
+bool smtp_server_auth_given_up(const struct smtp_server *s);
 /* 334. If the client had sent bytes ahead of a challenge that it could not know, the exchange is
  * refused instead (503, then AUTH_CANCEL and CLOSE follow). LOGIN, and an empty challenge, may be
  * answered ahead. @out too full for it: 454 and AUTH_CANCEL follow. */

@@ -107,6 +107,7 @@ enum smtp_server_event smtp_server_on_auth(struct smtp_server *s, struct smtp_st
 		return SMTP_SERVER_MORE;
 	}
 	s->auth_ahead = step->more;
+	s->auth_given_up = false;
 	smtp_server_set_phase(s, SMTP_PHASE_ASK_AUTH);
 	return SMTP_SERVER_AUTH;
 }
@@ -134,7 +135,8 @@ enum smtp_server_event smtp_server_step_auth(struct smtp_server *s, struct base_
 	case SMTP_LINE_MORE:
 		return SMTP_SERVER_MORE;
 	case SMTP_LINE_READY:
-		if (base_slice_equal_text(text, "*"))
+		s->auth_given_up = base_slice_equal_text(text, "*");
+		if (s->auth_given_up)
 			reply = SMTP_REPLY(501, "5.7.0", "authentication cancelled");
 		else if (response_valid(text))
 			reply.code = 0;
@@ -156,6 +158,11 @@ enum smtp_server_event smtp_server_step_auth(struct smtp_server *s, struct base_
 	s->auth_ahead = *out_used < in.len;
 	smtp_server_set_phase(s, SMTP_PHASE_ASK_AUTH);
 	return SMTP_SERVER_AUTH_RESPONSE;
+}
+
+bool smtp_server_auth_given_up(const struct smtp_server *s)
+{
+	return s->auth_given_up;
 }
 
 struct base_slice smtp_server_auth_mechanism(const struct smtp_server *s,

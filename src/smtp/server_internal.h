@@ -57,6 +57,7 @@ struct smtp_server {
 	struct smtp_line line;
 
 	bool auth_ahead;		/* bytes came with the AUTH line or response, behind it */
+	bool auth_given_up;		/* the last response was "*" */
 	bool response_given;
 	uint16_t response_at, response_len;	/* base64, in @line */
 	uint8_t mechanism_len;
