@@ -5,8 +5,8 @@ use Net::SMTP;
 use Authen::SASL;
 
 my ($port, $secure, $user, $password, $ca, $from, $to) = @ARGV;
-local $/;
-my $message = <STDIN>;
+# Only here: Net::SMTP over TLS reads its lines by $/ too.
+my $message = do { local $/; <STDIN> };
 my %tls = (SSL_ca_file => $ca, SSL_verifycn_name => 'localhost', SSL_verify_mode => 1);
 my $smtp = Net::SMTP->new('localhost', Port => $port, Hello => 'client.example.org', Timeout => 20,
     $secure eq 'implicit' ? (SSL => 1, %tls) : ()) or die "connect: $@";
