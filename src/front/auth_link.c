@@ -21,7 +21,11 @@ static void poll_free(uv_handle_t *handle)
 
 static void link_poll(struct front *f)
 {
-	uv_poll_start(f->auth.poll, UV_READABLE | (f->auth.out.len ? UV_WRITABLE : 0), on_poll);
+	int events = UV_READABLE | (f->auth.out.len ? UV_WRITABLE : 0);
+
+	if (f->auth.polling != events)
+		uv_poll_start(f->auth.poll, events, on_poll);
+	f->auth.polling = events;
 }
 
 static void give(struct front_conn *c, enum front_auth_result result, struct base_slice user)
@@ -56,6 +60,7 @@ static void detach(struct front *f)
 	a->poll->data = (void *)(intptr_t)a->fd;
 	uv_close((uv_handle_t *)a->poll, poll_free);
 	a->poll = NULL;
+	a->polling = 0;
 	a->fd = -1;
 	a->ready = false;
 	base_buf_clear(&a->in);

@@ -351,6 +351,9 @@ static void settle(struct front_conn *c, bool flushed)
 	/* While the session waits the socket stays polled until the client really sends ahead. */
 	if (c->session.wait == FRONT_WAIT_NONE ? flushed : (c->polling & UV_READABLE) != 0)
 		events |= UV_READABLE;
+	/* What OpenSSL has read already, poll does not see; a socket that can be written wakes us. */
+	if (flushed && c->session.wait == FRONT_WAIT_NONE && c->tls && tls_has_pending(c->tls))
+		events |= UV_WRITABLE;
 	want(c, events);
 	if (c->work && front_session_is_idle(&c->session, c->work))
 		give_work_back(c);
@@ -432,6 +435,8 @@ static void read_some(struct front_conn *c)
 		io = conn_read(c, &len);
 		if (io == IO_AGAIN_WRITE)
 			want(c, UV_READABLE | UV_WRITABLE);
+		if (io == IO_AGAIN)
+			want(c, UV_READABLE | (c->work && c->work->out.len ? UV_WRITABLE : 0));
 		if (io == IO_END)
 			front_conn_lost(c, "disconnect");
 		if (io != IO_OK)

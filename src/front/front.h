@@ -69,6 +69,7 @@ struct front_door {			/* a listening socket */
 struct front_auth_link {
 	int fd;				/* -1: no stream */
 	uv_poll_t *poll;
+	int polling;			/* events asked of it */
 	bool ready;			/* the handshake is done */
 	struct wire_dovecot_client codec;
 	struct front_mechanisms coming; /* collected until DONE */

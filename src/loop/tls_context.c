@@ -116,6 +116,9 @@ int tls_server_context_new(struct tls_context **out, struct base_slice chain, st
 	/* A ticket of another service is not taken. One ticket a session: clients keep one. */
 	SSL_CTX_set_session_id_context(ssl, service, sizeof(service) - 1);
 	SSL_CTX_set_num_tickets(ssl, 1);
+	/* One read for a record instead of two. Bytes may then wait inside OpenSSL where poll does not
+	 * see them: callers ask tls_has_pending(). */
+	SSL_CTX_set_read_ahead(ssl, 1);
 	if (ticket_keys.len == TLS_TICKET_KEY_BYTES)
 		SSL_CTX_set_tlsext_ticket_keys(ssl, (void *)ticket_keys.ptr, (long)ticket_keys.len);
 	SSL_CTX_set_alpn_select_cb(ssl, on_alpn, NULL);
