@@ -22,6 +22,7 @@
 #define AUTH_WORKER_DEPTH	2	/* tasks that one worker has at a time */
 #define AUTH_TASKS_MAX		4096
 #define AUTH_TEXT_MAX_BYTES	255
+#define AUTH_CHALLENGE_MAX_BYTES 12288	/* what makes too long a line is refused there */
 
 enum auth_wait {
 	AUTH_WAIT_CLIENT,
@@ -184,6 +185,24 @@ void auth_request_verified(struct auth_core *core, struct auth_request *r, unsig
 /* No worker had time. */
 void auth_request_defer(struct auth_core *core, struct auth_request *r, const char *reason,
 	int64_t now_ms);
+
+/* @result is what the exchange said to an answer; @out took its challenge and is released here. */
+void auth_request_go_on(struct auth_core *core, struct auth_request *r,
+	enum sasl_server_result result, struct base_buf *out, int64_t now_ms, int64_t wall_ms);
+void auth_request_forget_rows(struct auth_request *r);
+void auth_text_copy(char *out, size_t size, struct base_slice text);	/* cut, NUL-ended */
+
+/* ask.c: each gives the same question back when it was put to somebody. */
+enum sasl_server_result auth_ask(struct auth_core *core, struct auth_request *r,
+	enum sasl_server_result question, int64_t now_ms, struct base_buf *out);
+enum sasl_server_result auth_ask_from(struct auth_core *core, struct auth_request *r, unsigned from,
+	int64_t now_ms, struct base_buf *out);
+void auth_ask_store(struct auth_core *core, struct auth_request *r);
+enum sasl_server_result auth_accept_external(struct auth_request *r, struct base_slice user,
+	struct base_buf *out);
+void auth_note_attempt(struct auth_core *core, struct auth_request *r);
+/* What a cached success of another source is kept under; 0 and small numbers are the vault's. */
+uint32_t auth_source_scope(const struct auth_request *r);
 
 /* answer.c */
 void auth_request_succeed(struct auth_core *core, struct auth_request *r, int64_t now_ms,

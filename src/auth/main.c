@@ -212,7 +212,7 @@ void auth_shell_pump(struct auth_shell *s)
 
 /* Role */
 
-static const struct conf_provider *find_provider(const struct conf *conf, const char *title)
+const struct conf_provider *auth_provider_find(const struct conf *conf, const char *title)
 {
 	for (size_t i = 0; i < conf->provider_count; i++)
 		if (strcmp(conf->providers[i].title, title) == 0)
@@ -226,7 +226,8 @@ static struct auth_options make_options(const struct conf *conf, struct auth_sou
 	size_t count = 0;
 
 	for (size_t i = 0; i < conf->auth.providers.count && count < AUTH_SOURCES_MAX; i++) {
-		const struct conf_provider *p = find_provider(conf, conf->auth.providers.items[i]);
+		const struct conf_provider *p =
+			auth_provider_find(conf, conf->auth.providers.items[i]);
 
 		if (p)
 			sources[count++] = (struct auth_source){
@@ -249,9 +250,13 @@ static struct auth_options make_options(const struct conf *conf, struct auth_sou
 
 static bool has_outside(const struct conf *conf)
 {
-	for (size_t i = 0; i < conf->provider_count; i++)
-		if (conf->providers[i].type == CONF_PROVIDER_DOVECOT)
+	for (size_t i = 0; i < conf->auth.providers.count; i++) {
+		const struct conf_provider *p =
+			auth_provider_find(conf, conf->auth.providers.items[i]);
+
+		if (p && p->type == CONF_PROVIDER_DOVECOT)
 			return true;
+	}
 	return false;
 }
 

@@ -324,11 +324,13 @@ static void provider_free(struct auth_provider *p)
 
 static bool is_named(const struct conf *conf, const struct auth_provider *p)
 {
-	for (size_t i = 0; i < conf->provider_count; i++)
-		if (conf->providers[i].type == CONF_PROVIDER_DOVECOT &&
-		    strcmp(conf->providers[i].title, p->name) == 0 &&
-		    strcmp(conf->providers[i].path, p->path) == 0)
+	for (size_t i = 0; i < conf->auth.providers.count; i++) {
+		const struct conf_provider *c = strcmp(conf->auth.providers.items[i], p->name) == 0 ?
+			auth_provider_find(conf, p->name) : NULL;
+
+		if (c && c->type == CONF_PROVIDER_DOVECOT && strcmp(c->path, p->path) == 0)
 			return true;
+	}
 	return false;
 }
 
@@ -373,9 +375,12 @@ void auth_providers_take(struct auth_shell *s, const struct conf *conf)
 		*at = p->next;
 		provider_free(p);
 	}
-	for (size_t i = 0; i < conf->provider_count; i++)
-		if (conf->providers[i].type == CONF_PROVIDER_DOVECOT &&
-		    !find(s, base_slice_text(conf->providers[i].title)))
-			provider_new(s, &conf->providers[i]);
+	for (size_t i = 0; i < conf->auth.providers.count; i++) {
+		const struct conf_provider *c =
+			auth_provider_find(conf, conf->auth.providers.items[i]);
+
+		if (c && c->type == CONF_PROVIDER_DOVECOT && !find(s, base_slice_text(c->title)))
+			provider_new(s, c);
+	}
 	auth_shell_pump(s);
 }

@@ -35,6 +35,9 @@ void auth_shell_pump(struct auth_shell *s);
 /* Handle an error of the store: log it, not more often than every few seconds. */
 void auth_shell_complain(struct auth_shell *s, const char *what, const struct base_error *err);
 
+/* The section of a name in auth { providers }; null: none. */
+const struct conf_provider *auth_provider_find(const struct conf *conf, const char *title);
+
 /* streams.c */
 /* Take @fd, a connected stream. */
 void auth_client_new(struct auth_shell *s, int fd, bool front);
@@ -47,7 +50,7 @@ void auth_door_close(struct auth_shell *s, const char *name);	/* null: all */
 void auth_clients_close_all(struct auth_shell *s);
 
 /* provider.c: providers of type "dovecot" */
-/* Connect to those that @conf names, let go of the others. */
+/* Connect to those that @conf asks, let go of the others. */
 void auth_providers_take(struct auth_shell *s, const struct conf *conf);
 void auth_providers_close_all(struct auth_shell *s);
 /* Answered by auth_core_asked(), perhaps at once. */

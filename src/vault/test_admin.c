@@ -215,6 +215,18 @@ static void secrets_are_kept_only_where_chosen_and_sealed(void **state)
 	assert_int_equal(system(command), 0);
 }
 
+static void a_new_password_leaves_nothing_of_the_old(void **state)
+{
+	struct support_vault *v = *state;
+	struct answer a;
+
+	change_ok(v, "add", "anna mechanisms=SCRAM-SHA-256,CRAM-MD5,PLAIN", "alt");
+	change_ok(v, "passwd", "anna mechanisms=PLAIN", "neu");
+	a = run(v, "user show anna", BASE_SLICE_EMPTY);
+	assert_int_equal(json_array_size(json_object_get(a.json, "stored")), 2);	/* and LOGIN */
+	json_decref(a.json);
+}
+
 static void list_without_a_mechanism(void **state)
 {
 	struct support_vault *v = *state;
@@ -362,6 +374,7 @@ int main(void)
 		TEST(life_of_a_user),
 		TEST(life_of_an_app_password),
 		TEST(secrets_are_kept_only_where_chosen_and_sealed),
+		TEST(a_new_password_leaves_nothing_of_the_old),
 		TEST(list_without_a_mechanism),
 		TEST(bad_words),
 		TEST(life_of_an_account),

@@ -156,6 +156,8 @@ static void derived_credentials_verify_and_travel(void **state)
 		assert_false(vault_credentials_decode(base_slice_make(exact, cut), &back));
 		free(exact);
 	}
+	base_buf_append_byte(&encoded, 0);
+	assert_false(vault_credentials_decode(base_buf_slice(&encoded), &back));
 	vault_credentials_release(&c);
 	vault_credentials_release(&back);
 	base_buf_release(&encoded);

@@ -30,7 +30,7 @@ ENGINE_FILES = {
     "spool": ["schedule"],
     "route": ["route", "mx"],
     "front": ["core", "listener"],
-    "auth": ["core", "list", "effects", "request", "answer", "tasks", "sources"],
+    "auth": ["core", "list", "effects", "request", "ask", "told", "answer", "tasks", "sources"],
     "queue": ["core", "message", "plan", "dest", "settle", "bounce", "load"],
     "relay": ["core", "job", "dest", "session", "account", "names"],
     "deliver": ["core"],
