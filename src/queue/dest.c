@@ -250,7 +250,11 @@ static uint32_t job_make(struct queue_core *c, struct unit *u)
 		BASE_BUG_IF(c->job_cap > 1u << 16);
 		c->jobs = base_realloc(c->jobs, c->job_cap * sizeof(*c->jobs));
 		for (i = c->job_cap; i-- > old;) {
+			/* Not from 0: a late result of a job of the process before this one must
+			 * not fit a job of this one. */
 			c->jobs[i] = (struct job_slot){.next_free = c->job_free};
+			c->ports->random(c->arg, &c->jobs[i].generation,
+				sizeof(c->jobs[i].generation));
 			c->job_free = i;
 		}
 	}

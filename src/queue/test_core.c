@@ -787,6 +787,24 @@ static void results_that_break_the_rules(void **state)
 	assert_string_equal(next_job()->rcpts, "c@example.net");
 }
 
+static void results_for_a_former_process(void **state)
+{
+	relays(1, 10);
+	submit(1, "a@example.org", "b@example.net");
+	(void)turns();
+	reopen();
+	relays(1, 10);
+	(void)turns();
+	assert_int_equal(x.job_count, 2);
+	/* A relay that outlived the queue may still speak of the job that it had. */
+	assert_false(result(&x.jobs[0], "d"));
+	settle();
+	assert_int_equal(stored(), 1);
+	assert_true(result(&x.jobs[1], "d"));
+	settle();
+	assert_int_equal(stored(), 0);
+}
+
 static void a_faulty_spool_delivers_nothing(void **state)
 {
 	struct sent *s;
@@ -873,6 +891,7 @@ int main(void)
 		CASE(routes_may_change),
 		CASE(a_job_that_cannot_be_sent_stays),
 		CASE(results_that_break_the_rules),
+		CASE(results_for_a_former_process),
 		CASE(a_faulty_spool_delivers_nothing),
 		CASE(a_full_disk_is_told_and_got_over),
 	};

@@ -211,7 +211,14 @@ static void forget_waiting(struct relay_core *core, bool all, unsigned queue)
 
 void relay_core_queue_gone(struct relay_core *core, unsigned queue)
 {
+	struct relay_conn *conn;
+
 	forget_waiting(core, false, queue);
+	/* The next process numbers its jobs anew: a result that reached it would be taken for that of
+	 * another message. */
+	for (conn = core->conns; conn; conn = conn->next)
+		if (conn->job && conn->job->queue == queue)
+			conn->job->queue = RELAY_NO_QUEUE;
 }
 
 /* time */

@@ -22,6 +22,10 @@
 #include "route/mx.h"
 #include "smtp/client.h"
 
+#include <limits.h>
+
+#define RELAY_NO_QUEUE UINT_MAX	/* it ended: nobody waits for the result */
+
 #define RELAY_JOBS_MAX		256
 #define RELAY_CONNS_MAX		512
 #define RELAY_CONNS_PER_DEST_MAX 8
@@ -58,7 +62,7 @@ struct relay_job {
 	struct relay_job *next;		/* at its destination, or null */
 	struct relay_dest *dest;
 	uint32_t id;
-	unsigned queue;			/* index of the queue process */
+	unsigned queue;			/* index of the queue process, or RELAY_NO_QUEUE */
 	int fd;				/* the message, or -1; the shell closes it at the end */
 	uint64_t size, offset;		/* offset: bytes of the body given to the session */
 	struct base_slice message;	/* inline */

@@ -184,7 +184,7 @@ static void fail_conn(struct relay_conn *conn, struct relay_failure *f, bool reu
 	struct relay_job *job = conn->job;
 
 	conn->job = NULL;
-	if (job && reuse_lost && !job->retried) {
+	if (job && reuse_lost && !job->retried && job->queue != RELAY_NO_QUEUE) {
 		job->retried = true;
 		close_conn(conn);
 		relay_dest_push(d, job, true);
