@@ -457,6 +457,11 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 {
 	struct front_conn *c = poll->data;
 
+	/* An error on the socket has stopped the handle; reading and writing find out which it is. */
+	if (status < 0) {
+		c->polling = 0;
+		events = UV_READABLE | UV_WRITABLE;
+	}
 	if (c->handshake) {
 		tls_step(c);
 		return;
@@ -466,8 +471,7 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 		if (c->closing || c->handshake)
 			return;
 	}
-	if (events & (UV_READABLE | UV_WRITABLE) || status < 0)
-		read_some(c);
+	read_some(c);
 }
 
 /* ---- birth and death ---- */
@@ -536,8 +540,13 @@ static void conn_close(struct front_conn *c)
 	tls_session_free(&c->tls);
 	linger(c);
 	close_file(c);
-	front_pending_remove(&f->auth.pending, c->session.auth_id);
-	front_pending_remove(&f->queue_pending, c->session.queue_id);
+	/* A session may end by its own errors in the middle of a login. */
+	front_auth_cancel(c);
+	/* What was given to queue whole stays there; what was not must not keep its file. */
+	if (c->session.wait == FRONT_WAIT_QUEUE)
+		front_pending_remove(&f->queue_pending, c->session.queue_id);
+	else
+		front_queue_abort(c);
 	front_session_release(&c->session);
 	give_work_back(c);
 	if (c->counted)
@@ -562,7 +571,9 @@ void front_conn_lost(struct front_conn *c, const char *why)
 	front_session_lost(&c->session, c->work, why);
 	if (waits_for_queue)
 		c->work->effects &= ~(unsigned)FRONT_SUBMIT_ABORT;
-	/* A handshake that never ended has no session to speak for it. */
+	/* A handshake that never ended has no session to speak for it. An answer that comes at once
+	 * must not start the connection again. */
+	c->busy = true;
 	carry_out(c);
 	conn_close(c);
 }

@@ -673,14 +673,18 @@ void front_session_input(struct front_session *s, struct front_work *w, struct b
 
 void front_session_timeout(struct front_session *s, struct front_work *w)
 {
+	uint32_t auth_id = s->auth_id;
+
 	if (s->closing) {
 		w->effects |= FRONT_CLOSE;
 		return;
 	}
 	switch ((enum front_wait)s->wait) {
 	case FRONT_WAIT_AUTH:
-		w->effects |= s->auth_id ? FRONT_AUTH_CANCEL : 0;
 		front_session_auth_done(s, w, FRONT_AUTH_DOWN, BASE_SLICE_EMPTY);
+		/* Still open there, and the link still knows who asked: CANCEL ends both. */
+		s->auth_id = auth_id;
+		w->effects |= auth_id ? FRONT_AUTH_CANCEL : 0;
 		return;
 	case FRONT_WAIT_QUEUE:
 		/* The message may be stored: no reply is right, and the client asks again. */

@@ -304,6 +304,16 @@ static void time_is_up(void **state)
 	assert_reply(&p, "421 4.4.2");
 	assert_true(p.w.effects & FRONT_CLOSE);
 	end(&p);
+	/* The request is open at auth until CANCEL has named it. */
+	start(&p, CONF_TLS_IMPLICIT, CONF_AUTH_REQUIRED);
+	say(&p, "EHLO c.example.org\r\nAUTH PLAIN AGEAYg==\r\n");
+	p.s.auth_id = 7;
+	base_buf_clear(&p.w.out);
+	front_session_timeout(&p.s, &p.w);
+	assert_reply(&p, "454 4.7.0");
+	assert_int_equal(p.s.auth_id, 7);
+	assert_true(p.w.effects & FRONT_AUTH_CANCEL);
+	end(&p);
 	/* A message that may be stored gets no 4xx. */
 	start(&p, CONF_TLS_IMPLICIT, CONF_AUTH_REQUIRED);
 	log_in(&p);

@@ -357,6 +357,9 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 	struct net *n = poll->data;
 	struct relay_shell *s = n->shell;
 
+	/* An error on the socket has stopped the handle. */
+	if (status < 0)
+		n->events = 0;
 	switch (n->phase) {
 	case NET_CONNECTING:
 		connected(n);
