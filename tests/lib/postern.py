@@ -197,7 +197,13 @@ log {{ {o["log"]} }}
             self.process.kill()
             raise AssertionError("the server did not end on SIGTERM:\n" + self.log_text())
         self.process = None
+        self.assert_no_part_crashed()
         return status
+
+    def assert_no_part_crashed(self):
+        """A role that aborts is started again, so that a test may not notice; a sanitizer's report likewise."""
+        crash = self.logged(r"AddressSanitizer|LeakSanitizer|runtime error:|ended by signal (4|6|7|8|11)\b")
+        assert not crash, f"{crash}\n{self.log_text()[-20000:]}"
 
     def kill(self):
         """kill -9 of every process of the server, as a power cut would."""
