@@ -78,6 +78,24 @@ static enum sasl_server_result no_source_left(struct auth_core *core, struct aut
 	return SASL_SERVER_CHECK_PASSWORD;
 }
 
+/* The stand-in salt hangs on the name, so the name loses what a known user's lookup does not look at: a
+ * salt that changed with the spelling would tell who does not exist. */
+enum sasl_server_result auth_scram_unknown(struct auth_request *r, struct base_buf *out)
+{
+	struct base_buf name;
+
+	base_buf_init(&name, sizeof(r->key.text) + sizeof(r->label) + 1);
+	base_buf_append_slice(&name, vault_key_slice(&r->key));
+	if (r->label[0]) {
+		base_buf_append_byte(&name, '/');
+		base_buf_append_text(&name, r->label);
+	}
+	if (r->name_good)
+		(void)sasl_server_user_replace(r->sasl, base_buf_slice(&name));
+	base_buf_release(&name);
+	return sasl_server_scram_answer(r->sasl, SASL_CREDENTIALS_UNKNOWN, NULL, out);
+}
+
 /* Put the question to the first source at or after @from that answers for this user. */
 enum sasl_server_result auth_ask_from(struct auth_core *core, struct auth_request *r, unsigned from,
 	int64_t now_ms, struct base_buf *out)
@@ -103,7 +121,7 @@ enum sasl_server_result auth_ask_from(struct auth_core *core, struct auth_reques
 	if (password)
 		return no_source_left(core, r, now_ms, out);
 	if (r->question == SASL_SERVER_NEED_SCRAM)
-		return sasl_server_scram_answer(r->sasl, SASL_CREDENTIALS_UNKNOWN, NULL, out);
+		return auth_scram_unknown(r, out);
 	return sasl_server_secret_answer(r->sasl, SASL_CREDENTIALS_UNKNOWN, BASE_SLICE_EMPTY, out);
 }
 

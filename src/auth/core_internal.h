@@ -198,6 +198,7 @@ enum sasl_server_result auth_ask(struct auth_core *core, struct auth_request *r,
 enum sasl_server_result auth_ask_from(struct auth_core *core, struct auth_request *r, unsigned from,
 	int64_t now_ms, struct base_buf *out);
 void auth_ask_store(struct auth_core *core, struct auth_request *r);
+enum sasl_server_result auth_scram_unknown(struct auth_request *r, struct base_buf *out);
 enum sasl_server_result auth_accept_external(struct auth_request *r, struct base_slice user,
 	struct base_buf *out);
 void auth_note_attempt(struct auth_core *core, struct auth_request *r);

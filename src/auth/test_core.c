@@ -323,6 +323,60 @@ static void wrong_and_unknown_are_alike(void **state)
 	}
 }
 
+/* The salt that @name is given, as base64. */
+static void salt_of(struct fixture *f, const char *name, char out[64])
+{
+	struct base_buf text, line;
+	const char *salt;
+
+	base_buf_init(&text, 1024);
+	base_buf_init_secret(&line, 1024);
+	base_buf_printf(&text, "n,,n=%s,r=0123456789", name);
+	base_buf_append_text(&line, "AUTH\t1\tSCRAM-SHA-256\tsecured\tresp=");
+	base64_encode(base_buf_slice(&text), &line);
+	base_buf_append_byte(&line, '\n');
+	say(f, base_buf_text(&line));
+	base_buf_clear(&text);
+	assert_int_equal(strncmp(base_buf_text(&f->seen), "CONT\t1\t", 7), 0);
+	assert_int_equal(base64_decode(base_slice_trim(base_slice_from(base_buf_slice(&f->seen), 7)),
+		&text, NULL), BASE64_OK);
+	salt = strstr(base_buf_text(&text), ",s=");
+	assert_non_null(salt);
+	snprintf(out, 64, "%.*s", (int)strcspn(salt + 3, ","), salt + 3);
+	base_buf_clear(&f->seen);
+	base_buf_release(&text);
+	base_buf_release(&line);
+}
+
+static void salts_do_not_tell_who_exists(void **state)
+{
+	static const struct {
+		const char *names[2];
+		bool same;
+	} rows[] = {
+		{{"anna", "ANNA@Example.org"}, true},
+		{{"nobody", "NoBody@EXAMPLE.org"}, true},
+		{{"nobody", "nobody"}, true},
+		{{"anna", "nobody"}, false},
+		{{"nobody", "nobody@example.net"}, false},
+		{{"anna/phone", "ANNA@example.org/phone"}, true},
+		{{"nobody/phone", "NOBODY@example.org/phone"}, true},
+		{{"anna", "anna/phone"}, false},
+		{{"nobody", "nobody/phone"}, false},
+		{{"anna/phone", "anna/tablet"}, false},
+		{{"nobody/phone", "nobody/tablet"}, false},
+	};
+	struct fixture *f = *state;
+	char salts[2][64];
+
+	for (size_t i = 0; i < BASE_COUNT(rows); i++) {
+		salt_of(f, rows[i].names[0], salts[0]);
+		salt_of(f, rows[i].names[1], salts[1]);
+		if ((strcmp(salts[0], salts[1]) == 0) != rows[i].same)
+			fail_msg("%s and %s", rows[i].names[0], rows[i].names[1]);
+	}
+}
+
 static void slow_verification_stays_on_the_grid(void **state)
 {
 	struct fixture *f = *state;
@@ -846,6 +900,7 @@ int main(void)
 		TEST(right_password),
 		TEST(cache_spares_the_worker_until_the_user_changes),
 		TEST(wrong_and_unknown_are_alike),
+		TEST(salts_do_not_tell_who_exists),
 		TEST(slow_verification_stays_on_the_grid),
 		TEST(disabled_expired_and_foreign_identities_fail_after_proof),
 		TEST(mechanisms_of_a_user_are_enforced),

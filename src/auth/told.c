@@ -45,11 +45,11 @@ static enum sasl_server_result answer_scram(struct auth_core *core, struct auth_
 	enum base_hash hash = sasl_mechanism_info(r->mechanism)->hash;
 	bool known = u && u->scram[hash].iterations && permitted(core, r);
 
-	if (known && r->label[0])
+	if (!known)
+		return auth_scram_unknown(r, out);
+	if (r->label[0])
 		r->app_id = u->app_id;
-	return sasl_server_scram_answer(r->sasl,
-		known ? SASL_CREDENTIALS_KNOWN : SASL_CREDENTIALS_UNKNOWN,
-		known ? &u->scram[hash] : NULL, out);
+	return sasl_server_scram_answer(r->sasl, SASL_CREDENTIALS_KNOWN, &u->scram[hash], out);
 }
 
 static enum sasl_server_result answer_secret(struct auth_core *core, struct auth_request *r,
