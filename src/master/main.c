@@ -3,6 +3,7 @@
  * Start: configuration, account, directories, sockets, certificate, counters; then privileges are
  * dropped, and then roles are started. From there on everything is events: a child's frame or end, a
  * signal, a timer; each ends in server_run_core(). */
+#include "master/places.h"
 #include "master/server.h"
 
 #include "base/clock.h"
@@ -57,13 +58,7 @@ static int prepare(struct server *s, struct base_error *err)
 		return base_error_errno(err, BASE_ERROR_CONFIG, errno, "cannot find the role programs");
 	rc = account_find(s->conf->user, &s->account, err);
 	if (rc == 0)
-		rc = account_directory(&s->account, s->conf->data, 0700, err);
-	if (rc == 0)
-		rc = account_directory(&s->account, s->conf->run, 0755, err);
-	if (rc == 0)
-		rc = account_reaches(&s->account, s->conf->data, err);
-	if (rc == 0)
-		rc = account_reaches(&s->account, s->conf->run, err);
+		rc = places_prepare(s->conf, &s->account, err);
 	if (rc == 0)
 		rc = doors_open(&s->doors, s->conf, &s->account, err);
 	if (rc == 0)

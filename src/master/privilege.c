@@ -217,8 +217,11 @@ int account_become(const struct account *a)
 	if (a->change && (setgroups((size_t)a->group_count, a->groups) != 0 ||
 		setresgid(a->gid, a->gid, a->gid) != 0 || setresuid(a->uid, a->uid, a->uid) != 0))
 		return errno;
-	/* Also when the roles are to be root by the administrator's wish. */
+	/* Also when the roles are root's: exec would give root all of the bounding set back, but not
+	 * to a process that may gain nothing. */
 	if (syscall(SYS_capset, &header, none) != 0)
+		return errno;
+	if (a->uid == 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
 		return errno;
 	return 0;
 }
