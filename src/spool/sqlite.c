@@ -1,7 +1,7 @@
 /* The spool on SQLite, and the only SQL of the queue.
  *
- * Files in data/: spool.db with its -wal, and the folder spool/ (spool/file.c). The database is locked
- * for as long as the spool is open: that lock is the lease of the owner on everything in it, the
+ * Files in data/: spool.db with its -wal, and the folder spool/ (spool/file.c). Folder and database are
+ * locked for as long as the spool is open: that lock is the lease of the owner on everything in it, the
  * kernel takes it back from a process that dies, and `meta.owner` says whose it was. It also spares
  * the shared-memory index and all locking calls of each transaction.
  *
@@ -33,11 +33,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
 	WAIT_MS = 20000,
+	WAIT_STEP_MS = 20,
 	CHECKPOINT_PAGES = 4096,
 	FRESH_LOOK_MAX = 512,
 	STATS_BYTES_MAX = 100000,	/* more messages than that are not summed up */
@@ -117,6 +120,7 @@ struct spool {
 	sqlite3_stmt *statements[ST_COUNT];
 	sqlite3_stmt *lent;		/* its row is borrowed by the caller */
 	struct spool_dir dir;
+	int folder_fd;			/* data/, locked */
 	struct name_list added;		/* in this turn */
 	struct name_list removed;	/* files to unlink when the turn is committed */
 	struct name_list refused;	/* added in commits that failed */
@@ -216,6 +220,29 @@ static void list_release(struct name_list *l)
 
 /* ---- open and close ---- */
 
+static int in_use(int code, struct base_error *err)
+{
+	return base_error_set(err, BASE_ERROR_TEMPORARY, code,
+		"spool: in use by another process, which did not end in time");
+}
+
+/* One after the other, before SQLite is asked: of several that open a database at once each holds a
+ * shared lock, and none gets the exclusive one. Where a folder has no locks, SQLite's must do. */
+static int lock_folder(int fd, const struct spool_options *o, struct base_error *err)
+{
+	unsigned wait_ms = o->wait_ms ? o->wait_ms : WAIT_MS;
+	const struct timespec step = {.tv_nsec = WAIT_STEP_MS * 1000000L};
+
+	for (unsigned waited_ms = 0; flock(fd, LOCK_EX | LOCK_NB) != 0; waited_ms += WAIT_STEP_MS) {
+		if (errno != EWOULDBLOCK && errno != EINTR)
+			return 0;
+		if (waited_ms >= wait_ms)
+			return in_use(errno, err);
+		nanosleep(&step, NULL);
+	}
+	return 0;
+}
+
 static int pragmas(struct spool *s, const struct spool_options *o, struct base_error *err)
 {
 	static const char *const texts[] = {
@@ -232,8 +259,7 @@ static int pragmas(struct spool *s, const struct spool_options *o, struct base_e
 	for (size_t i = 0; i < BASE_COUNT(texts); i++) {
 		rc = sqlite3_exec(s->db, texts[i], NULL, NULL, NULL);
 		if ((rc & 0xff) == SQLITE_BUSY)
-			return base_error_set(err, BASE_ERROR_TEMPORARY, rc,
-				"spool: in use by another process, which did not end in time");
+			return in_use(rc, err);
 		if (rc != SQLITE_OK)
 			return report(s, rc, texts[i], err);
 	}
@@ -341,6 +367,7 @@ int spool_open(struct spool **out, const struct spool_options *options, struct b
 	struct spool *s = base_alloc_zero(1, sizeof(*s));
 	int data_fd, rc;
 
+	s->folder_fd = -1;
 	s->dir.fd = s->dir.temp_fd = -1;
 	if (mkdir(options->data_dir, 0700) != 0 && errno != EEXIST) {
 		rc = base_error_errno(err, BASE_ERROR_CONFIG, errno, "cannot make folder \"%s\"",
@@ -353,12 +380,14 @@ int spool_open(struct spool **out, const struct spool_options *options, struct b
 			options->data_dir);
 		goto fail;
 	}
-	rc = make_file(data_fd, err);
+	s->folder_fd = data_fd;
+	rc = lock_folder(data_fd, options, err);
+	if (rc == 0)
+		rc = make_file(data_fd, err);
 	if (rc == 0)
 		rc = open_database(s, options, err);
 	if (rc == 0)
 		rc = spool_dir_open(&s->dir, data_fd, options->named_files, err);
-	close(data_fd);
 	if (rc == 0)
 		rc = spool_dir_sweep(&s->dir, is_owned, s, err);
 	if (rc != 0)
@@ -384,6 +413,8 @@ void spool_close(struct spool **sp)
 		sqlite3_finalize(s->statements[i]);
 	sqlite3_close(s->db);
 	spool_dir_close(&s->dir);
+	if (s->folder_fd >= 0)
+		close(s->folder_fd);
 	list_release(&s->added);
 	list_release(&s->removed);
 	list_release(&s->refused);
