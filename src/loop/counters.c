@@ -1,19 +1,36 @@
 /* loop/counters.c: the table in shared memory
  *
- * struct shared, then `slot_count` slots. A slot belongs to one client key while any of its counts is
- * not zero; keys are found by linear probing from a hash under a random seed, and a freed slot moves
- * its followers back, so probing never meets tombstones. All of it only under the mutex. A front that
- * died while it held the mutex may have left a half-done move: the next one rebuilds the table. */
+ * struct shared, then slots. A slot belongs to one client key while any of its counts is not zero; keys
+ * are found by linear probing from a hash under a random seed, and a freed slot moves its followers
+ * back, so probing never meets tombstones. All of it only under the lock.
+ *
+ * Fronts do not trust each other, and any of them can write here. So nothing that is read here is an
+ * address, a length or a limit of a loop: the number of slots follows from the size of the memory, which
+ * is sealed, and the lock is a number, not a pthread_mutex_t with its pointers. What a front that was
+ * taken over can do is to spoil the counts.
+ *
+ * The lock holds the holder's front number + 1. Who waits for PATIENCE_MS takes it for left behind by
+ * the dead, and rebuilds the table, in which a move may be half done. If that happens again soon, somebody
+ * plays with the lock, and this front counts no more. */
 #include "loop/counters.h"
 
 #include "base/clock.h"
+#include "loop/log.h"
 
 #include <errno.h>
-#include <pthread.h>
+#include <fcntl.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+
+enum {
+	SLOTS_MIN = 1024,
+	SLOTS_MAX = 1 << 24,
+	PATIENCE_MS = 300,
+	SUSPICION_MS = 60000,	/* two thefts within it are no accident */
+};
 
 struct slot {
 	uint8_t key[16];
@@ -22,10 +39,9 @@ struct slot {
 };
 
 struct shared {
-	pthread_mutex_t mutex;
-	uint64_t seed;
-	uint32_t slot_count;		/* a power of two, at least twice the clients at once */
+	_Atomic uint32_t lock;		/* 0: free */
 	uint32_t used;
+	uint64_t seed;
 	uint32_t totals[COUNTERS_FRONTS_MAX];
 	struct slot slots[];
 };
@@ -33,27 +49,38 @@ struct shared {
 struct counters {
 	struct shared *shared;
 	size_t size;
+	uint32_t slot_count;		/* a power of two, at least twice the clients at once */
+	int64_t stolen_ms;		/* when the lock was last taken from somebody; 0: never */
+	bool lost;			/* the memory is of no use any more */
 };
+
+static int make_memory(size_t size, struct base_error *err)
+{
+	int fd = memfd_create("postern-counters", MFD_CLOEXEC | MFD_ALLOW_SEALING), code;
+
+	if (fd >= 0 && ftruncate(fd, (off_t)size) == 0 &&
+		fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0)
+		return fd;
+	code = errno;
+	if (fd >= 0)
+		close(fd);
+	base_error_errno(err, BASE_ERROR_TEMPORARY, code, "cannot make shared counters");
+	return -1;
+}
 
 int counters_create(uint32_t connections_max, int *out_fd, struct base_error *err)
 {
-	pthread_mutexattr_t attr;
 	struct shared *shared;
-	uint32_t slot_count = 1024;
+	uint32_t slot_count = SLOTS_MIN;
 	size_t size;
 	int fd;
 
-	while (slot_count < connections_max * 2 && slot_count < 1u << 24)
+	while (slot_count < connections_max * 2 && slot_count < SLOTS_MAX)
 		slot_count *= 2;
 	size = sizeof(*shared) + slot_count * sizeof(struct slot);
-	fd = memfd_create("postern-counters", MFD_CLOEXEC);
-	if (fd < 0 || ftruncate(fd, (off_t)size) != 0) {
-		int code = errno;
-
-		if (fd >= 0)
-			close(fd);
-		return base_error_errno(err, BASE_ERROR_TEMPORARY, code, "cannot make shared counters");
-	}
+	fd = make_memory(size, err);
+	if (fd < 0)
+		return err->class;
 	shared = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (shared == MAP_FAILED) {
 		int code = errno;
@@ -61,35 +88,38 @@ int counters_create(uint32_t connections_max, int *out_fd, struct base_error *er
 		close(fd);
 		return base_error_errno(err, BASE_ERROR_TEMPORARY, code, "cannot map shared counters");
 	}
-	pthread_mutexattr_init(&attr);
-	pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
-	pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
-	pthread_mutex_init(&shared->mutex, &attr);
-	pthread_mutexattr_destroy(&attr);
 	base_random_fill(&shared->seed, sizeof(shared->seed));
-	shared->slot_count = slot_count;
 	munmap(shared, size);
 	*out_fd = fd;
 	return 0;
 }
 
+/* 0: no table has this size. */
+static uint32_t slots_in(off_t size)
+{
+	size_t rest = size > (off_t)sizeof(struct shared) ? (size_t)size - sizeof(struct shared) : 0;
+	size_t count = rest / sizeof(struct slot);
+
+	if (rest % sizeof(struct slot) || count < SLOTS_MIN || count > SLOTS_MAX || (count & (count - 1)))
+		return 0;
+	return (uint32_t)count;
+}
+
 int counters_open(int fd, struct counters **out, struct base_error *err)
 {
 	off_t size = lseek(fd, 0, SEEK_END);
+	uint32_t slot_count = slots_in(size);
 	struct shared *shared;
 
-	if (size < (off_t)sizeof(*shared))
-		return base_error_set(err, BASE_ERROR_PEER, 0, "shared counters are too short");
+	if (!slot_count)
+		return base_error_set(err, BASE_ERROR_PEER, 0, "shared counters have a wrong size");
 	shared = mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (shared == MAP_FAILED)
 		return base_error_errno(err, BASE_ERROR_TEMPORARY, errno, "cannot map shared counters");
-	if (sizeof(*shared) + shared->slot_count * sizeof(struct slot) != (size_t)size) {
-		munmap(shared, (size_t)size);
-		return base_error_set(err, BASE_ERROR_PEER, 0, "shared counters have a wrong size");
-	}
-	*out = base_alloc(sizeof(**out));
+	*out = base_alloc_zero(1, sizeof(**out));
 	(*out)->shared = shared;
 	(*out)->size = (size_t)size;
+	(*out)->slot_count = slot_count;
 	return 0;
 }
 
@@ -102,15 +132,15 @@ void counters_close(struct counters **c)
 	*c = NULL;
 }
 
-static uint32_t home_of(const struct shared *s, const struct slot *slot)
+static uint32_t home_of(const struct counters *c, const struct slot *slot)
 {
 	uint64_t a, b, h;
 
 	memcpy(&a, slot->key, 8);
 	memcpy(&b, slot->key + 8, 8);
-	h = (a ^ s->seed) * UINT64_C(0x9e3779b97f4a7c15);
+	h = (a ^ c->shared->seed) * UINT64_C(0x9e3779b97f4a7c15);
 	h = ((h ^ h >> 32) + b + slot->family) * UINT64_C(0xd6e8feb86659fd93);
-	return (uint32_t)(h ^ h >> 32) & (s->slot_count - 1);
+	return (uint32_t)(h ^ h >> 32) & (c->slot_count - 1);
 }
 
 static bool is_idle(const struct slot *slot)
@@ -122,12 +152,12 @@ static bool is_idle(const struct slot *slot)
 }
 
 /* The slot of the key in @probe, or the free one where it belongs. Null only when the table is full. */
-static struct slot *find(struct shared *s, const struct slot *probe)
+static struct slot *find(struct counters *c, const struct slot *probe)
 {
-	uint32_t at = home_of(s, probe);
+	uint32_t at = home_of(c, probe);
 
-	for (uint32_t i = 0; i < s->slot_count; i++) {
-		struct slot *slot = &s->slots[(at + i) & (s->slot_count - 1)];
+	for (uint32_t i = 0; i < c->slot_count; i++) {
+		struct slot *slot = &c->shared->slots[(at + i) & (c->slot_count - 1)];
 
 		if (!slot->family)
 			return slot;
@@ -138,65 +168,95 @@ static struct slot *find(struct shared *s, const struct slot *probe)
 }
 
 /* Free the slot and close the gap that it leaves in the chains of others. */
-static void drop(struct shared *s, struct slot *slot)
+static void drop(struct counters *c, struct slot *slot)
 {
-	uint32_t mask = s->slot_count - 1;
-	uint32_t gap = (uint32_t)(slot - s->slots), at = gap;
+	struct slot *slots = c->shared->slots;
+	uint32_t mask = c->slot_count - 1, gap = (uint32_t)(slot - slots);
 
-	s->used--;
-	for (;;) {
-		uint32_t home;
+	c->shared->used--;
+	slots[gap].family = 0;
+	for (uint32_t i = 1; i <= mask; i++) {
+		uint32_t at = (uint32_t)(slot - slots + i) & mask;
 
-		s->slots[gap].family = 0;
-		do {
-			at = (at + 1) & mask;
-			if (!s->slots[at].family)
-				return;
-			home = home_of(s, &s->slots[at]);
-		} while (((at - home) & mask) < ((at - gap) & mask));
-		s->slots[gap] = s->slots[at];
+		if (!slots[at].family)
+			return;
+		if (((at - home_of(c, &slots[at])) & mask) < ((at - gap) & mask))
+			continue;
+		slots[gap] = slots[at];
+		slots[at].family = 0;
 		gap = at;
 	}
 }
 
 /* After a death inside the lock: take every slot out and put it back in. */
-static void rebuild(struct shared *s)
+static void rebuild(struct counters *c)
 {
-	size_t bytes = s->slot_count * sizeof(struct slot);
+	size_t bytes = c->slot_count * sizeof(struct slot);
 	struct slot *old = base_alloc(bytes);
 
-	memcpy(old, s->slots, bytes);
-	memset(s->slots, 0, bytes);
-	s->used = 0;
-	for (uint32_t i = 0; i < s->slot_count; i++) {
+	memcpy(old, c->shared->slots, bytes);
+	memset(c->shared->slots, 0, bytes);
+	c->shared->used = 0;
+	for (uint32_t i = 0; i < c->slot_count; i++) {
 		struct slot *to;
 
 		if (!old[i].family || is_idle(&old[i]))
 			continue;
-		to = find(s, &old[i]);
+		to = find(c, &old[i]);
 		if (to && !to->family) {
 			*to = old[i];
-			s->used++;
+			c->shared->used++;
 		}
 	}
 	free(old);
 }
 
-static void lock(struct counters *c)
+static bool take(struct counters *c, uint32_t from, unsigned front)
 {
-	int rc = pthread_mutex_lock(&c->shared->mutex);
+	return atomic_compare_exchange_strong_explicit(&c->shared->lock, &from, front + 1,
+		memory_order_acquire, memory_order_relaxed);
+}
 
-	if (rc == EOWNERDEAD) {
-		pthread_mutex_consistent(&c->shared->mutex);
-		rebuild(c->shared);
-		rc = 0;
+static bool steal(struct counters *c, unsigned front, int64_t now_ms)
+{
+	uint32_t holder = atomic_load_explicit(&c->shared->lock, memory_order_relaxed);
+
+	if (c->stolen_ms && now_ms - c->stolen_ms < SUSPICION_MS) {
+		log_write(LOG_LEVEL_ERROR, "the counters of connections stay locked; this front goes on "
+			"without limits.connections and limits.per_ip (restart the server)");
+		c->lost = true;
+		return false;
 	}
-	BASE_BUG_IF(rc != 0);
+	if (!take(c, holder, front))
+		return false;
+	c->stolen_ms = now_ms;
+	rebuild(c);
+	return true;
+}
+
+/* False: nothing can be counted. */
+static bool lock(struct counters *c, unsigned front)
+{
+	int64_t until_ms = 0, now_ms;
+
+	for (unsigned tries = 0; !c->lost; tries++) {
+		if (take(c, 0, front))
+			return true;
+		if (tries < 100)
+			continue;
+		now_ms = base_clock_monotonic_ms();
+		if (until_ms && now_ms >= until_ms && steal(c, front, now_ms))
+			return true;
+		if (!until_ms || now_ms >= until_ms)
+			until_ms = now_ms + PATIENCE_MS;
+		usleep(50);
+	}
+	return false;
 }
 
 static void unlock(struct counters *c)
 {
-	pthread_mutex_unlock(&c->shared->mutex);
+	atomic_store_explicit(&c->shared->lock, 0, memory_order_release);
 }
 
 static struct slot probe_of(const struct base_addr *client)
@@ -233,9 +293,10 @@ enum counters_result counters_enter(struct counters *c, unsigned front, const st
 	enum counters_result result = COUNTERS_OK;
 
 	BASE_BUG_IF(front >= COUNTERS_FRONTS_MAX);
-	lock(c);
-	slot = find(c->shared, &probe);
-	if (total_of(c->shared) >= total_max || !slot || c->shared->used + 1 >= c->shared->slot_count) {
+	if (!lock(c, front))
+		return COUNTERS_OK;
+	slot = find(c, &probe);
+	if (total_of(c->shared) >= total_max || !slot || c->shared->used + 1 >= c->slot_count) {
 		result = COUNTERS_TOTAL;
 	} else if (slot->family && (sum_of(slot) >= per_ip_max || slot->counts[front] == UINT16_MAX)) {
 		result = COUNTERS_PER_IP;
@@ -256,37 +317,38 @@ void counters_leave(struct counters *c, unsigned front, const struct base_addr *
 	struct slot probe = probe_of(client), *slot;
 
 	BASE_BUG_IF(front >= COUNTERS_FRONTS_MAX);
-	lock(c);
-	slot = find(c->shared, &probe);
+	if (!lock(c, front))
+		return;
+	slot = find(c, &probe);
 	if (slot && slot->family && slot->counts[front]) {
 		slot->counts[front]--;
 		c->shared->totals[front]--;
 		if (is_idle(slot))
-			drop(c->shared, slot);
+			drop(c, slot);
 	}
 	unlock(c);
 }
 
 void counters_forget(struct counters *c, unsigned front)
 {
+	bool died;
+
 	BASE_BUG_IF(front >= COUNTERS_FRONTS_MAX);
-	lock(c);
-	if (c->shared->totals[front]) {
-		for (uint32_t i = 0; i < c->shared->slot_count; i++)
+	/* This front's former life may have died with the lock. */
+	died = take(c, front + 1, front);
+	if (!died && !lock(c, front))
+		return;
+	if (died || c->shared->totals[front]) {
+		for (uint32_t i = 0; i < c->slot_count; i++)
 			if (c->shared->slots[i].counts[front])
 				c->shared->slots[i].counts[front] = 0;
 		c->shared->totals[front] = 0;
-		rebuild(c->shared);
+		rebuild(c);
 	}
 	unlock(c);
 }
 
 uint32_t counters_total(struct counters *c)
 {
-	uint32_t total;
-
-	lock(c);
-	total = total_of(c->shared);
-	unlock(c);
-	return total;
+	return total_of(c->shared);
 }

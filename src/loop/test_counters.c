@@ -1,9 +1,11 @@
 /* Connection counts over several fronts that share one memory. */
 #include "base/test_support.h"
 
+#include "base/clock.h"
 #include "loop/counters.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -125,6 +127,59 @@ static void processes_share_it_exactly(void **state)
 	close(fd);
 }
 
+/* A front that was taken over writes what it likes, and holds the lock. */
+static void a_spoilt_memory_harms_nobody(void **state)
+{
+	struct base_addr a = address("192.0.2.1"), b = address("2001:db8::1");
+	int fd;
+	struct counters *c = made(100, &fd);
+	off_t size = lseek(fd, 0, SEEK_END);
+	uint8_t junk[4096];
+
+	assert_int_equal(ftruncate(fd, size / 2), -1);
+	assert_int_equal(ftruncate(fd, size * 2), -1);
+	for (unsigned round = 0; round < 200; round++) {
+		base_random_fill(junk, sizeof(junk));
+		for (off_t at = 0; at < size; at += (off_t)sizeof(junk))
+			assert_true(pwrite(fd, junk, (size_t)(size - at) < sizeof(junk) ?
+				(size_t)(size - at) : sizeof(junk), at) > 0);
+		memset(junk, 0, 4);
+		assert_int_equal(pwrite(fd, junk, 4, 0), 4);	/* the lock is free again */
+		(void)counters_enter(c, round % COUNTERS_FRONTS_MAX, &a, UINT32_MAX, UINT32_MAX);
+		(void)counters_enter(c, round % COUNTERS_FRONTS_MAX, &b, UINT32_MAX, UINT32_MAX);
+		counters_leave(c, round % COUNTERS_FRONTS_MAX, &a);
+		if (round % 10 == 0)
+			counters_forget(c, round % COUNTERS_FRONTS_MAX);
+	}
+	counters_close(&c);
+	close(fd);
+}
+
+static void a_lock_that_was_left_behind_is_taken(void **state)
+{
+	struct base_addr a = address("192.0.2.1");
+	const uint32_t held = 3;	/* by front 2 */
+	int fd;
+	struct counters *c = made(100, &fd), *other;
+	struct base_error err;
+
+	assert_int_equal(counters_open(fd, &other, &err), 0);
+	assert_int_equal(counters_enter(c, 0, &a, 2, 100), COUNTERS_OK);
+	assert_int_equal(pwrite(fd, &held, sizeof(held), 0), sizeof(held));
+	counters_forget(other, 2);	/* its next life, at once */
+	assert_int_equal(pwrite(fd, &held, sizeof(held), 0), sizeof(held));
+	assert_int_equal(counters_enter(c, 0, &a, 2, 100), COUNTERS_OK);
+	assert_int_equal(counters_enter(c, 0, &a, 2, 100), COUNTERS_PER_IP);
+	assert_int_equal(counters_total(c), 2);
+	/* Again and again: limits are given up, not service. */
+	assert_int_equal(pwrite(fd, &held, sizeof(held), 0), sizeof(held));
+	assert_int_equal(counters_enter(c, 0, &a, 2, 100), COUNTERS_OK);
+	counters_leave(c, 0, &a);
+	counters_close(&other);
+	counters_close(&c);
+	close(fd);
+}
+
 static void a_foreign_memory_is_refused(void **state)
 {
 	struct base_error err;
@@ -145,6 +200,8 @@ int main(void)
 		cmocka_unit_test(a_dead_front_is_forgotten),
 		cmocka_unit_test(slots_are_given_back),
 		cmocka_unit_test(processes_share_it_exactly),
+		cmocka_unit_test(a_spoilt_memory_harms_nobody),
+		cmocka_unit_test(a_lock_that_was_left_behind_is_taken),
 		cmocka_unit_test(a_foreign_memory_is_refused),
 	};
 
