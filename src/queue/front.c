@@ -15,6 +15,7 @@ enum {
 	TRANSACTIONS_MAX = 16384,	/* of one front */
 	ENVELOPE_MAX_BYTES = 16 * 1024 * 1024,
 	ENVELOPES_MAX_BYTES = 64 * 1024 * 1024,	/* of one front, all that wait */
+	ANSWERS_MAX_BYTES = 4 * 1024 * 1024,	/* to one front, unread */
 };
 
 struct queue_transaction {
@@ -99,10 +100,14 @@ void queue_front_close(struct queue_shell *q)
 
 struct ipc_channel *queue_front_channel(struct queue_shell *q, const struct queue_client *client)
 {
+	struct ipc_channel *ch;
+
 	if (client->front >= q->front_count ||
 		q->fronts[client->front].generation != client->generation)
 		return NULL;
-	return role_peer(q->role, IPC_FRONT, client->front);
+	ch = role_peer(q->role, IPC_FRONT, client->front);
+	/* No sound front leaves that much unread; another one must not fill our memory. */
+	return ch && ipc_channel_pending(ch) <= ANSWERS_MAX_BYTES ? ch : NULL;
 }
 
 static void on_file_want(struct queue_shell *q, unsigned index, uint32_t id)
@@ -113,7 +118,7 @@ static void on_file_want(struct queue_shell *q, unsigned index, uint32_t id)
 	struct base_error err = {.class = BASE_ERROR_TEMPORARY};
 	int rc = BASE_ERROR_TEMPORARY;
 
-	if (t) {
+	if (t && ch) {
 		spool_file_drop(q->spool, &t->file);
 		rc = spool_file_make(q->spool, &t->file, &err);
 		if (rc != 0)

@@ -40,7 +40,8 @@ void queue_front_up(struct queue_shell *q, unsigned index);
 void queue_front_down(struct queue_shell *q, unsigned index);
 void queue_front_frame(struct queue_shell *q, unsigned index, struct ipc_frame *frame);
 void queue_front_close(struct queue_shell *q);
-/* The channel that @client came by; null: it is gone, or another one stands in its place. */
+/* The channel that @client came by; null: it is gone, another one stands in its place, or it does not
+ * read what it is answered. */
 struct ipc_channel *queue_front_channel(struct queue_shell *q, const struct queue_client *client);
 
 void queue_control(struct role *r, const struct control_request *req, struct control_reply *reply);
