@@ -337,6 +337,7 @@ static void after_write(struct front_conn *c)
 		/* Nothing that came before the handshake survives it. */
 		base_buf_clear(&w->unread);
 		base_buf_clear(&w->line);
+		base_buf_clear(&w->heard);
 		tls_start(c);
 	}
 }

@@ -35,13 +35,16 @@ void front_work_init(struct front_work *w)
 	base_buf_init(&w->envid, SMTP_ENVID_MAX_BYTES * 3);
 	base_buf_init(&w->mail_auth, 1024);
 	base_buf_init(&w->dialogue, 65536);
+	base_buf_init_secret(&w->heard, SMTP_AUTH_LINE_MAX_BYTES + 2);
 	base_secret_init(&w->secret, SMTP_AUTH_LINE_MAX_BYTES);
 }
 
-static struct base_buf *const *all_buffers(struct front_work *w, struct base_buf *(*list)[10])
+enum { BUFFERS = 11 };
+
+static struct base_buf *const *all_buffers(struct front_work *w, struct base_buf *(*list)[BUFFERS])
 {
-	struct base_buf *buffers[10] = {&w->line, &w->out, &w->unread, &w->hold, &w->message, &w->rcpts,
-		&w->sender, &w->envid, &w->mail_auth, &w->dialogue};
+	struct base_buf *buffers[BUFFERS] = {&w->line, &w->out, &w->unread, &w->hold, &w->message, &w->rcpts,
+		&w->sender, &w->envid, &w->mail_auth, &w->dialogue, &w->heard};
 
 	memcpy(*list, buffers, sizeof(buffers));
 	return *list;
@@ -50,7 +53,7 @@ static struct base_buf *const *all_buffers(struct front_work *w, struct base_buf
 void front_work_clear(struct front_work *w)
 {
 	enum { KEEP_BYTES = 16384 };
-	struct base_buf *list[10];
+	struct base_buf *list[BUFFERS];
 
 	all_buffers(w, &list);
 	for (size_t i = 0; i < BASE_COUNT(list); i++) {
@@ -68,7 +71,7 @@ void front_work_clear(struct front_work *w)
 
 void front_work_release(struct front_work *w)
 {
-	struct base_buf *list[10];
+	struct base_buf *list[BUFFERS];
 
 	all_buffers(w, &list);
 	for (size_t i = 0; i < BASE_COUNT(list); i++)
@@ -549,35 +552,46 @@ static void show_replies(struct front_session *s, struct front_work *w, size_t f
 		show(w, "S: ", base_slice_trim(line));
 }
 
-/* What the client said, without any part of an AUTH exchange that could be a secret. */
+/* One line that the client said, without any part of an AUTH exchange that could be a secret. */
+static void show_line(struct front_work *w, struct base_slice line, bool exchange)
+{
+	struct base_slice words, name = BASE_SLICE_EMPTY;
+	struct base_buf text;
+
+	base_buf_init(&text, 512);
+	if (exchange && !base_slice_equal_text(line, "*")) {
+		base_buf_printf(&text, "(response, %zu characters, not shown)", line.len);
+	} else if (base_slice_starts_with_nocase(line, BASE_SLICE("AUTH "))) {
+		words = base_slice_from(line, 5);
+		base_slice_split(&words, ' ', &name);
+		base_buf_append_text(&text, "AUTH ");
+		base_buf_append_slice(&text, base_slice_first(name, 32));
+		if (words.len)
+			base_buf_printf(&text, " (initial response, %zu characters, not shown)",
+				words.len);
+	} else {
+		base_buf_append_slice(&text, base_slice_first(line, 400));
+	}
+	show(w, "C: ", base_buf_slice(&text));
+	base_buf_release(&text);
+}
+
+/* Only a whole line tells what it is, so half of one waits. Of a line that is longer than any that is
+ * taken, some parts are left out. */
 static void show_input(struct front_session *s, struct front_work *w, struct base_slice taken,
 	bool exchange)
 {
-	struct base_slice rest = taken, line;
-	struct base_buf text;
+	size_t end;
 
 	if (!s->listener->dialogue || w->in_body)
 		return;
-	while (base_slice_split(&rest, '\n', &line)) {
-		line = base_slice_trim(line);
-		base_buf_init(&text, 512);
-		if (exchange && !base_slice_equal_text(line, "*")) {
-			base_buf_printf(&text, "(response, %zu characters, not shown)", line.len);
-		} else if (base_slice_starts_with_nocase(line, BASE_SLICE("AUTH "))) {
-			struct base_slice words = base_slice_from(line, 5), name;
-
-			base_slice_split(&words, ' ', &name);
-			base_buf_append_text(&text, "AUTH ");
-			base_buf_append_slice(&text, base_slice_first(name, 32));
-			if (words.len)
-				base_buf_printf(&text, " (initial response, %zu characters, not shown)",
-					words.len);
-		} else {
-			base_buf_append_slice(&text, base_slice_first(line, 400));
-		}
-		show(w, "C: ", base_buf_slice(&text));
-		base_buf_release(&text);
+	while ((end = base_slice_find(taken, '\n')) < taken.len) {
+		(void)base_buf_append_slice(&w->heard, base_slice_first(taken, end));
+		show_line(w, base_slice_trim(base_buf_slice(&w->heard)), exchange);
+		base_buf_clear(&w->heard);
+		taken = base_slice_from(taken, end + 1);
 	}
+	(void)base_buf_append_slice(&w->heard, taken);
 }
 
 /* ---- the loop over the engine's events ---- */
@@ -731,8 +745,9 @@ void front_session_release(struct front_session *s)
 
 bool front_session_is_idle(const struct front_session *s, const struct front_work *w)
 {
-	return s->wait == FRONT_WAIT_NONE && !w->in_transaction && !w->exchange && !w->again && !w->effects &&
-		w->out.len == 0 && w->unread.len == 0 && !smtp_server_holds_bytes(&s->smtp, &w->line);
+	return s->wait == FRONT_WAIT_NONE && !w->in_transaction && !w->exchange && !w->again &&
+		!w->effects && w->out.len == 0 && w->unread.len == 0 && w->heard.len == 0 &&
+		!smtp_server_holds_bytes(&s->smtp, &w->line);
 }
 
 _Static_assert(sizeof(struct front_session) <= FRONT_SESSION_MAX_BYTES, "an idle session is small");

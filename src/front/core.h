@@ -107,6 +107,7 @@ struct front_work {
 	const char *mechanism;		/* of the exchange */
 	unsigned auth_step;
 	struct base_buf dialogue;	/* lines "C: …" and "S: …", secrets masked; only if asked for */
+	struct base_buf heard;		/* secret: half a line of the client's, until it can be masked */
 };
 
 struct front_session {

@@ -374,6 +374,35 @@ static void the_dialogue_hides_responses(void **state)
 	end(&p);
 }
 
+/* Cut at every byte: no part of a line may pass for something else than it is. */
+static void the_dialogue_hides_them_in_pieces(void **state)
+{
+	static const char login[] = "AUTH PLAIN AHRpbQB0YW5zdGFhZnRhbnN0YWFm\r\n";
+	char head[sizeof(login)];
+	struct play p;
+
+	for (size_t at = 1; at < sizeof(login) - 1; at++) {
+		start(&p, CONF_TLS_IMPLICIT, CONF_AUTH_REQUIRED);
+		p.listener.dialogue = true;
+		say(&p, "EHLO c.example.org\r\n");
+		snprintf(head, sizeof(head), "%.*s", (int)at, login);
+		say(&p, head);
+		say(&p, login + at);
+		assert_int_equal(p.s.wait, FRONT_WAIT_AUTH);
+		assert_non_null(strstr(base_buf_text(&p.w.dialogue),
+			"C: AUTH PLAIN (initial response, 28 characters, not shown)\n"));
+		assert_null(strstr(strstr(base_buf_text(&p.w.dialogue), "C: AUTH") + 1, "C: "));
+		front_session_auth_challenge(&p.s, &p.w, BASE_SLICE("x"));
+		base_buf_clear(&p.w.dialogue);
+		say(&p, "dGFu");
+		say(&p, "c3RhYWY=\r\n");
+		assert_non_null(strstr(base_buf_text(&p.w.dialogue),
+			"C: (response, 12 characters, not shown)\n"));
+		assert_null(strstr(base_buf_text(&p.w.dialogue), "c3RhYWY"));
+		end(&p);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -390,6 +419,7 @@ int main(void)
 		cmocka_unit_test(drain_lets_a_message_end),
 		cmocka_unit_test(idle_only_when_nothing_is_held),
 		cmocka_unit_test(the_dialogue_hides_responses),
+		cmocka_unit_test(the_dialogue_hides_them_in_pieces),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
