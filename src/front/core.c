@@ -515,7 +515,7 @@ void front_session_envelope(const struct front_session *s, const struct front_wo
 {
 	struct base_buf address;
 	struct envelope e = {
-		.flags = w->envelope_flags,
+		.flags = w->envelope_flags | (s->user ? 0 : ENVELOPE_STRANGER),
 		.ret = w->ret,
 		.arrived_ms = arrived_ms,
 		.session = base_id_slice(&s->id),

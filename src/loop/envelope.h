@@ -19,6 +19,7 @@ enum envelope_flags {
 	ENVELOPE_SMTPUTF8 = 1u << 1,	/* SMTPUTF8 was asked for */
 	ENVELOPE_AUTH_GIVEN = 1u << 2,	/* @auth is trusted and to be passed on */
 	ENVELOPE_HEADER_8BIT = 1u << 3,
+	ENVELOPE_STRANGER = 1u << 4,	/* nobody logged in: the sender is only said to be who it is */
 };
 
 struct envelope {

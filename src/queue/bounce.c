@@ -1,7 +1,10 @@
 /* Notices to senders: who gets one, and its way into the queue.
  *
  * A notice is a message like any other, from the null sender, planned and stored in the same turn that
- * forgets the recipients it speaks of. About a message from the null sender there is none. */
+ * forgets the recipients it speaks of. About a message from the null sender there is none.
+ *
+ * The sender of a message that came without a login may be forged, so its notice must not carry to a
+ * third party what a stranger wrote: only failures are told, and nothing of the message is returned. */
 #include "queue/core_internal.h"
 
 #include "mail/dsn.h"
@@ -56,13 +59,13 @@ static struct base_slice read_original(struct queue_core *c, struct message *m)
 }
 
 static void describe(struct queue_core *c, struct mail_dsn_recipient *out,
-	const struct notice_rcpt *n, struct base_slice host, bool attempted)
+	const struct notice_rcpt *n, struct base_slice host, bool attempted, bool stranger)
 {
 	bool remote = n->verdict.reply.len > 0;
 
 	*out = (struct mail_dsn_recipient){
 		.address = n->rcpt.address,
-		.orcpt = n->rcpt.orcpt,
+		.orcpt = stranger ? BASE_SLICE_EMPTY : n->rcpt.orcpt,
 		.action = (enum mail_dsn_action)n->action,
 		.status = n->verdict.enhanced,
 		.diagnostic = remote ? n->verdict.reply : n->verdict.reason,
@@ -123,27 +126,30 @@ void queue_bounce(struct queue_core *c, struct message *m, const struct unit *u,
 	struct rcpt_walk w;
 	struct base_buf body;
 	uint8_t random[5];
+	bool stranger;
 
 	queue_rcpt_walk_begin(&w, m, &e);
-	if (e.sender.len == 0) {
-		tell(c, m, &e, "not made", BASE_SLICE_EMPTY, BASE_SLICE("null sender"));
+	stranger = e.flags & ENVELOPE_STRANGER;
+	if (e.sender.len == 0 || (stranger && rcpts[0].action != MAIL_DSN_FAILED)) {
+		tell(c, m, &e, "not made", BASE_SLICE_EMPTY, e.sender.len == 0 ?
+			BASE_SLICE("null sender") : BASE_SLICE("nobody logged in"));
 		return;
 	}
 	list = base_alloc(count * sizeof(*list));
 	for (size_t i = 0; i < count; i++)
-		describe(c, &list[i], &rcpts[i], host, attempted);
+		describe(c, &list[i], &rcpts[i], host, attempted, stranger);
 	c->ports->random(c->arg, random, sizeof(random));
 	dsn.dsn_id = base_id_make(c->now_ms, random);
 	dsn.sender = e.sender;
-	dsn.envid = e.envid;
+	dsn.envid = stranger ? BASE_SLICE_EMPTY : e.envid;
 	dsn.recipients = list;
 	dsn.recipient_count = count;
 	dsn.smtputf8 = (e.flags & ENVELOPE_SMTPUTF8) != 0;
 	if (rcpts[0].action == MAIL_DSN_DELAYED)
 		dsn.retry_until_ms = m->arrived_ms + c->schedule.lifetime_ms;
-	dsn.original = read_original(c, m);
-	dsn.return_full = e.ret == RET_FULL && rcpts[0].action == MAIL_DSN_FAILED && !m->file &&
-			  m->size <= ORIGINAL_MAX_BYTES;
+	dsn.original = stranger ? BASE_SLICE_EMPTY : read_original(c, m);
+	dsn.return_full = e.ret == RET_FULL && !stranger && !m->file &&
+			  rcpts[0].action == MAIL_DSN_FAILED && m->size <= ORIGINAL_MAX_BYTES;
 	if (!dsn.return_full)
 		dsn.original = base_slice_first(dsn.original,
 			mail_header_length(dsn.original) < HEADER_MAX_BYTES ?

@@ -40,6 +40,7 @@ static struct fixture {
 	char events[65536];
 	char body[131072];		/* of the last job */
 	bool refuse_jobs;
+	bool stranger;			/* what is submitted came without a login */
 	unsigned random;
 } x;
 
@@ -215,7 +216,8 @@ static struct base_id submit_with(unsigned n, const char *sender, const char *rc
 	struct queue_client client = {.transaction = n};
 	struct base_slice list = base_slice_text(rcpts), one;
 	struct envelope e = {.arrived_ms = x.now, .sender = base_slice_text(sender),
-		.session = BASE_SLICE("s")};
+		.session = BASE_SLICE("s"), .flags = x.stranger ? ENVELOPE_STRANGER : 0,
+		.ret = x.stranger ? 1 : 0, .envid = base_slice_text(x.stranger ? "buy-this" : "")};
 	struct envelope_rcpt r;
 	struct base_buf b;
 	struct base_id id = id_of(n);
@@ -457,6 +459,25 @@ static void failure_makes_a_notice(void **state)
 	no_more_jobs();
 	assert_int_equal(stored(), 0);
 	assert_null(strstr(strstr(x.events, "bounce") + 1, "bounce"));
+}
+
+/* Whoever is named as the sender may have nothing to do with it. */
+static void a_stranger_sends_nothing_by_way_of_notices(void **state)
+{
+	relays(1, 10);
+	x.stranger = true;
+	submit(1, "victim@example.com", "b@example.net/4 c@example.net/2");
+	x.stranger = false;
+	(void)turns();
+	assert_true(result(next_job(), "fd"));
+	settle();
+	assert_string_equal(next_job()->rcpts, "victim@example.com");
+	assert_non_null(strstr(x.body, "nobody here"));
+	assert_null(strstr(x.body, "Subject: x"));
+	assert_null(strstr(x.body, "hello"));
+	assert_null(strstr(x.body, "buy-this"));
+	no_more_jobs();
+	assert_non_null(strstr(x.events, "bounce  not made"));
 }
 
 static void notify_is_heeded(void **state)
@@ -877,6 +898,7 @@ int main(void)
 		CASE(partly_delivered_is_remembered),
 		CASE(deferred_comes_back_in_time),
 		CASE(failure_makes_a_notice),
+		CASE(a_stranger_sends_nothing_by_way_of_notices),
 		CASE(notify_is_heeded),
 		CASE(time_runs_out),
 		CASE(decided_by_the_route),

@@ -1231,6 +1231,24 @@ def test_strangers_reach_local_mailboxes_only(shared, how):
         assert lost == [], sender
 
 
+def test_notices_carry_nothing_of_a_stranger(shared):
+    """A message that must fail, in the name of somebody else: the notice would bring it to them."""
+    wire = shared.socket(shared.mx)
+    wire.command(EHLO)
+    assert wire.command("MAIL FROM:<forged@third.example> RET=FULL ENVID=advertisement").startswith("250")
+    assert wire.command('RCPT TO:<"a/b"@local.example> ORCPT=rfc822;advertisement@x.example').startswith("250")
+    assert wire.command("RCPT TO:<there@local.example> NOTIFY=SUCCESS").startswith("250")
+    wire.command("DATA")
+    wire.send(b"Subject: advertisement\r\n\r\nadvertisement\r\n.\r\n")
+    assert wire.reply().startswith("250")
+    wire.close()
+    shared.wait_messages(1, "there")
+    notice, = shared.wait_messages(1, "forged")
+    wait_for(lambda: shared.json("queue", "list") == [], "the queue to be empty")
+    assert len(shared.messages("forged")) == 1
+    assert b"advertisement" not in notice and b"5.1.1" in notice
+
+
 def test_mail_for_nobody_else_was_relayed(shared):
     wire = shared.socket(shared.mx)
     wire.command(EHLO)
