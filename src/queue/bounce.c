@@ -126,37 +126,43 @@ void queue_bounce(struct queue_core *c, struct message *m, const struct unit *u,
 	struct rcpt_walk w;
 	struct base_buf body;
 	uint8_t random[5];
+	size_t told = 0;
 	bool stranger;
 
 	queue_rcpt_walk_begin(&w, m, &e);
 	stranger = e.flags & ENVELOPE_STRANGER;
-	if (e.sender.len == 0 || (stranger && rcpts[0].action != MAIL_DSN_FAILED)) {
-		tell(c, m, &e, "not made", BASE_SLICE_EMPTY, e.sender.len == 0 ?
-			BASE_SLICE("null sender") : BASE_SLICE("nobody logged in"));
+	if (e.sender.len == 0) {
+		tell(c, m, &e, "not made", BASE_SLICE_EMPTY, BASE_SLICE("null sender"));
 		return;
 	}
 	list = base_alloc(count * sizeof(*list));
 	for (size_t i = 0; i < count; i++)
-		describe(c, &list[i], &rcpts[i], host, attempted, stranger);
+		if (!stranger || rcpts[i].action == MAIL_DSN_FAILED)
+			describe(c, &list[told++], &rcpts[i], host, attempted, stranger);
+	if (told == 0) {
+		tell(c, m, &e, "not made", BASE_SLICE_EMPTY, BASE_SLICE("nobody logged in"));
+		free(list);
+		return;
+	}
 	c->ports->random(c->arg, random, sizeof(random));
 	dsn.dsn_id = base_id_make(c->now_ms, random);
 	dsn.sender = e.sender;
 	dsn.envid = stranger ? BASE_SLICE_EMPTY : e.envid;
 	dsn.recipients = list;
-	dsn.recipient_count = count;
+	dsn.recipient_count = told;
 	dsn.smtputf8 = (e.flags & ENVELOPE_SMTPUTF8) != 0;
-	if (rcpts[0].action == MAIL_DSN_DELAYED)
+	if (list[0].action == MAIL_DSN_DELAYED)
 		dsn.retry_until_ms = m->arrived_ms + c->schedule.lifetime_ms;
 	dsn.original = stranger ? BASE_SLICE_EMPTY : read_original(c, m);
 	dsn.return_full = e.ret == RET_FULL && !stranger && !m->file &&
-			  rcpts[0].action == MAIL_DSN_FAILED && m->size <= ORIGINAL_MAX_BYTES;
+			  list[0].action == MAIL_DSN_FAILED && m->size <= ORIGINAL_MAX_BYTES;
 	if (!dsn.return_full)
 		dsn.original = base_slice_first(dsn.original,
 			mail_header_length(dsn.original) < HEADER_MAX_BYTES ?
 			mail_header_length(dsn.original) : HEADER_MAX_BYTES);
 	base_buf_init(&body, SPOOL_INLINE_MAX_BYTES);
 	if (build(&dsn, &body)) {
-		tell(c, m, &e, mail_dsn_action_name((enum mail_dsn_action)rcpts[0].action),
+		tell(c, m, &e, mail_dsn_action_name(list[0].action),
 			base_id_slice(&dsn.dsn_id), BASE_SLICE_EMPTY);
 		submit(c, m, &e, &dsn, base_buf_slice(&body));
 	} else {

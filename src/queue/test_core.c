@@ -466,16 +466,19 @@ static void a_stranger_sends_nothing_by_way_of_notices(void **state)
 {
 	relays(1, 10);
 	x.stranger = true;
-	submit(1, "victim@example.com", "b@example.net/4 c@example.net/2");
+	submit(1, "victim@example.com", "a@example.net/2 b@example.net/4 c@example.net/2");
+	submit(2, "victim@example.com", "d@example.net/2");
 	x.stranger = false;
 	(void)turns();
-	assert_true(result(next_job(), "fd"));
+	assert_true(result(next_job(), "dfd"));
+	assert_true(result(next_job(), "d"));
 	settle();
 	assert_string_equal(next_job()->rcpts, "victim@example.com");
 	assert_non_null(strstr(x.body, "nobody here"));
 	assert_null(strstr(x.body, "Subject: x"));
 	assert_null(strstr(x.body, "hello"));
 	assert_null(strstr(x.body, "buy-this"));
+	assert_null(strstr(x.body, "a@example.net"));
 	no_more_jobs();
 	assert_non_null(strstr(x.events, "bounce  not made"));
 }
