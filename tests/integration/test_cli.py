@@ -181,6 +181,20 @@ def test_check_sees_a_certificate_with_a_foreign_key(tmp_path):
     assert done.returncode == 1 and re.search(r"postern\.conf:\d+: ", done.stderr), done.stderr
 
 
+def test_the_log_as_json(tmp_path):
+    with Server(tmp_path, log='format = "json"') as server:
+        with server.smtp(server.implicit, login=ANNA) as client:
+            client.sendmail(ANNA[0], ["bob@example.net"], message("json"))
+        server.wait_messages(1)
+    lines = [json.loads(line) for line in server.stderr if line != "postern: ready"]
+    assert {"login", "message", "session", "delivery"} <= {line["kind"] for line in lines}
+    for line in lines:
+        assert TIME.match(line["time"]) and line["level"] in ("error", "warning", "info", "debug")
+    session, = {line["session"] for line in lines if "session" in line}
+    login = next(line for line in lines if line["kind"] == "login")
+    assert login["session"] == session and login["user"] == ANNA[0] and login["result"] == "ok"
+
+
 # ---- users ----
 
 @pytest.fixture(params=["running", "stopped"])
@@ -293,6 +307,20 @@ def test_a_password_is_never_empty(tmp_path):
     done = server.run("user", "add", "x@example.org", "--password-stdin", stdin="\n", check=False)
     assert done.returncode != 0 and "password" in done.stderr
     assert server.json("user", "list")["users"] == []
+
+
+def test_commands_wait_for_each_other(either):
+    """On the files of a stopped server too, where each needs them for itself."""
+    def all_at_once(*commands):
+        started = [subprocess.Popen([str(POSTERN), *command, "-c", str(either.conf)], stdin=subprocess.PIPE,
+                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for command in commands]
+        for process in started:
+            out, err = process.communicate("secret\n", timeout=30)
+            assert process.returncode == 0, out + err
+
+    all_at_once(*(["user", "add", f"user{n}@example.org", "--password-stdin"] for n in range(6)))
+    assert len(either.json("user", "list")["users"]) == 7
+    all_at_once(*[["queue", "list"], ["queue", "stats"], ["user", "list"]] * 3)
 
 
 # ---- accounts ----

@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from postern import Server, Wire, free_ports, message, wait_for
+from postern import POSTERN, ROLES, Server, Wire, free_ports, message, wait_for
 
 ANNA = ("anna@example.org", "correct horse")
 EHLO = "EHLO client.example.org"
@@ -109,6 +109,27 @@ def test_size_is_counted_while_reading(small, how, size, reply):
     got = small.wait_messages(1 + small_enough, user)
     assert len(got) == 1 + small_enough
     wait_for(lambda: small.json("queue", "list") == [], "an empty queue")
+
+
+@pytest.mark.skipif(b"__asan_init" in POSTERN.read_bytes(), reason="a sanitizer takes more memory than the limit")
+def test_a_long_message_is_never_held_whole(make_server):
+    server = make_server(limits='message_size = "120M"')
+    line = b"0123456789" * 7 + b"\r\n"
+    wire = session(server)
+    for command in (f"MAIL FROM:<{ANNA[0]}>", "RCPT TO:<long@example.net>", "DATA"):
+        wire.command(command)
+    wire.send(message("long")[:-2])
+    for _ in range(100):
+        wire.send(line * ((1 << 20) // len(line)))
+    wire.send(b".\r\n")
+    assert wire.reply().startswith("250 2.0.0")
+    folder = server.maildir / "long" / "new"
+    wait_for(lambda: folder.exists() and list(folder.iterdir()), "the delivery")
+    assert next(folder.iterdir()).stat().st_size > 90 << 20
+    for role in ROLES:
+        for pid in server.pids(role):
+            peak = re.search(r"VmHWM:\s+(\d+) kB", open(f"/proc/{pid}/status").read())[1]
+            assert int(peak) < 40 << 10, f"{role}: {peak} kB"
 
 
 def test_recipients(small):
