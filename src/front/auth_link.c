@@ -154,8 +154,7 @@ static void send_cont(struct front_conn *c, struct base_slice response, bool out
 		binding.len = front_conn_binding(c, data);
 		c->binding = 0;
 		if (!binding.len) {
-			wire_dovecot_client_cancel(&f->auth.out, c->session.auth_id);
-			flush(f);
+			front_auth_cancel(c);
 			give(c, FRONT_AUTH_REJECTED, BASE_SLICE_EMPTY);
 			return;
 		}
@@ -180,7 +179,7 @@ static void on_cont(struct front *f, struct front_conn *c)
 	if (a->codec.binding.len) {
 		c->binding = (uint8_t)binding_of(a->codec.binding);
 		if (!c->binding) {
-			wire_dovecot_client_cancel(&a->out, c->session.auth_id);
+			front_auth_cancel(c);
 			give(c, FRONT_AUTH_REJECTED, BASE_SLICE_EMPTY);
 			return;
 		}
@@ -334,10 +333,11 @@ void front_auth_begin(struct front_conn *c)
 	base_secret_clear(&w->secret);
 	c->binding = 0;
 	c->asked_ms = (int64_t)uv_now(role_loop(f->role));
+	/* Every response that the engine lets through fits a line: auth does not read what it is sent. */
 	if (sent)
 		flush(f);
 	else
-		give(c, FRONT_AUTH_MALFORMED, BASE_SLICE_EMPTY);
+		give(c, FRONT_AUTH_DOWN, BASE_SLICE_EMPTY);
 }
 
 void front_auth_continue(struct front_conn *c)
@@ -354,14 +354,16 @@ void front_auth_continue(struct front_conn *c)
 void front_auth_cancel(struct front_conn *c)
 {
 	struct front *f = c->front;
+	uint32_t id = c->session.auth_id;
 
-	if (f->auth.ready && c->session.auth_id) {
-		wire_dovecot_client_cancel(&f->auth.out, c->session.auth_id);
-		flush(f);
-	}
-	front_pending_remove(&f->auth.pending, c->session.auth_id);
+	/* Forgotten first: if the stream breaks now, there is no answer for this one any more. */
+	front_pending_remove(&f->auth.pending, id);
 	c->session.auth_id = 0;
 	c->binding = 0;
+	if (f->auth.ready && id) {
+		wire_dovecot_client_cancel(&f->auth.out, id);
+		flush(f);
+	}
 }
 
 void front_auth_tick(struct front *f, int64_t now_ms)
@@ -370,7 +372,7 @@ void front_auth_tick(struct front *f, int64_t now_ms)
 		struct front_conn *c = f->auth.pending.slots[i];
 
 		if (c && c->session.wait == FRONT_WAIT_AUTH && now_ms - c->asked_ms > FRONT_AUTH_WAIT_MS) {
-			wire_dovecot_client_cancel(&f->auth.out, c->session.auth_id);
+			front_auth_cancel(c);
 			give(c, FRONT_AUTH_DOWN, BASE_SLICE_EMPTY);
 		}
 	}

@@ -426,6 +426,7 @@ static void take(struct front_conn *c, struct base_slice bytes)
 static void read_some(struct front_conn *c)
 {
 	for (int i = 0; i < READS_PER_TURN && !c->closing && !c->handshake; i++) {
+		bool body = c->work && c->work->in_body;
 		size_t len = 0;
 		enum io io;
 
@@ -443,7 +444,8 @@ static void read_some(struct front_conn *c)
 		if (io != IO_OK)
 			return;
 		take(c, base_slice_make(c->front->read, len));
-		base_wipe(c->front->read, len < 512 ? len : 512);
+		/* Anything but a message may hold a password. */
+		base_wipe(c->front->read, body ? 0 : len);
 		/* Less than asked for and nothing inside OpenSSL: the socket is empty. */
 		if (!c->closing && len < 16384 && !(c->tls && tls_has_pending(c->tls)))
 			return;

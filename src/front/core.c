@@ -39,7 +39,7 @@ void front_work_init(struct front_work *w)
 	base_secret_init(&w->secret, SMTP_AUTH_LINE_MAX_BYTES);
 }
 
-enum { BUFFERS = 11 };
+enum { BUFFERS = 11, USER_MAX_BYTES = 512 };
 
 static struct base_buf *const *all_buffers(struct front_work *w, struct base_buf *(*list)[BUFFERS])
 {
@@ -223,6 +223,15 @@ void front_session_auth_challenge(struct front_session *s, struct front_work *w,
 	show_replies(s, w, before);
 }
 
+/* Another server's auth may say anything; a name with a line end in it would be in no envelope. */
+static bool is_user_name(struct base_slice user)
+{
+	for (size_t i = 0; i < user.len; i++)
+		if (user.ptr[i] < 0x20 || user.ptr[i] == 0x7f)
+			return false;
+	return user.len > 0 && user.len <= USER_MAX_BYTES;
+}
+
 void front_session_auth_done(struct front_session *s, struct front_work *w,
 	enum front_auth_result result, struct base_slice user)
 {
@@ -238,7 +247,7 @@ void front_session_auth_done(struct front_session *s, struct front_work *w,
 	base_secret_clear(&w->secret);
 	w->exchange = false;
 	s->auth_id = 0;
-	if (result == FRONT_AUTH_OK && (user.len == 0 || base_slice_has(user, 0)))
+	if (result == FRONT_AUTH_OK && !is_user_name(user))
 		result = FRONT_AUTH_DOWN;
 	if (result == FRONT_AUTH_OK) {
 		free(s->user);

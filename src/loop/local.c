@@ -103,10 +103,10 @@ int local_listen(const char *path, int type, unsigned mode, int *out_fd, struct 
 	if (rc != 0)
 		return rc;
 	fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	/* Nobody must get in between bind() and chmod(). */
-	mask = umask(0177);
-	if (fd < 0 || bind(fd, (struct sockaddr *)&addr, sizeof(addr)) != 0 ||
-		chmod(path, mode) != 0 || listen(fd, 128) != 0)
+	/* Born with its mode: nobody gets in before, and no name is looked up a second time, where
+	 * another file could stand by then. */
+	mask = umask(~mode & 0777);
+	if (fd < 0 || bind(fd, (struct sockaddr *)&addr, sizeof(addr)) != 0 || listen(fd, 128) != 0)
 		rc = base_error_errno(err, BASE_ERROR_CONFIG, errno, "cannot listen on socket \"%s\"",
 			path);
 	umask(mask);
