@@ -248,8 +248,15 @@ void auth_request_cont(struct auth_core *core, struct auth_conn *conn, int64_t n
 	enum sasl_server_result result;
 	struct base_buf out;
 
-	/* Of a request that is over, or one that waits for somebody else: it says nothing new. */
-	if (!r || (r->wait != AUTH_WAIT_CLIENT && r->wait != AUTH_WAIT_BINDING))
+	/* Of a request that idled too long, or was the oldest of too many: its client waits. */
+	if (!r) {
+		if (wire_dovecot_server_fail(&conn->out, w->id, BASE_SLICE_EMPTY,
+			    WIRE_FAIL_TEMPORARY, w->minor))
+			auth_conn_told(core, conn);
+		return;
+	}
+	/* Of one that waits for somebody else: it says nothing new. */
+	if (r->wait != AUTH_WAIT_CLIENT && r->wait != AUTH_WAIT_BINDING)
 		return;
 	touch(core, r, now_ms);
 	base_buf_init_secret(&out, AUTH_CHALLENGE_MAX_BYTES);

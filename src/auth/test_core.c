@@ -594,7 +594,7 @@ static void too_many_open_requests_drop_the_oldest(void **state)
 	}
 	assert_int_equal(auth_core_status(f->core).open, AUTH_OPEN_MAX);
 	say(f, "CONT\t10\tYW5uYQ==\n");
-	expect(f, "");
+	expect(f, "FAIL\t10\tcode=temp_fail\ttemp\n");
 	say(f, "CONT\t11\tYW5uYQ==\n");
 	expect(f, "CONT\t11\tUGFzc3dvcmQ6\n");
 	assert_int_equal(f->closes, 0);
