@@ -417,6 +417,8 @@ int role_main(int argc, char **argv, const struct role_handlers *handlers, void 
 		return 1;
 	}
 	fcntl(MASTER_FD, F_SETFD, FD_CLOEXEC);
+	/* Started through a descriptor, the kernel would call it by the descriptor's number. */
+	prctl(PR_SET_NAME, argc > 0 ? argv[0] : ipc_role_name(handlers->role));
 	umask(077);
 	log_set_journal(NULL, ipc_role_name(handlers->role));
 	set_signals();

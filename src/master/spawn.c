@@ -10,7 +10,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum { CHANNEL_FD = 3, EXIT_NO_PROGRAM = 127 };
+enum { CHANNEL_FD = 3, PROGRAM_FD = 4, EXIT_NO_PROGRAM = 127 };
 
 char *spawn_directory(void)
 {
@@ -47,8 +47,9 @@ static void raise_limits(void)
 	}
 }
 
-/* In the child. @path was made before the fork. */
-_Noreturn static void become(const char *path, char *const argv[], int channel,
+/* In the child. @path was made and @program opened before the fork: the account may not get through
+ * the folders above it (a build tree in root's home), and then runs what root has found. */
+_Noreturn static void become(const char *path, int program, char *const argv[], int channel,
 	const struct account *account)
 {
 	int null = open("/dev/null", O_RDWR);
@@ -59,14 +60,18 @@ _Noreturn static void become(const char *path, char *const argv[], int channel,
 		dup2(null, STDOUT_FILENO);
 	}
 	/* Out of the way first: @channel may be 3 already, and then dup2() would keep close-on-exec. */
-	channel = fcntl(channel, F_DUPFD, CHANNEL_FD + 1);
+	channel = fcntl(channel, F_DUPFD, PROGRAM_FD + 1);
+	program = fcntl(program, F_DUPFD, PROGRAM_FD + 1);
 	dup2(channel, CHANNEL_FD);
-	close_range(CHANNEL_FD + 1, ~0u, 0);
+	dup3(program, PROGRAM_FD, O_CLOEXEC);
+	close_range(PROGRAM_FD + 1, ~0u, 0);
 	raise_limits();
 	signal(SIGCHLD, SIG_DFL);
 	code = account_become(account);
 	if (code == 0) {
 		execv(path, argv);
+		if (errno == EACCES)
+			execveat(PROGRAM_FD, "", argv, environ, AT_EMPTY_PATH);
 		code = errno;
 	}
 	complain(path, code);
@@ -78,16 +83,23 @@ int spawn_role(const char *directory, enum ipc_role role, unsigned index, int ch
 {
 	char path[4096], name[32], number[16];
 	char *argv[] = { name, number, NULL };
+	int program;
 	pid_t pid;
 
 	snprintf(path, sizeof(path), "%s/postern-%s", directory, ipc_role_name(role));
 	snprintf(name, sizeof(name), "postern-%s", ipc_role_name(role));
 	snprintf(number, sizeof(number), "%u", index);
+	program = open(path, O_PATH | O_CLOEXEC);
+	if (program < 0)
+		return base_error_errno(err, BASE_ERROR_TEMPORARY, errno, "cannot start %s", path);
 	pid = fork();
-	if (pid < 0)
-		return base_error_errno(err, BASE_ERROR_TEMPORARY, errno, "cannot start %s", name);
 	if (pid == 0)
-		become(path, argv, channel, account);
+		become(path, program, argv, channel, account);
+	if (pid < 0)
+		base_error_errno(err, BASE_ERROR_TEMPORARY, errno, "cannot start %s", name);
+	close(program);
+	if (pid < 0)
+		return BASE_ERROR_TEMPORARY;
 	*out_pid = pid;
 	return 0;
 }

@@ -8,7 +8,7 @@ import shutil
 
 import pytest
 
-from postern import Server, message
+from postern import BUILD, POSTERN, Server, message
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 
@@ -71,3 +71,17 @@ def test_a_maildir_folder_is_made_and_given(make_server, tmp_path):
         client.sendmail("anna@example.org", ["bob@example.net"], message("places"))
     server.maildir = place
     assert len(server.wait_messages(1)) == 1
+
+
+def test_programs_in_a_folder_of_roots_alone(make_server, tmp_path):
+    build = tmp_path / "build"
+    build.mkdir()
+    shutil.copy(POSTERN, build)
+    shutil.copytree(BUILD / "libexec", build / "libexec", ignore=shutil.ignore_patterns("*.p"))
+    server = make_server(start=False, users={"anna@example.org": "x"}, build=build)
+    build.chmod(0o700)
+    server.start()
+    send_one(server)
+    pid = server.pids("front")[0]
+    assert status_of(pid)["Uid"] != "0"
+    assert pathlib.Path(f"/proc/{pid}/comm").read_text() == "postern-front\n"
