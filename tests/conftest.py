@@ -1,5 +1,6 @@
 import pathlib
 import shutil
+import signal
 import sys
 import tempfile
 
@@ -19,6 +20,21 @@ def pytest_configure(config):
 
 
 own_temp = pytest.StashKey()
+
+TEST_SECONDS = 400
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_protocol(item):
+    """A test that waits for ever fails, and the others still run."""
+    def give_up(*_):
+        raise TimeoutError(f"the test has not ended after {TEST_SECONDS} seconds")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(TEST_SECONDS)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
 
 
 def pytest_sessionfinish(session, exitstatus):
