@@ -111,6 +111,17 @@ static void write_folded(
 	}
 }
 
+/* A server's reply stands with its code (RFC 3461 section 9.2). */
+static void write_diagnostic(const struct mail_dsn_recipient *r, size_t column, bool utf8,
+        const char *fold, struct base_buf *out)
+{
+	if (r->remote_said && r->code) {
+		base_buf_printf(out, "%u ", r->code);
+		column += 4;
+	}
+	write_folded(r->diagnostic, column, utf8, fold, out);
+}
+
 static void write_date(const char *name, int64_t ms, struct base_buf *out)
 {
 	base_buf_append_text(out, name);
@@ -204,7 +215,7 @@ static void write_recipient_fields(const struct mail_dsn *dsn, const struct mail
 		        r->remote_said ? "Diagnostic-Code: smtp; " : "Diagnostic-Code: x-postern; ";
 
 		base_buf_append_text(out, type);
-		write_folded(r->diagnostic, strlen(type), utf8, "\r\n\t", out);
+		write_diagnostic(r, strlen(type), utf8, "\r\n\t", out);
 		base_buf_append_text(out, "\r\n");
 	}
 	if (r->last_attempt_ms)
@@ -321,7 +332,7 @@ static void write_text_part(const struct mail_dsn *dsn, bool utf8, struct base_b
 				        r->remote_host, utf8, BASE_HOST_NAME_MAX_BYTES, out);
 				base_buf_append_text(out, " said:\r\n    ");
 			}
-			write_folded(r->diagnostic, 4, utf8, "\r\n    ", out);
+			write_diagnostic(r, 4, utf8, "\r\n    ", out);
 		}
 		base_buf_append_text(out, "\r\n");
 	}

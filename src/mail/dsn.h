@@ -29,6 +29,7 @@ struct mail_dsn_recipient {
 	struct base_slice status;      /* "5.1.1"; empty or malformed: x.0.0 by action */
 	struct base_slice diagnostic;  /* what the other side, or we, said; may be several lines */
 	bool remote_said;              /* @diagnostic is an SMTP reply: Diagnostic-Code: smtp */
+	uint16_t code;                 /* of that reply, which @diagnostic is without; 0: unknown */
 	struct base_slice remote_host; /* name or address literal of that server; empty: none */
 	int64_t last_attempt_ms;       /* 0: none was made */
 };

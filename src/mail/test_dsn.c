@@ -14,8 +14,9 @@ static const struct mail_dsn_recipient failed = {
         .orcpt = {(const uint8_t *)"rfc822;bob+2Bx@example.net", 26},
         .action = MAIL_DSN_FAILED,
         .status = {(const uint8_t *)"5.1.1", 5},
-        .diagnostic = {(const uint8_t *)"550 5.1.1 no such user", 22},
+        .diagnostic = {(const uint8_t *)"5.1.1 no such user", 18},
         .remote_said = true,
+        .code = 550,
         .remote_host = {(const uint8_t *)"mx.example.net", 14},
         .last_attempt_ms = INT64_C(1795531961000),
 };
@@ -123,12 +124,12 @@ static void hostile_facts(void **state)
 	r.address = BASE_SLICE("a\r\nEvil: 1@b");
 	r.orcpt = BASE_SLICE("rfc822;a+0D+0AEvil:+201");
 	r.status = BASE_SLICE("5.1\r\nEvil: 1");
-	r.diagnostic = BASE_SLICE("550-one\r\n550 Evil: two\r\n\r\n--postern_x\x1b[0m\xff");
+	r.diagnostic = BASE_SLICE("one\r\n550 Evil: two\r\n\r\n--postern_x\x1b[0m\xff");
 	r.remote_host = BASE_SLICE("mx\r\nEvil: 1");
 	dsn.envid = BASE_SLICE("+0D+0AEvil:+201");
 	assert_true(mail_dsn_build(&dsn, &out));
 	has_not(&out, "\nEvil");
-	has(&out, "Diagnostic-Code: smtp; 550-one 550 Evil: two --postern_x?[0m?\r\n");
+	has(&out, "Diagnostic-Code: smtp; 550 one 550 Evil: two --postern_x?[0m?\r\n");
 	has(&out, "Status: 5.0.0\r\n");
 	r.status = BASE_SLICE("5.1.x");
 	base_buf_clear(&out);

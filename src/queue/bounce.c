@@ -70,6 +70,7 @@ static void describe(struct queue_core *c, struct mail_dsn_recipient *out,
 		.status = n->verdict.enhanced,
 		.diagnostic = remote ? n->verdict.reply : n->verdict.reason,
 		.remote_said = remote,
+		.code = n->verdict.code,
 		.remote_host = host,
 		.last_attempt_ms = attempted ? c->now_ms : 0,
 	};

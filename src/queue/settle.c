@@ -137,8 +137,10 @@ static bool settle_one(struct settle *s, uint32_t k, const struct envelope_rcpt 
 	}
 	r->state = v.outcome == JOB_HELD ? SPOOL_RCPT_PAUSED : SPOOL_RCPT_DEFERRED;
 	base_buf_clear(&s->c->scratch);
-	base_escape_text(v.reply.len ? v.reply : v.reason, SPOOL_DETAIL_REASON_MAX_BYTES,
-		&s->c->scratch);
+	if (v.reply.len && v.code)
+		base_buf_printf(&s->c->scratch, "%u ", v.code);
+	base_escape_text(v.reply.len ? v.reply : v.reason,
+		SPOOL_DETAIL_REASON_MAX_BYTES - s->c->scratch.len, &s->c->scratch);
 	queue_unit_set_reason(r, base_buf_slice(&s->c->scratch));
 	return false;
 }

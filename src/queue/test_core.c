@@ -287,12 +287,12 @@ static bool result(const struct sent *s, const char *outcomes)
 	base_buf_init(&b, 65536);
 	job_result_put(&b, &r);
 	for (uint32_t i = 0; i < r.rcpt_count; i++) {
-		struct job_rcpt_result one = {.index = i, .code = 250};
+		struct job_rcpt_result one = {.index = i, .code = outcomes[i] == 'd' ? 250 : 550};
 
 		one.outcome = outcomes[i] == 'd' ? JOB_DELIVERED : outcomes[i] == 'f' ? JOB_FAILED :
 			outcomes[i] == 'h' ? JOB_HELD : JOB_DEFERRED;
 		if (one.outcome != JOB_DELIVERED)
-			one.reply = BASE_SLICE("550 5.1.1 nobody here");
+			one.reply = BASE_SLICE("5.1.1 nobody here");
 		job_result_put_rcpt(&b, &one);
 	}
 	good = queue_core_result(x.core, s->role, s->peer, s->id, base_buf_slice(&b), x.now);
@@ -450,7 +450,7 @@ static void failure_makes_a_notice(void **state)
 	s = next_job();
 	assert_string_equal(s->sender, "");
 	assert_string_equal(s->rcpts, "a@example.org");
-	assert_non_null(strstr(x.body, "nobody here"));
+	assert_non_null(strstr(x.body, "Diagnostic-Code: smtp; 550 5.1.1 nobody here\r\n"));
 	assert_non_null(strstr(x.body, "b@example.net"));
 	assert_null(strstr(x.body, "c@example.net"));
 	/* The notice fails too: that is the end of it. */

@@ -82,7 +82,7 @@ void relay_account_pause(struct relay_core *core, const char *name, const char *
 	}
 	base_buf_init(&text, sizeof(a->reason) - 1);
 	(void)base_buf_append_text(&text, reason);
-	if (reply->text_len && base_buf_append_text(&text, ": "))
+	if (reply->text_len && base_buf_printf(&text, ": %u ", reply->code))
 		(void)base_escape_text(base_slice_make(reply->text, reply->text_len), 100, &text);
 	a->code = reply->code;
 	(void)snprintf(a->reason, sizeof(a->reason), "%.*s", BASE_SLICE_ARGS(base_buf_slice(&text)));

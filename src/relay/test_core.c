@@ -381,7 +381,7 @@ static const struct row {
 		0, 2, NULL},
 	{"login", "ok", CONF_VIA_SMTPS, "h.example", "acc", 1, 1, 0, 1, 0, 0, 0, 1, NULL},
 	{"wrong password: held, asked once", "535", CONF_VIA_SMTPS, "h.example", "acc", 5, 1, 20000, 0, 0,
-		0, 5, 1, "535 4.7.8 |the server refused the login: 5.7.8 no"},
+		0, 5, 1, "535 4.7.8 |the server refused the login: 535 5.7.8 no"},
 	{"an account that the vault knows", "ok", CONF_VIA_ACCOUNT, "", "vault", 2, 1, 0, 2, 0, 0, 0, 1,
 		NULL},
 	{"an account that nobody knows", "ok", CONF_VIA_ACCOUNT, "", "other", 2, 1, 0, 0, 0, 0, 2, 0,
