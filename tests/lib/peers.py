@@ -1,0 +1,268 @@
+"""Real mail servers to test against: Dovecot, Postfix and Exim, each in a folder of its own, on loopback and free
+ports, ended by process id.
+
+    dovecot = Dovecot(folder, {"carol@example.net": "secret"}).start()
+    postfix = Postfix(folder, authority, dovecot.auth).start()
+    ... postfix.starttls, postfix.implicit, postfix.messages("bob"), postfix.log() ...
+    postfix.stop()
+"""
+
+import os
+import pathlib
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+
+from postern import free_ports, open_to_roles, wait_for
+
+DOVECOT_MECHANISMS = ["PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-1", "SCRAM-SHA-256"]
+POSTFIX_QUEUES = ["active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming", "private", "saved",
+                  "trace", "maildrop", "public"]
+
+
+def missing(*programs):
+    """Why these servers cannot run here, or None."""
+    path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+    for program in programs:
+        if not shutil.which(program, path=path):
+            return f"{program} is not installed"
+    return None if os.getuid() == 0 else "needs root: the servers start under accounts of their own"
+
+
+def listens(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+        return True
+    except OSError:
+        return False
+
+
+class Daemon:
+    """A server in the foreground. `name` is for messages; log() is what it wrote."""
+
+    name, log_file = "", None
+
+    def __init__(self, folder):
+        self.folder = pathlib.Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        open_to_roles(self.folder)
+        self.process = None
+
+    def run(self, command, ready):
+        self.output = open(self.folder / "output", "ab")
+        self.process = subprocess.Popen([str(c) for c in command], stdin=subprocess.DEVNULL, stdout=self.output,
+                                        stderr=subprocess.STDOUT, start_new_session=True)
+        wait_for(lambda: self.process.poll() is not None or ready(), lambda: f"{self.name} to start\n{self.log()}")
+        assert self.process.poll() is None, f"{self.name} ended\n{self.log()}"
+        return self
+
+    def stop(self):
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                os.killpg(self.process.pid, signal.SIGKILL)
+                self.process.wait()
+        if self.process:
+            self.output.close()
+        self.process = None
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *exc):
+        self.stop()
+
+    def log(self):
+        text = ""
+        for path in (self.folder / "output", self.log_file):
+            if path and path.exists():
+                text += path.read_text(errors="replace")
+        return text
+
+    def wait_log(self, text, seconds=20):
+        return wait_for(lambda: next((l for l in self.log().splitlines() if text in l), None),
+                        lambda: f"{text!r} in the log of {self.name}:\n{self.log()[-3000:]}", seconds)
+
+
+def maildir_messages(folder):
+    files = list(folder.glob("new/*")) + list(folder.glob("cur/*"))
+    return [p.read_bytes() for p in sorted(files, key=lambda p: p.stat().st_mtime_ns)]
+
+
+class Dovecot(Daemon):
+    """Its authentication service (.auth, a socket), and LMTP (.lmtp, a socket, and .lmtp_port) into maildirs."""
+
+    name = "dovecot"
+
+    def __init__(self, folder, users, mechanisms=tuple(DOVECOT_MECHANISMS)):
+        super().__init__(folder)
+        self.users, self.mechanisms = users, mechanisms
+        self.log_file = self.folder / "log"
+        self.auth, self.lmtp = self.folder / "auth-client", self.folder / "lmtp"
+        self.lmtp_port, = free_ports(1)
+        self.mail = self.folder / "mail"
+        self.mail.mkdir(exist_ok=True)
+        shutil.chown(self.mail, "nobody", "nogroup")
+
+    def start(self):
+        nobody = pwd.getpwnam("nobody")
+        (self.folder / "users").write_text("".join(f"{u}:{{PLAIN}}{p}\n" for u, p in self.users.items()))
+        conf = self.folder / "dovecot.conf"
+        conf.write_text(f'''
+base_dir = {self.folder}/run
+state_dir = {self.folder}/state
+log_path = {self.log_file}
+protocols = lmtp
+listen = 127.0.0.1
+ssl = no
+disable_plaintext_auth = no
+auth_mechanisms = {" ".join(self.mechanisms).lower()}
+auth_verbose = yes
+auth_failure_delay = 0
+mail_location = maildir:{self.mail}/%n
+first_valid_uid = 1
+first_valid_gid = 1
+passdb {{
+  driver = passwd-file
+  args = username_format=%u {self.folder}/users
+}}
+userdb {{
+  driver = static
+  args = uid={nobody.pw_uid} gid={nobody.pw_gid} home={self.mail}/%n allow_all_users=yes
+}}
+service auth {{
+  unix_listener {self.auth} {{
+    mode = 0666
+  }}
+}}
+service lmtp {{
+  unix_listener {self.lmtp} {{
+    mode = 0666
+  }}
+  inet_listener lmtp {{
+    address = 127.0.0.1
+    port = {self.lmtp_port}
+  }}
+}}
+service anvil {{
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
+}}
+''')
+        return self.run(["/usr/sbin/dovecot", "-F", "-c", conf],
+                        lambda: self.auth.exists() and self.lmtp.exists() and listens(self.lmtp_port))
+
+    def messages(self, user):
+        return maildir_messages(self.mail / user)
+
+    def wait_messages(self, count, user):
+        return wait_for(lambda: len(self.messages(user)) >= count and self.messages(user),
+                        lambda: f"{count} messages for {user}\n{self.log()[-3000:]}")
+
+
+class Postfix(Daemon):
+    """smtpd with TLS and AUTH by the Dovecot protocol at @auth; takes mail for example.net into one maildir.
+
+    rejected@example.net is refused for ever, later@example.net for now."""
+
+    name = "postfix"
+
+    def __init__(self, folder, authority, auth, extra="", names="DNS:localhost,IP:127.0.0.1"):
+        super().__init__(folder)
+        self.auth, self.extra = auth, extra
+        self.starttls, self.implicit = free_ports(2)
+        self.certificate, self.key = authority.issue(f"postfix-{self.starttls}", names)
+        self.log_file = self.folder / "maillog"
+        self.mail = self.folder / "mail"
+        self.mail.mkdir(exist_ok=True)
+        shutil.chown(self.mail, "nobody", "nogroup")
+
+    def start(self):
+        etc, spool, data = (self.folder / n for n in ("etc", "spool", "data"))
+        for path in (etc, spool, data):
+            path.mkdir(exist_ok=True)
+        for name in POSTFIX_QUEUES:
+            (spool / name).mkdir(exist_ok=True, mode=0o700)
+            shutil.chown(spool / name, "postfix", "postdrop")
+        for name, mode in (("public", 0o2710), ("maildrop", 0o1730)):
+            (spool / name).chmod(mode)
+        (spool / "pid").mkdir(exist_ok=True)
+        shutil.chown(data, "postfix", "postfix")
+        nobody = pwd.getpwnam("nobody")
+        (etc / "main.cf").write_text(f'''
+compatibility_level = 3.6
+queue_directory = {spool}
+data_directory = {data}
+maillog_file = {self.log_file}
+maillog_file_prefixes = {self.folder}
+myhostname = postfix.example.net
+mydestination =
+inet_interfaces = 127.0.0.1
+inet_protocols = ipv4
+mynetworks =
+virtual_mailbox_domains = example.net
+virtual_mailbox_base = {self.mail}
+virtual_mailbox_maps = static:all/
+virtual_uid_maps = static:{nobody.pw_uid}
+virtual_gid_maps = static:{nobody.pw_gid}
+virtual_minimum_uid = 1
+relay_domains =
+default_transport = error:only example.net is served
+smtpd_tls_chain_files = {self.key}, {self.certificate}
+smtpd_tls_security_level = may
+smtpd_tls_auth_only = yes
+smtpd_tls_loglevel = 1
+smtpd_sasl_auth_enable = yes
+smtpd_sasl_type = dovecot
+smtpd_sasl_path = {self.auth}
+smtpd_sasl_security_options = noanonymous
+smtpd_sasl_authenticated_header = yes
+smtpd_recipient_restrictions =
+  check_recipient_access inline:{{{{rejected@example.net = 550 5.1.1 no such user here}}, {{later@example.net = 450 4.2.0 come back later}}}}
+  permit_sasl_authenticated, reject
+smtpd_delay_reject = yes
+smtpd_error_sleep_time = 0
+smtpd_peername_lookup = no
+smtpd_client_connection_rate_limit = 0
+anvil_status_update_time = 1s
+{self.extra}
+''')
+        (etc / "master.cf").write_text(f'''
+{self.starttls} inet n - n - - smtpd
+{self.implicit} inet n - n - - smtpd
+  -o smtpd_tls_wrappermode=yes
+postlog unix-dgram n - n - 1 postlogd
+cleanup unix n - n - 0 cleanup
+qmgr unix n - n 300 1 qmgr
+tlsmgr unix - - n 1000? 1 tlsmgr
+rewrite unix - - n - - trivial-rewrite
+bounce unix - - n - 0 bounce
+defer unix - - n - 0 bounce
+trace unix - - n - 0 bounce
+verify unix - - n - 1 verify
+flush unix n - n 1000? 0 flush
+proxymap unix - - n - - proxymap
+proxywrite unix - - n - 1 proxymap
+showq unix n - n - - showq
+error unix - - n - - error
+retry unix - - n - - error
+virtual unix - n n - - virtual
+anvil unix - - n - 1 anvil
+scache unix - - n - 1 scache
+''')
+        # Not by `postfix start`: its scripts look at everything for six seconds.
+        return self.run(["/usr/lib/postfix/sbin/master", "-c", etc, "-d"],
+                        lambda: listens(self.starttls) and listens(self.implicit))
+
+    def messages(self, user="bob"):
+        name = f"\nDelivered-To: {user}@example.net\n".encode()
+        return [m for m in maildir_messages(self.mail / "all") if name in m]
+
+    def wait_messages(self, count, user="bob"):
+        return wait_for(lambda: len(self.messages(user)) >= count and self.messages(user),
+                        lambda: f"{count} messages for {user}\n{self.log()[-3000:]}")
