@@ -220,6 +220,7 @@ void events_size(struct events *e, uint64_t *out_rows, uint64_t *out_bytes)
 
 struct entry {
 	int64_t time_ms;
+	int step;			/* in a session's life; orders what one millisecond saw */
 	size_t order, at, len;
 };
 
@@ -268,6 +269,7 @@ static bool collect(void *arg, const struct events_row *row)
 		if (!log_event_parse(record, &event))
 			continue;
 		entry.time_ms = event.time_ms;
+		entry.step = event.kind == LOG_KIND_SESSION ? LOG_KIND_COUNT : (int)event.kind;
 		if (base_buf_append_slice(&c->bytes, record))
 			base_buf_append(&c->entries, &entry, sizeof(entry));
 	}
@@ -280,6 +282,8 @@ static int compare(const void *a, const void *b)
 
 	if (x->time_ms != y->time_ms)
 		return x->time_ms < y->time_ms ? -1 : 1;
+	if (x->step != y->step)
+		return x->step < y->step ? -1 : 1;
 	return x->order < y->order ? -1 : x->order > y->order;
 }
 

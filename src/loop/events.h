@@ -1,6 +1,6 @@
 /* loop/events.h: the event store behind postern why
  * Job      keep what was decided, find it again by message, session, user, sender or time, and say it
- *          as JSON (DESIGN section 9: {id, kind, events: [{time, what, result, reason, …}]})
+ *          as JSON: {id, kind, events: [{time, what, result, reason, …}]}
  * Not      deciding what is an event: every log record but SYSTEM and DIALOGUE is one
  * Memory   records gather here until the caller flushes: EVENTS_BATCH_MAX at most, then they must be
  * Limits   answers are cut at EVENTS_ROWS_MAX rows; a store that fails loses events, never mail
