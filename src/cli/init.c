@@ -72,6 +72,8 @@ static int choose_paths(struct init *i)
 	if (dir[0] != '/' && !getcwd(cwd, sizeof(cwd)))
 		return cli_fail(i->cli, CLI_FAILED, "cannot tell the current directory: %s",
 		        strerror(errno));
+	while (dir[0] == '.' && dir[1] == '/')
+		dir += 1 + strspn(dir + 1, "/");
 	snprintf(i->dir, sizeof(i->dir), "%s%s%s", cwd, cwd[0] ? "/" : "", dir);
 	while (strlen(i->dir) > 1 && i->dir[strlen(i->dir) - 1] == '/')
 		i->dir[strlen(i->dir) - 1] = '\0';

@@ -145,6 +145,7 @@ static int handshake(struct session *s)
 {
 	int64_t deadline_ms = base_clock_monotonic_ms() + CONNECT_MS;
 	struct base_error err;
+	struct base_buf text;
 	enum tls_io io;
 
 	if (tls_client_context_new(&s->context, s->job->ca, &err) != 0)
@@ -156,9 +157,15 @@ static int handshake(struct session *s)
 	if (io == TLS_OK)
 		return CLI_OK;
 	tls_error(s->tls, &err);
+	if (!tls_verify_failure(s->tls))
+		return fail(s, CLI_TEMPORARY, "TLS failed", err.text);
 	/* A certificate that does not verify will not verify later either. */
-	return fail(
-	        s, tls_verify_failure(s->tls) ? CLI_FAILED : CLI_TEMPORARY, "TLS failed", err.text);
+	base_buf_init(&text, 1024);
+	base_buf_printf(&text, "%s; name its authority with --ca FILE, or take any with --insecure",
+	        err.text);
+	fail(s, CLI_FAILED, "TLS failed", base_buf_text(&text));
+	base_buf_release(&text);
+	return CLI_FAILED;
 }
 
 static void trace_tls(struct session *s, const char *binding)

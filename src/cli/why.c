@@ -1,5 +1,4 @@
-/* postern why: what was decided about a message, a session, a user or a sender, and by which rule.
- */
+/* postern why: what was decided of a message, a session, a user or a sender, and by which rule. */
 #include "cli/cli.h"
 
 #include "loop/events.h"
@@ -26,7 +25,8 @@ static int read_store(const struct conf *conf, const struct cli_request *r, stru
 	return rc;
 }
 
-/* Values with blanks stand in quotes, so that fields can be told apart. */
+/* Values with blanks stand in quotes, so that fields can be told apart, and quotes in them behind a
+ * backslash, as in the log. */
 static void print_field(const char *key, const json_t *value)
 {
 	struct base_buf text;
@@ -35,8 +35,13 @@ static void print_field(const char *key, const json_t *value)
 	base_buf_init(&text, 1 << 20);
 	cli_value_text(value, &text);
 	quote = text.len == 0 || base_slice_has(base_buf_slice(&text), ' ');
-	printf(" %s=%s%.*s%s", key, quote ? "\"" : "", BASE_SLICE_ARGS(base_buf_slice(&text)),
-	        quote ? "\"" : "");
+	printf(" %s=%s", key, quote ? "\"" : "");
+	for (size_t i = 0; i < text.len; i++) {
+		if (quote && (text.ptr[i] == '"' || text.ptr[i] == '\\'))
+			putchar('\\');
+		putchar(text.ptr[i]);
+	}
+	fputs(quote ? "\"" : "", stdout);
 	base_buf_release(&text);
 }
 
@@ -46,15 +51,15 @@ static void print_plain(const json_t *event, const char *key, int wide)
 
 	base_buf_init(&text, 1 << 20);
 	cli_value_text(json_object_get(event, key), &text);
-	printf("%-*.*s ", wide, BASE_SLICE_ARGS(base_buf_slice(&text)));
+	printf("%-*.*s", wide, BASE_SLICE_ARGS(base_buf_slice(&text)));
 	base_buf_release(&text);
 }
 
 static void print_event(const json_t *event, const char *id)
 {
 	fputs("  ", stdout);
-	print_plain(event, "time", 24);
-	print_plain(event, "what", 9);
+	print_plain(event, "time", 25);
+	print_plain(event, "what", 10);
 	print_plain(event, "result", 0);
 	for (void *i = json_object_iter((json_t *)event); i;
 	        i = json_object_iter_next((json_t *)event, i)) {
