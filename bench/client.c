@@ -77,7 +77,7 @@ static void fail(struct bench_client *c, const char *what, struct base_slice det
 		return;
 	c->phase = PHASE_OVER;
 	snprintf(c->error, sizeof(c->error), "%s: %.*s", what,
-	        detail.len < 120 ? (int)detail.len : 120, (const char *)detail.ptr);
+		detail.len < 120 ? (int)detail.len : 120, (const char *)detail.ptr);
 	for (char *p = c->error; *p; p++)
 		if ((unsigned char)*p < 0x20 || *p == '"' || *p == '\\' || (unsigned char)*p > 0x7e)
 			*p = ' ';
@@ -87,7 +87,7 @@ static void fail(struct bench_client *c, const char *what, struct base_slice det
 static void watch(struct bench_client *c, bool write)
 {
 	struct epoll_event event = {
-	        .events = EPOLLIN | (write ? (unsigned)EPOLLOUT : 0), .data.ptr = c};
+		.events = EPOLLIN | (write ? (unsigned)EPOLLOUT : 0), .data.ptr = c};
 
 	if (write == c->wants_write)
 		return;
@@ -96,7 +96,7 @@ static void watch(struct bench_client *c, bool write)
 }
 
 struct bench_client *bench_client_begin(const struct bench_client_options *options, SSL_CTX *tls,
-        int epoll, bench_client_fn fn, void *arg)
+	int epoll, bench_client_fn fn, void *arg)
 {
 	struct bench_client *c = base_alloc_zero(1, sizeof(*c));
 	struct epoll_event event = {.events = EPOLLIN | EPOLLOUT, .data.ptr = c};
@@ -112,13 +112,13 @@ struct bench_client *bench_client_begin(const struct bench_client_options *optio
 	base_buf_init(&c->in, IN_MAX_BYTES);
 	base_buf_init(&c->out, SIZE_MAX / 2);
 	c->fd = socket(
-	        options->address.addr.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+		options->address.addr.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (c->fd < 0)
 		bench_die("cannot make a socket: %s", strerror(errno));
 	setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	/* A refusal is seen when the socket is written to: an event of step(). */
 	(void)!connect(
-	        c->fd, (const struct sockaddr *)&options->address.addr, options->address.len);
+		c->fd, (const struct sockaddr *)&options->address.addr, options->address.len);
 	epoll_ctl(epoll, EPOLL_CTL_ADD, c->fd, &event);
 	return c;
 }
@@ -153,15 +153,15 @@ static void flush(struct bench_client *c)
 	while (c->out_done < c->out.len) {
 		size_t left = c->out.len - c->out_done;
 		int n = c->ssl ? SSL_write(c->ssl, c->out.ptr + c->out_done, (int)left)
-		               : (int)send(c->fd, c->out.ptr + c->out_done, left, MSG_NOSIGNAL);
+			       : (int)send(c->fd, c->out.ptr + c->out_done, left, MSG_NOSIGNAL);
 
 		if (n > 0) {
 			c->out_done += (size_t)n;
 			continue;
 		}
 		if (c->ssl ? SSL_get_error(c->ssl, n) == SSL_ERROR_WANT_WRITE ||
-		                        SSL_get_error(c->ssl, n) == SSL_ERROR_WANT_READ
-		           : errno == EAGAIN) {
+					SSL_get_error(c->ssl, n) == SSL_ERROR_WANT_READ
+			   : errno == EAGAIN) {
 			watch(c, true);
 			return;
 		}
@@ -191,12 +191,12 @@ static void log_in(struct bench_client *c)
 {
 	uint8_t random[SASL_CLIENT_RANDOM_BYTES];
 	struct sasl_client_options options = {
-	        .mechanism = c->options->mechanism,
-	        .user = base_slice_text(c->options->user),
-	        .password = base_slice_text(c->options->password),
-	        .random = base_slice_make(random, sizeof(random)),
-	        .tls = c->ssl != NULL,
-	        .plus_offered = true,
+		.mechanism = c->options->mechanism,
+		.user = base_slice_text(c->options->user),
+		.password = base_slice_text(c->options->password),
+		.random = base_slice_make(random, sizeof(random)),
+		.tls = c->ssl != NULL,
+		.plus_offered = true,
 	};
 	struct base_buf first;
 
@@ -229,8 +229,8 @@ static void on_challenge(struct bench_client *c, struct base_slice text)
 	base_buf_init(&challenge, SASL_CHALLENGE_MAX_BYTES);
 	base_buf_init(&response, SASL_CHALLENGE_MAX_BYTES);
 	if (base64_decode(text, &challenge, NULL) == BASE64_OK &&
-	        sasl_client_push(c->sasl, base_buf_slice(&challenge), &response) ==
-	                SASL_CLIENT_RESPONSE) {
+		sasl_client_push(c->sasl, base_buf_slice(&challenge), &response) ==
+			SASL_CLIENT_RESPONSE) {
 		base64_encode(base_buf_slice(&response), &c->out);
 		say(c, "\r\n");
 	} else {
@@ -368,7 +368,7 @@ static void on_lines(struct bench_client *c)
 			return;
 		}
 		if (c->phase == PHASE_HELLO && c->options->pipelining &&
-		        base_slice_equal_text_nocase(base_slice_from(line, 4), "PIPELINING"))
+			base_slice_equal_text_nocase(base_slice_from(line, 4), "PIPELINING"))
 			c->pipelining = true;
 		if (line.len == 3 || line.ptr[3] != '-')
 			on_reply(c, (int)code, line);
@@ -397,7 +397,7 @@ static bool read_some(struct bench_client *c)
 		tell(c, BENCH_CLIENT_CLOSED);
 	} else {
 		fail(c, "closed",
-		        n < 0 && !c->ssl ? base_slice_text(strerror(errno)) : BASE_SLICE_EMPTY);
+			n < 0 && !c->ssl ? base_slice_text(strerror(errno)) : BASE_SLICE_EMPTY);
 	}
 	return false;
 }

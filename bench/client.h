@@ -30,7 +30,7 @@ typedef void (*bench_client_fn)(struct bench_client *c, enum bench_client_event 
 /* @options and @tls are borrowed for the client's life. Events never come from within begin or
  * send. */
 struct bench_client *bench_client_begin(const struct bench_client_options *options, SSL_CTX *tls,
-        int epoll, bench_client_fn fn, void *arg);
+	int epoll, bench_client_fn fn, void *arg);
 /* Allowed inside the callback. Null is taken. */
 void bench_client_free(struct bench_client **client);
 /* The socket is ready: work until it is not. */

@@ -67,9 +67,9 @@ static bool flush(struct session *s)
 
 	while (done < server.out_len) {
 		struct pollfd wait = {.fd = s->fd, .events = POLLOUT};
-		int n = s->ssl ? SSL_write(s->ssl, server.out + done, (int)(server.out_len - done))
-		               : (int)send(s->fd, server.out + done, server.out_len - done,
-		                         MSG_NOSIGNAL);
+		int n = s->ssl
+			? SSL_write(s->ssl, server.out + done, (int)(server.out_len - done))
+			: (int)send(s->fd, server.out + done, server.out_len - done, MSG_NOSIGNAL);
 
 		if (n > 0) {
 			done += (size_t)n;
@@ -140,8 +140,8 @@ static enum verdict on_line(struct session *s, const char *line, size_t len)
 		say("221 2.0.0 bye\r\n");
 		return END;
 	} else if (is_verb(line, len, "HELO") || is_verb(line, len, "MAIL") ||
-	           is_verb(line, len, "RCPT") || is_verb(line, len, "RSET") ||
-	           is_verb(line, len, "NOOP")) {
+		is_verb(line, len, "RCPT") || is_verb(line, len, "RSET") ||
+		is_verb(line, len, "NOOP")) {
 		say("250 2.0.0 ok\r\n");
 	} else {
 		say("502 5.5.1 not here\r\n");
@@ -256,7 +256,7 @@ static bool step(struct session *s)
 				int error = SSL_get_error(s->ssl, n);
 
 				return error == SSL_ERROR_WANT_READ ||
-				       error == SSL_ERROR_WANT_WRITE;
+					error == SSL_ERROR_WANT_WRITE;
 			}
 			s->phase = PHASE_COMMAND;
 			if (server.options.tls == BENCH_TLS_IMPLICIT)
@@ -265,7 +265,7 @@ static bool step(struct session *s)
 				return false;
 		}
 		n = s->ssl ? SSL_read(s->ssl, server.in, sizeof(server.in))
-		           : (int)recv(s->fd, server.in, sizeof(server.in), 0);
+			   : (int)recv(s->fd, server.in, sizeof(server.in), 0);
 		if (n <= 0) {
 			if (s->ssl)
 				return SSL_get_error(s->ssl, n) == SSL_ERROR_WANT_READ;
@@ -320,8 +320,8 @@ static void map_counts(void)
 			bench_die("cannot make \"%s\": %s", path, strerror(errno));
 		flags = MAP_SHARED;
 	}
-	server.counts =
-	        mmap(NULL, sizeof(struct bench_counts), PROT_READ | PROT_WRITE, flags, fd, 0);
+	server.counts = mmap(
+		NULL, sizeof(struct bench_counts), PROT_READ | PROT_WRITE, flags, fd, 0);
 	if (server.counts == MAP_FAILED)
 		bench_die("cannot map the counts");
 	if (fd >= 0)
@@ -331,13 +331,13 @@ static void map_counts(void)
 static void parse(int argc, char **argv)
 {
 	static const struct option options[] = {
-	        {"listen", required_argument, NULL, 'l'},
-	        {"tls", required_argument, NULL, 't'},
-	        {"certificate", required_argument, NULL, 'c'},
-	        {"key", required_argument, NULL, 'k'},
-	        {"count", required_argument, NULL, 'n'},
-	        {"lean", no_argument, NULL, 'L'},
-	        {0},
+		{"listen", required_argument, NULL, 'l'},
+		{"tls", required_argument, NULL, 't'},
+		{"certificate", required_argument, NULL, 'c'},
+		{"key", required_argument, NULL, 'k'},
+		{"count", required_argument, NULL, 'n'},
+		{"lean", no_argument, NULL, 'L'},
+		{0},
 	};
 	int option;
 
@@ -359,11 +359,11 @@ static void parse(int argc, char **argv)
 	}
 	if (server.options.address.len == 0)
 		bench_die("usage: %s --listen ADDRESS:PORT [--tls none|starttls|implicit "
-		          "--certificate FILE --key FILE] [--count FILE] [--lean]",
-		        argv[0]);
+			  "--certificate FILE --key FILE] [--count FILE] [--lean]",
+			argv[0]);
 	if (server.options.tls != BENCH_TLS_NONE)
 		server.tls = bench_tls_server(
-		        server.options.certificate, server.options.key, server.options.lean);
+			server.options.certificate, server.options.key, server.options.lean);
 }
 
 int bench_dialogue_main(int argc, char **argv, bool auth)
@@ -395,8 +395,8 @@ int bench_dialogue_main(int argc, char **argv, bool auth)
 		}
 	}
 	printf("{\"messages\": %llu, \"bytes\": %llu, \"connections\": %llu}\n",
-	        (unsigned long long)server.counts->messages,
-	        (unsigned long long)server.counts->bytes,
-	        (unsigned long long)server.counts->connections);
+		(unsigned long long)server.counts->messages,
+		(unsigned long long)server.counts->bytes,
+		(unsigned long long)server.counts->connections);
 	return 0;
 }

@@ -72,20 +72,20 @@ static void print_samples(const char *name, struct samples *s)
 	printf("\"%s\": {\"count\": %zu, \"mean\": %.3f, \"p50\": %.3f, \"p90\": %.3f, \"p99\": "
 	       "%.3f, "
 	       "\"p999\": %.3f, \"max\": %.3f}",
-	        name, s->count, s->count ? sum / (double)s->count : 0, percentile(s, 0.5),
-	        percentile(s, 0.9), percentile(s, 0.99), percentile(s, 0.999), percentile(s, 1));
+		name, s->count, s->count ? sum / (double)s->count : 0, percentile(s, 0.5),
+		percentile(s, 0.9), percentile(s, 0.99), percentile(s, 0.999), percentile(s, 1));
 }
 
 static void make_message(void)
 {
 	static const char line[] = "The quick brown fox jumps over the lazy dog, and does so "
-	                           "again and again.\r\n";
+				   "again and again.\r\n";
 
 	base_buf_init(&load.message, 1u << 30);
 	base_buf_printf(&load.message,
-	        "From: <%s>\r\nTo: <%s>\r\nSubject: load\r\n"
-	        "Date: Tue, 24 Nov 2026 14:52:41 +0000\r\nMessage-ID: <load@bench.example>\r\n\r\n",
-	        load.client.from, load.client.to);
+		"From: <%s>\r\nTo: <%s>\r\nSubject: load\r\n"
+		"Date: Tue, 24 Nov 2026 14:52:41 +0000\r\nMessage-ID: <load@bench.example>\r\n\r\n",
+		load.client.from, load.client.to);
 	while (load.message.len + sizeof(line) < load.size)
 		base_buf_append_text(&load.message, line);
 	while (load.message.len + 2 < load.size)
@@ -150,7 +150,7 @@ static void on_event(struct bench_client *c, enum bench_client_event event, void
 		load.sent++;
 		load.last_ns = bench_now_ns();
 		sample(&load.latency,
-		        load.mode == MODE_NEW ? bench_client_begun_ns(c) : bench_client_mail_ns(c));
+			load.mode == MODE_NEW ? bench_client_begun_ns(c) : bench_client_mail_ns(c));
 		if (load.mode == MODE_NEW)
 			bench_client_quit(c);
 		else
@@ -192,7 +192,7 @@ static void run_idle(void)
 
 	while (load.logged_in + load.failed < load.connections && load.failed < FAILURES_MAX) {
 		while (begun < load.connections &&
-		        begun - load.logged_in - load.failed < LOGINS_AT_ONCE) {
+			begun - load.logged_in - load.failed < LOGINS_AT_ONCE) {
 			begin_client();
 			begun++;
 		}
@@ -207,19 +207,19 @@ static void run_idle(void)
 static void parse(int argc, char **argv)
 {
 	static const struct option options[] = {
-	        {"server", required_argument, NULL, 's'},
-	        {"tls", required_argument, NULL, 't'},
-	        {"auth", required_argument, NULL, 'a'},
-	        {"user", required_argument, NULL, 'u'},
-	        {"password", required_argument, NULL, 'p'},
-	        {"from", required_argument, NULL, 'f'},
-	        {"to", required_argument, NULL, 'r'},
-	        {"mode", required_argument, NULL, 'm'},
-	        {"size", required_argument, NULL, 'z'},
-	        {"connections", required_argument, NULL, 'c'},
-	        {"messages", required_argument, NULL, 'n'},
-	        {"no-pipelining", no_argument, NULL, 'P'},
-	        {0},
+		{"server", required_argument, NULL, 's'},
+		{"tls", required_argument, NULL, 't'},
+		{"auth", required_argument, NULL, 'a'},
+		{"user", required_argument, NULL, 'u'},
+		{"password", required_argument, NULL, 'p'},
+		{"from", required_argument, NULL, 'f'},
+		{"to", required_argument, NULL, 'r'},
+		{"mode", required_argument, NULL, 'm'},
+		{"size", required_argument, NULL, 'z'},
+		{"connections", required_argument, NULL, 'c'},
+		{"messages", required_argument, NULL, 'n'},
+		{"no-pipelining", no_argument, NULL, 'P'},
+		{0},
 	};
 	int option;
 
@@ -234,7 +234,7 @@ static void parse(int argc, char **argv)
 		case 'a':
 			load.client.mechanism = sasl_mechanism_parse(base_slice_text(optarg));
 			if (load.client.mechanism == SASL_MECHANISM_NONE &&
-			        strcmp(optarg, "none") != 0)
+				strcmp(optarg, "none") != 0)
 				bench_die("\"%s\" is no mechanism, nor none", optarg);
 			break;
 		case 'u':
@@ -277,11 +277,11 @@ static void parse(int argc, char **argv)
 	}
 	if (load.client.address.len == 0)
 		bench_die("usage: %s --server ADDRESS:PORT [--tls none|starttls|implicit] "
-		          "[--auth MECHANISM|none --user U --password P] [--mode "
-		          "persistent|new|idle] "
-		          "[--size N] [--connections N] [--messages N] [--from A] [--to A] "
-		          "[--no-pipelining]",
-		        argv[0]);
+			  "[--auth MECHANISM|none --user U --password P] [--mode "
+			  "persistent|new|idle] "
+			  "[--size N] [--connections N] [--messages N] [--from A] [--to A] "
+			  "[--no-pipelining]",
+			argv[0]);
 }
 
 static void print_result(void)
@@ -292,10 +292,10 @@ static void print_result(void)
 	printf("{\"mode\": \"%s\", \"connections\": %llu, \"size\": %llu, \"sent\": %llu, "
 	       "\"failed\": "
 	       "%llu, \"logged_in\": %llu, \"seconds\": %.3f, \"per_second\": %.1f, ",
-	        modes[load.mode], (unsigned long long)load.connections,
-	        (unsigned long long)load.size, (unsigned long long)load.sent,
-	        (unsigned long long)load.failed, (unsigned long long)load.logged_in, seconds,
-	        seconds > 0 ? (double)load.sent / seconds : 0);
+		modes[load.mode], (unsigned long long)load.connections,
+		(unsigned long long)load.size, (unsigned long long)load.sent,
+		(unsigned long long)load.failed, (unsigned long long)load.logged_in, seconds,
+		seconds > 0 ? (double)load.sent / seconds : 0);
 	print_samples("latency_ms", &load.latency);
 	printf(", ");
 	print_samples("login_ms", &load.login);

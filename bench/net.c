@@ -72,7 +72,7 @@ uint64_t bench_number_parse(const char *text, const char *what, uint64_t max)
 
 	if (*text < '0' || *text > '9' || *end != '\0' || value > max)
 		bench_die("%s: \"%s\" is not a number up to %llu", what, text,
-		        (unsigned long long)max);
+			(unsigned long long)max);
 	return value;
 }
 
@@ -97,7 +97,7 @@ SSL_CTX *bench_tls_server(const char *certificate, const char *key, bool lean)
 	SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
 
 	if (!ctx || SSL_CTX_use_certificate_chain_file(ctx, certificate) != 1 ||
-	        SSL_CTX_use_PrivateKey_file(ctx, key, SSL_FILETYPE_PEM) != 1)
+		SSL_CTX_use_PrivateKey_file(ctx, key, SSL_FILETYPE_PEM) != 1)
 		bench_die("cannot use \"%s\" and \"%s\"", certificate, key);
 	SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
 	SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
@@ -113,8 +113,9 @@ SSL_CTX *bench_tls_client(void)
 
 	if (!ctx)
 		bench_die("cannot set up TLS");
-	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
-	                              SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	SSL_CTX_set_mode(ctx,
+		SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
+			SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	/* Every new connection is a full handshake: that is what is measured. */
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	return ctx;

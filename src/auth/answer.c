@@ -16,12 +16,12 @@ static struct base_slice shown_user(const struct auth_request *r)
 		return base_slice_text(r->user->name);
 	if (r->name_good)
 		return vault_key_slice(&r->key);
-	return r->sasl ? base_slice_first(sasl_server_user(r->sasl), AUTH_TEXT_MAX_BYTES) :
-		BASE_SLICE_EMPTY;
+	return r->sasl ? base_slice_first(sasl_server_user(r->sasl), AUTH_TEXT_MAX_BYTES)
+		       : BASE_SLICE_EMPTY;
 }
 
-static void log_login(struct auth_core *core, struct auth_request *r, const char *result,
-	const char *reason)
+static void log_login(
+	struct auth_core *core, struct auth_request *r, const char *result, const char *reason)
 {
 	struct auth_queued *q = auth_effect_push(core, AUTH_EFFECT_LOGIN);
 	struct auth_login *login = &q->effect.login;
@@ -29,9 +29,9 @@ static void log_login(struct auth_core *core, struct auth_request *r, const char
 	login->user = auth_effect_keep(q, shown_user(r));
 	login->session = auth_effect_keep(q, base_slice_text(r->session));
 	login->mechanism = base_slice_text(sasl_mechanism_info(r->mechanism)->name);
-	if (r->source < core->source_count)	/* else none of them decided */
-		login->provider = auth_effect_keep(q,
-			base_slice_text(core->sources[r->source].name));
+	if (r->source < core->source_count) /* else none of them decided */
+		login->provider = auth_effect_keep(
+			q, base_slice_text(core->sources[r->source].name));
 	login->binding = base_slice_text(sasl_binding_name(r->binding));
 	login->client = r->client;
 	login->result = result;
@@ -54,12 +54,12 @@ void auth_request_reply(struct auth_core *core, struct auth_request *r)
 	bool fits;
 
 	if (r->accepted)
-		fits = wire_dovecot_server_ok(&conn->out, r->id, user, r->has_final ? &final : NULL);
+		fits = wire_dovecot_server_ok(
+			&conn->out, r->id, user, r->has_final ? &final : NULL);
 	else
-		fits = wire_dovecot_server_fail(&conn->out, r->id, user, r->fail,
-			conn->wire.minor);
+		fits = wire_dovecot_server_fail(&conn->out, r->id, user, r->fail, conn->wire.minor);
 	if (!fits)
-		conn->broken = true;	/* it does not read what it is sent */
+		conn->broken = true; /* it does not read what it is sent */
 	auth_conn_told(core, conn);
 	auth_request_free(core, r);
 }
@@ -70,13 +70,13 @@ static void put_due(struct auth_core *core, struct auth_request *r)
 	struct auth_link *after = core->by_due.prev;
 
 	while (after != &core->by_due &&
-	       AUTH_OF(after, struct auth_request, by_due)->due_ms > r->due_ms)
+		AUTH_OF(after, struct auth_request, by_due)->due_ms > r->due_ms)
 		after = after->prev;
 	auth_list_push(after->next, &r->by_due);
 }
 
-static void answer_after(struct auth_core *core, struct auth_request *r, uint32_t delay_ms,
-	int64_t now_ms)
+static void answer_after(
+	struct auth_core *core, struct auth_request *r, uint32_t delay_ms, int64_t now_ms)
 {
 	if (!delay_ms) {
 		auth_request_reply(core, r);
@@ -95,16 +95,16 @@ void auth_request_fail(struct auth_core *core, struct auth_request *r, enum wire
 	const char *reason, int64_t now_ms)
 {
 	bool counted = fail != WIRE_FAIL_TEMPORARY && fail != WIRE_FAIL_BASE64;
-	struct base_slice attempt = r->has_attempt ?
-		base_slice_make(r->attempt, sizeof(r->attempt)) : BASE_SLICE_EMPTY;
+	struct base_slice attempt = r->has_attempt ? base_slice_make(r->attempt, sizeof(r->attempt))
+						   : BASE_SLICE_EMPTY;
 	uint32_t delay_ms = 0;
 
 	end_exchange(core, r);
 	r->accepted = false;
 	r->fail = fail;
 	if (counted)
-		delay_ms = vault_throttle_failed(core->throttle, &r->client, vault_key_slice(&r->key),
-			attempt, now_ms);
+		delay_ms = vault_throttle_failed(
+			core->throttle, &r->client, vault_key_slice(&r->key), attempt, now_ms);
 	if (fail == WIRE_FAIL_TEMPORARY)
 		core->status.deferred++;
 	else
@@ -141,7 +141,7 @@ static bool mechanism_permitted(const struct auth_core *core, const struct auth_
 	sasl_mechanism_mask mask = u->mechanisms ? u->mechanisms : core->options.mechanisms;
 
 	if (sasl_mechanism_info(r->mechanism)->flags & SASL_SCRAM)
-		return true;	/* was judged when the keys were given out */
+		return true; /* was judged when the keys were given out */
 	return mask & SASL_MASK(r->mechanism);
 }
 
@@ -156,8 +156,8 @@ static bool authorised(const struct auth_core *core, const struct auth_request *
 			base_slice_equal(vault_key_slice(&key), vault_key_slice(&r->key)));
 }
 
-void auth_request_succeed(struct auth_core *core, struct auth_request *r, int64_t now_ms,
-	int64_t wall_ms)
+void auth_request_succeed(
+	struct auth_core *core, struct auth_request *r, int64_t now_ms, int64_t wall_ms)
 {
 	const char *reason = NULL;
 	enum wire_dovecot_fail fail = WIRE_FAIL_REJECTED;
@@ -190,6 +190,8 @@ void auth_request_succeed(struct auth_core *core, struct auth_request *r, int64_
 	core->status.ok++;
 	core->status.cached += r->cached;
 	log_login(core, r, "ok", NULL);
-	answer_after(core, r, vault_throttle_succeeded(core->throttle, &r->client,
-		vault_key_slice(&r->key), now_ms), now_ms);
+	answer_after(core, r,
+		vault_throttle_succeeded(
+			core->throttle, &r->client, vault_key_slice(&r->key), now_ms),
+		now_ms);
 }

@@ -43,8 +43,8 @@ uint32_t auth_source_scope(const struct auth_request *r)
 	return UINT32_C(0x80000000) | r->source;
 }
 
-enum sasl_server_result auth_accept_external(struct auth_request *r, struct base_slice user,
-	struct base_buf *out)
+enum sasl_server_result auth_accept_external(
+	struct auth_request *r, struct base_slice user, struct base_buf *out)
 {
 	r->external = true;
 	auth_text_copy(r->external_name, sizeof(r->external_name), user);
@@ -63,17 +63,17 @@ void auth_note_attempt(struct auth_core *core, struct auth_request *r)
 
 /* No source knows the password: if one did not answer, nobody can tell; if none of them computed
  * anything, the default work is done. */
-static enum sasl_server_result no_source_left(struct auth_core *core, struct auth_request *r,
-	int64_t now_ms, struct base_buf *out)
+static enum sasl_server_result no_source_left(
+	struct auth_core *core, struct auth_request *r, int64_t now_ms, struct base_buf *out)
 {
 	if (!r->source_down && r->source_refused) {
 		auth_note_attempt(core, r);
 		return sasl_server_password_answer(r->sasl, SASL_CREDENTIALS_UNKNOWN, false, out);
 	}
-	if (r->source_down || !auth_task_login(core, r, BASE_SLICE_EMPTY,
-				      sasl_server_password(r->sasl), now_ms))
-		return sasl_server_password_answer(r->sasl, SASL_CREDENTIALS_UNAVAILABLE, false,
-			out);
+	if (r->source_down ||
+		!auth_task_login(core, r, BASE_SLICE_EMPTY, sasl_server_password(r->sasl), now_ms))
+		return sasl_server_password_answer(
+			r->sasl, SASL_CREDENTIALS_UNAVAILABLE, false, out);
 	r->wait = AUTH_WAIT_WORKER;
 	return SASL_SERVER_CHECK_PASSWORD;
 }
@@ -111,7 +111,7 @@ enum sasl_server_result auth_ask_from(struct auth_core *core, struct auth_reques
 		}
 		if (vault_cache_has(core->cache, vault_key_slice(&r->key),
 			    sasl_server_password(r->sasl), now_ms, &scope) &&
-		    scope == auth_source_scope(r)) {
+			scope == auth_source_scope(r)) {
 			r->cached = true;
 			return auth_accept_external(r, vault_key_slice(&r->key), out);
 		}
@@ -132,6 +132,7 @@ enum sasl_server_result auth_ask(struct auth_core *core, struct auth_request *r,
 	r->stale = r->tried_label = r->source_down = r->source_refused = false;
 	r->label[0] = '\0';
 	auth_request_forget_rows(r);
-	r->name_good = vault_key_make(sasl_server_user(r->sasl), core->options.default_domain, &r->key);
+	r->name_good = vault_key_make(
+		sasl_server_user(r->sasl), core->options.default_domain, &r->key);
 	return auth_ask_from(core, r, 0, now_ms, out);
 }

@@ -51,8 +51,8 @@ static void wait_for_test(struct auth_shell *s, const struct control_request *re
 {
 	struct auth_ticket *t = base_alloc_zero(1, sizeof(*t));
 
-	*t = (struct auth_ticket){.next = s->tickets, .number = ++s->next_ticket, .reply = reply,
-		.fx = *fx};
+	*t = (struct auth_ticket){
+		.next = s->tickets, .number = ++s->next_ticket, .reply = reply, .fx = *fx};
 	s->tickets = t;
 	auth_core_test(s->core, t->number, base_slice_text(t->fx.hash), req->secret,
 		base_clock_monotonic_ms());
@@ -102,8 +102,8 @@ void auth_tickets_drop(struct auth_shell *s)
 		auth_control_tested(s, s->tickets->number, VAULT_VERIFY_CANNOT);
 }
 
-static void on_vault(struct auth_shell *s, const struct control_request *req,
-	struct control_reply *reply)
+static void on_vault(
+	struct auth_shell *s, const struct control_request *req, struct control_reply *reply)
 {
 	struct vault_admin_request request = {req->words, req->word_count, req->secret};
 	struct vault_admin_env env = make_env(s);
@@ -130,8 +130,8 @@ static void on_vault(struct auth_shell *s, const struct control_request *req,
 	base_buf_release(&out);
 }
 
-static void on_unban(struct auth_shell *s, const struct control_request *req,
-	struct control_reply *reply)
+static void on_unban(
+	struct auth_shell *s, const struct control_request *req, struct control_reply *reply)
 {
 	struct base_error err;
 	struct base_addr addr;
@@ -175,8 +175,8 @@ static void on_status(struct auth_shell *s, struct control_reply *reply)
 	control_end(reply, NULL);
 }
 
-void auth_control_request(struct role *r, const struct control_request *req,
-	struct control_reply *reply)
+void auth_control_request(
+	struct role *r, const struct control_request *req, struct control_reply *reply)
 {
 	struct auth_shell *s = role_state(r);
 	struct base_error err;

@@ -16,8 +16,8 @@ enum {
 	KEEP_BYTES = 4096,
 };
 
-static void take_text(char out[AUTH_TEXT_MAX_BYTES + 1], struct base_slice text,
-	struct base_slice *out_slice)
+static void take_text(
+	char out[AUTH_TEXT_MAX_BYTES + 1], struct base_slice text, struct base_slice *out_slice)
 {
 	struct base_slice part = base_slice_first(text, AUTH_TEXT_MAX_BYTES);
 
@@ -32,7 +32,7 @@ static void take_options(struct auth_core *core, const struct auth_options *opti
 	core->options = *options;
 	take_text(core->host_name, options->host_name, &core->options.host_name);
 	take_text(core->default_domain, options->default_domain, &core->options.default_domain);
-	core->options.sources = NULL;	/* the copies count */
+	core->options.sources = NULL; /* the copies count */
 	auth_sources_take(core, options);
 	if (!auth_sources_have_store(core))
 		core->options.mechanisms &= SASL_MASK(SASL_MECHANISM_PLAIN) |
@@ -122,13 +122,14 @@ static void send_list(struct auth_core *core, struct auth_conn *conn)
 
 	conn->list_due_ms = 0;
 	for (unsigned m = SASL_MECHANISM_COUNT - 1; m > SASL_MECHANISM_NONE; m--) {
-		const struct sasl_mechanism_info *info = sasl_mechanism_info((enum sasl_mechanism)m);
+		const struct sasl_mechanism_info *info = sasl_mechanism_info(
+			(enum sasl_mechanism)m);
 
 		if (core->options.mechanisms & SASL_MASK(m) &&
-		    (!(info->flags & SASL_CHANNEL_BINDING) ||
-			    conn->wire.minor >= WIRE_DOVECOT_MINOR_BINDING))
-			wire_dovecot_server_mech(&conn->out, base_slice_text(info->name),
-				mech_flags(info));
+			(!(info->flags & SASL_CHANNEL_BINDING) ||
+				conn->wire.minor >= WIRE_DOVECOT_MINOR_BINDING))
+			wire_dovecot_server_mech(
+				&conn->out, base_slice_text(info->name), mech_flags(info));
 	}
 	auth_core_draw(core, cookie);
 	wire_dovecot_server_end(&conn->out, core->pid, conn->number, cookie);
@@ -158,8 +159,7 @@ struct auth_conn *auth_core_open(struct auth_core *core, void *owner, bool front
 void auth_core_closed(struct auth_core *core, struct auth_conn *conn, int64_t now_ms)
 {
 	while (!auth_list_empty(&conn->requests))
-		auth_request_free(core,
-			AUTH_OF(conn->requests.next, struct auth_request, by_conn));
+		auth_request_free(core, AUTH_OF(conn->requests.next, struct auth_request, by_conn));
 	auth_effect_drop_conn(core, conn);
 	auth_list_remove(&conn->in_core);
 	base_buf_release(&conn->in);
@@ -244,8 +244,8 @@ static size_t take_lines(struct auth_core *core, struct auth_conn *conn, struct 
 
 	for (;;) {
 		size_t used;
-		enum wire_dovecot_server_event event = wire_dovecot_server_next(&conn->wire,
-			base_slice_from(in, used_all), &used, &conn->scratch);
+		enum wire_dovecot_server_event event = wire_dovecot_server_next(
+			&conn->wire, base_slice_from(in, used_all), &used, &conn->scratch);
 
 		used_all += used;
 		if (!on_event(core, conn, event, now_ms, wall_ms) || event == WIRE_SERVER_MORE)
@@ -293,8 +293,9 @@ int64_t auth_core_wake(const struct auth_core *core)
 	if (!auth_list_empty(&core->by_due))
 		wake = least(wake, AUTH_OF(core->by_due.next, struct auth_request, by_due)->due_ms);
 	if (!auth_list_empty(&core->by_time))
-		wake = least(wake, AUTH_OF(core->by_time.next, struct auth_request, by_time)
-				->active_ms + AUTH_IDLE_MS);
+		wake = least(wake,
+			AUTH_OF(core->by_time.next, struct auth_request, by_time)->active_ms +
+				AUTH_IDLE_MS);
 	for (const struct auth_link *l = core->conns.next; l != &core->conns; l = l->next) {
 		const struct auth_conn *conn = AUTH_OF(l, struct auth_conn, in_core);
 

@@ -19,11 +19,11 @@
 #include "vault/store.h"
 #include "vault/throttle.h"
 
-#define AUTH_OPEN_MAX		4096
-#define AUTH_IDLE_MS		150000
-#define AUTH_WORKER_WAIT_MS	8000
-#define AUTH_VERSION_WAIT_MS	200
-#define AUTH_RANDOM_BYTES	128	/* what a core is seeded with */
+#define AUTH_OPEN_MAX 4096
+#define AUTH_IDLE_MS 150000
+#define AUTH_WORKER_WAIT_MS 8000
+#define AUTH_VERSION_WAIT_MS 200
+#define AUTH_RANDOM_BYTES 128 /* what a core is seeded with */
 
 struct auth_core;
 struct auth_conn;
@@ -31,17 +31,17 @@ struct auth_conn;
 /* A source of credentials. Only the store serves other mechanisms than PLAIN and LOGIN. */
 struct auth_source {
 	const char *name;
-	bool store;			/* the vault; else asked by EFFECT_ASK */
-	const char *const *domains;	/* empty: every user; else those of these domains */
+	bool store;                 /* the vault; else asked by EFFECT_ASK */
+	const char *const *domains; /* empty: every user; else those of these domains */
 	size_t domain_count;
 };
 #define AUTH_SOURCES_MAX 16
 
 struct auth_options {
-	sasl_mechanism_mask mechanisms;	/* auth { mechanisms } */
+	sasl_mechanism_mask mechanisms;    /* auth { mechanisms } */
 	const struct auth_source *sources; /* asked in this order; copied; none: the store alone */
 	size_t source_count;
-	struct base_slice host_name, default_domain;	/* copied */
+	struct base_slice host_name, default_domain; /* copied */
 	bool upgrade;
 	int64_t cache_ttl_ms;
 };
@@ -97,22 +97,22 @@ void auth_core_tick(struct auth_core *core, int64_t now_ms);
 struct auth_login {
 	struct base_slice user, mechanism, session, provider, binding;
 	struct base_addr client;
-	const char *result;		/* "ok", "rejected", "deferred" */
-	const char *reason;		/* for people; null when ok */
+	const char *result; /* "ok", "rejected", "deferred" */
+	const char *reason; /* for people; null when ok */
 	bool cached;
 };
 
 enum auth_effect_kind {
-	AUTH_EFFECT_OUTPUT,	/* conn has bytes to write */
-	AUTH_EFFECT_CLOSE,	/* conn broke the protocol (reason): close, then auth_core_closed() */
-	AUTH_EFFECT_LOOKUP,	/* token: find key (and label, if not empty); with apps if want_apps */
-	AUTH_EFFECT_SECRET,	/* token: the recoverable secret of user */
-	AUTH_EFFECT_ASK,	/* token: is password that of name, says source? login.client, .session */
-	AUTH_EFFECT_VERIFY,	/* worker, task: stored, password */
-	AUTH_EFFECT_HASH,	/* worker, task: mechanisms, password */
-	AUTH_EFFECT_UPGRADE,	/* user, key: store credentials; keep_hash: not their hash */
-	AUTH_EFFECT_TESTED,	/* ticket: result (enum vault_verify_result) */
-	AUTH_EFFECT_LOGIN,	/* login */
+	AUTH_EFFECT_OUTPUT, /* conn has bytes to write */
+	AUTH_EFFECT_CLOSE,  /* conn broke the protocol (reason): close, then auth_core_closed() */
+	AUTH_EFFECT_LOOKUP, /* token: find key (and label, if not empty); with apps if want_apps */
+	AUTH_EFFECT_SECRET, /* token: the recoverable secret of user */
+	AUTH_EFFECT_ASK, /* token: is password that of name, says source? login.client, .session */
+	AUTH_EFFECT_VERIFY,  /* worker, task: stored, password */
+	AUTH_EFFECT_HASH,    /* worker, task: mechanisms, password */
+	AUTH_EFFECT_UPGRADE, /* user, key: store credentials; keep_hash: not their hash */
+	AUTH_EFFECT_TESTED,  /* ticket: result (enum vault_verify_result) */
+	AUTH_EFFECT_LOGIN,   /* login */
 };
 
 /* Slices and pointers are valid until the next call. */

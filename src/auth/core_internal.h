@@ -18,11 +18,11 @@
 #include "sasl/server.h"
 #include "wire/dovecot_server.h"
 
-#define AUTH_WORKERS_MAX	64
-#define AUTH_WORKER_DEPTH	2	/* tasks that one worker has at a time */
-#define AUTH_TASKS_MAX		4096
-#define AUTH_TEXT_MAX_BYTES	255
-#define AUTH_CHALLENGE_MAX_BYTES 12288	/* what makes too long a line is refused there */
+#define AUTH_WORKERS_MAX 64
+#define AUTH_WORKER_DEPTH 2 /* tasks that one worker has at a time */
+#define AUTH_TASKS_MAX 4096
+#define AUTH_TEXT_MAX_BYTES 255
+#define AUTH_CHALLENGE_MAX_BYTES 12288 /* what makes too long a line is refused there */
 
 enum auth_wait {
 	AUTH_WAIT_CLIENT,
@@ -46,26 +46,26 @@ struct auth_request {
 	struct sasl_server *sasl;
 	enum sasl_mechanism mechanism;
 	bool final_resp_ok, tls;
-	bool stale;			/* the user changed after the row was read */
-	bool tried_label;		/* "name/label" was split */
+	bool stale;       /* the user changed after the row was read */
+	bool tried_label; /* "name/label" was split */
 	bool cached, name_good, has_attempt;
-	enum sasl_server_result question;	/* what STORE, SECRET and WORKER are asked for */
-	uint8_t attempt[32];		/* keyed hash of a wrong password */
-	int64_t active_ms;		/* last word of the client */
-	int64_t due_ms;			/* DELAY */
+	enum sasl_server_result question; /* what STORE, SECRET and WORKER are asked for */
+	uint8_t attempt[32];              /* keyed hash of a wrong password */
+	int64_t active_ms;                /* last word of the client */
+	int64_t due_ms;                   /* DELAY */
 	struct base_addr client;
 	char session[AUTH_TEXT_MAX_BYTES + 1];
 	struct vault_key key;
 	char label[VAULT_LABEL_MAX_BYTES + 1];
-	struct vault_user *user;	/* null: unknown */
+	struct vault_user *user; /* null: unknown */
 	struct vault_user *apps;
 	size_t app_count;
-	unsigned source;		/* which of the core's is asked */
+	unsigned source;                  /* which of the core's is asked */
 	bool source_down, source_refused; /* one of those before */
-	bool external;			/* accepted by another than the store, under this name: */
+	bool external;                    /* accepted by another than the store, under this name: */
 	char external_name[AUTH_TEXT_MAX_BYTES + 1];
-	int64_t app_id;			/* the app password that was right; 0: the user's own */
-	struct base_buf final;		/* SCRAM's v=, to go with OK */
+	int64_t app_id;        /* the app password that was right; 0: the user's own */
+	struct base_buf final; /* SCRAM's v=, to go with OK */
 	bool has_final;
 	enum sasl_binding binding;
 	/* The reply, in DELAY. */
@@ -79,24 +79,24 @@ struct auth_conn {
 	void *owner;
 	struct wire_dovecot_server wire;
 	struct base_buf in, out, scratch;
-	struct auth_link requests;	/* oldest first */
+	struct auth_link requests; /* oldest first */
 	size_t open;
 	uint32_t number;
-	int64_t list_due_ms;		/* 0: the list was sent */
-	bool front;			/* one of our own, which says postern_plus=1 */
+	int64_t list_due_ms; /* 0: the list was sent */
+	bool front;          /* one of our own, which says postern_plus=1 */
 	bool broken, output_told;
 };
 
 enum auth_task_kind { AUTH_TASK_LOGIN, AUTH_TASK_UPGRADE, AUTH_TASK_TEST };
 
 struct auth_task {
-	struct auth_link in_core;	/* waiting, or given to a worker */
+	struct auth_link in_core; /* waiting, or given to a worker */
 	enum auth_task_kind kind;
 	uint32_t number;
-	int worker;			/* -1: waits */
+	int worker; /* -1: waits */
 	bool cancelled, retried;
 	int64_t until_ms;
-	uint32_t token;			/* LOGIN: request; TEST: ticket */
+	uint32_t token; /* LOGIN: request; TEST: ticket */
 	char stored[VAULT_HASH_MAX_BYTES + 1];
 	struct base_secret password;
 	/* UPGRADE */
@@ -111,19 +111,19 @@ struct auth_queued {
 	struct auth_queued *next;
 	struct auth_effect effect;
 	struct vault_key key;
-	struct vault_user *user;	/* a copy, or null */
-	struct base_buf bytes;		/* secret: what the slices of effect lie in */
+	struct vault_user *user; /* a copy, or null */
+	struct base_buf bytes;   /* secret: what the slices of effect lie in */
 };
 
 struct auth_named_source {
 	char name[64];
 	bool store;
-	char *domains;			/* each with a space behind it; empty: all */
+	char *domains; /* each with a space behind it; empty: all */
 };
 
 struct auth_worker {
 	bool up;
-	unsigned count;			/* tasks it has */
+	unsigned count; /* tasks it has */
 };
 
 struct auth_core {
@@ -147,9 +147,9 @@ struct auth_core {
 /* list.c */
 void auth_list_init(struct auth_link *head);
 bool auth_list_empty(const struct auth_link *head);
-void auth_list_push(struct auth_link *head, struct auth_link *link);	/* at the end */
-void auth_list_remove(struct auth_link *link);				/* twice is fine */
-#define AUTH_OF(link, type, member) ((type *)(void *)((char *)(link) - offsetof(type, member)))
+void auth_list_push(struct auth_link *head, struct auth_link *link); /* at the end */
+void auth_list_remove(struct auth_link *link);                       /* twice is fine */
+#define AUTH_OF(link, type, member) ((type *)(void *)((char *)(link)-offsetof(type, member)))
 
 /* core.c */
 void auth_core_draw(struct auth_core *core, uint8_t out[32]);
@@ -161,21 +161,21 @@ struct base_slice auth_effect_keep(struct auth_queued *q, struct base_slice byte
 void auth_effect_keep_user(struct auth_queued *q, const struct vault_user *user);
 void auth_effect_drop_conn(struct auth_core *core, const struct auth_conn *conn);
 void auth_effects_free(struct auth_core *core);
-void auth_conn_told(struct auth_core *core, struct auth_conn *conn);	/* OUTPUT, once */
+void auth_conn_told(struct auth_core *core, struct auth_conn *conn); /* OUTPUT, once */
 
 /* sources.c */
 void auth_sources_take(struct auth_core *core, const struct auth_options *options);
 void auth_sources_free(struct auth_core *core);
 /* The first at or after @from that answers for @r, for any mechanism if @store_only; source_count: none. */
-unsigned auth_source_next(const struct auth_core *core, const struct auth_request *r, unsigned from,
-	bool store_only);
+unsigned auth_source_next(
+	const struct auth_core *core, const struct auth_request *r, unsigned from, bool store_only);
 bool auth_sources_have_store(const struct auth_core *core);
 
 /* request.c */
-void auth_request_begin(struct auth_core *core, struct auth_conn *conn, int64_t now_ms,
-	int64_t wall_ms);
-void auth_request_cont(struct auth_core *core, struct auth_conn *conn, int64_t now_ms,
-	int64_t wall_ms);
+void auth_request_begin(
+	struct auth_core *core, struct auth_conn *conn, int64_t now_ms, int64_t wall_ms);
+void auth_request_cont(
+	struct auth_core *core, struct auth_conn *conn, int64_t now_ms, int64_t wall_ms);
 void auth_request_bad(struct auth_core *core, struct auth_conn *conn, int64_t now_ms);
 struct auth_request *auth_request_find(struct auth_conn *conn, uint32_t id);
 struct auth_request *auth_request_by_token(struct auth_core *core, uint32_t token);
@@ -183,14 +183,14 @@ void auth_request_free(struct auth_core *core, struct auth_request *r);
 void auth_request_verified(struct auth_core *core, struct auth_request *r, unsigned result,
 	bool wants_upgrade, int64_t now_ms, int64_t wall_ms);
 /* No worker had time. */
-void auth_request_defer(struct auth_core *core, struct auth_request *r, const char *reason,
-	int64_t now_ms);
+void auth_request_defer(
+	struct auth_core *core, struct auth_request *r, const char *reason, int64_t now_ms);
 
 /* @result is what the exchange said to an answer; @out took its challenge and is released here. */
 void auth_request_go_on(struct auth_core *core, struct auth_request *r,
 	enum sasl_server_result result, struct base_buf *out, int64_t now_ms, int64_t wall_ms);
 void auth_request_forget_rows(struct auth_request *r);
-void auth_text_copy(char *out, size_t size, struct base_slice text);	/* cut, NUL-ended */
+void auth_text_copy(char *out, size_t size, struct base_slice text); /* cut, NUL-ended */
 
 /* ask.c: each gives the same question back when it was put to somebody. */
 enum sasl_server_result auth_ask(struct auth_core *core, struct auth_request *r,
@@ -199,15 +199,15 @@ enum sasl_server_result auth_ask_from(struct auth_core *core, struct auth_reques
 	int64_t now_ms, struct base_buf *out);
 void auth_ask_store(struct auth_core *core, struct auth_request *r);
 enum sasl_server_result auth_scram_unknown(struct auth_request *r, struct base_buf *out);
-enum sasl_server_result auth_accept_external(struct auth_request *r, struct base_slice user,
-	struct base_buf *out);
+enum sasl_server_result auth_accept_external(
+	struct auth_request *r, struct base_slice user, struct base_buf *out);
 void auth_note_attempt(struct auth_core *core, struct auth_request *r);
 /* What a cached success of another source is kept under; 0 and small numbers are the vault's. */
 uint32_t auth_source_scope(const struct auth_request *r);
 
 /* answer.c */
-void auth_request_succeed(struct auth_core *core, struct auth_request *r, int64_t now_ms,
-	int64_t wall_ms);
+void auth_request_succeed(
+	struct auth_core *core, struct auth_request *r, int64_t now_ms, int64_t wall_ms);
 /* Count it and answer on the grid; TEMPORARY and BASE64 are not counted and answered at once. */
 void auth_request_fail(struct auth_core *core, struct auth_request *r, enum wire_dovecot_fail fail,
 	const char *reason, int64_t now_ms);

@@ -27,9 +27,10 @@ static void do_effects(struct auth_core *core, int64_t now)
 		case AUTH_EFFECT_CLOSE:
 			break;
 		case AUTH_EFFECT_LOOKUP:
-			auth_core_looked_up(core, e.token, e.key->text[0] == 'a' ?
-				SASL_CREDENTIALS_KNOWN : e.key->text[0] == 'd' ?
-				SASL_CREDENTIALS_UNAVAILABLE : SASL_CREDENTIALS_UNKNOWN,
+			auth_core_looked_up(core, e.token,
+				e.key->text[0] == 'a'           ? SASL_CREDENTIALS_KNOWN
+					: e.key->text[0] == 'd' ? SASL_CREDENTIALS_UNAVAILABLE
+								: SASL_CREDENTIALS_UNKNOWN,
 				&user, &user, e.want_apps, now, 1);
 			break;
 		case AUTH_EFFECT_SECRET:
@@ -44,8 +45,8 @@ static void do_effects(struct auth_core *core, int64_t now)
 			if (e.task % 3 == 0)
 				auth_core_worker_down(core, e.worker, now);
 			else if (e.task % 3 == 1)
-				auth_core_verified(core, e.worker, e.task, VAULT_VERIFY_WRONG, false,
-					now, 1);
+				auth_core_verified(
+					core, e.worker, e.task, VAULT_VERIFY_WRONG, false, now, 1);
 			break;
 		case AUTH_EFFECT_HASH:
 		case AUTH_EFFECT_UPGRADE:
@@ -62,8 +63,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const uint8_t key[32] = "k", random[AUTH_RANDOM_BYTES] = "r";
 	struct auth_source sources[] = {{"store", true, NULL, 0}, {"dove", false, NULL, 0}};
-	struct auth_options options = {.mechanisms = ~(sasl_mechanism_mask)1, .upgrade = true,
-		.host_name = BASE_SLICE("mail.example.org"), .sources = sources,
+	struct auth_options options = {.mechanisms = ~(sasl_mechanism_mask)1,
+		.upgrade = true,
+		.host_name = BASE_SLICE("mail.example.org"),
+		.sources = sources,
 		.source_count = size & 1 ? 1 : 2};
 	struct auth_core *core = auth_core_new(&options, key, random, 1);
 	int64_t now = 1000;
@@ -72,7 +75,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	auth_core_worker_up(core, 0, now);
 	for (size_t at = 0; at < size; now += 333) {
 		size_t step = 1 + data[at] % 97;
-		struct base_slice part = base_slice_first(base_slice_make(data + at, size - at), step);
+		struct base_slice part = base_slice_first(
+			base_slice_make(data + at, size - at), step);
 
 		auth_core_input(core, conn, part, now, 1);
 		do_effects(core, now);

@@ -58,8 +58,9 @@ static void do_lookup(struct auth_shell *s, const struct auth_effect *e)
 	struct vault_user user;
 	struct base_error err;
 	int rc = look_up(s, e, &user, &apps, &err);
-	enum sasl_credentials_state state = rc == 0 ? SASL_CREDENTIALS_KNOWN :
-		rc == BASE_ERROR_NOT_FOUND ? SASL_CREDENTIALS_UNKNOWN : SASL_CREDENTIALS_UNAVAILABLE;
+	enum sasl_credentials_state state = rc == 0 ? SASL_CREDENTIALS_KNOWN
+		: rc == BASE_ERROR_NOT_FOUND        ? SASL_CREDENTIALS_UNKNOWN
+						    : SASL_CREDENTIALS_UNAVAILABLE;
 
 	if (state == SASL_CREDENTIALS_UNAVAILABLE)
 		auth_shell_complain(s, "logins get 454 until the vault answers", &err);
@@ -82,8 +83,9 @@ static void do_secret(struct auth_shell *s, const struct auth_effect *e)
 	if (rc != 0 && rc != BASE_ERROR_NOT_FOUND)
 		auth_shell_complain(s, "logins get 454 until the vault answers", &err);
 	auth_core_secret(s->core, e->token,
-		rc == 0 ? SASL_CREDENTIALS_KNOWN : rc == BASE_ERROR_NOT_FOUND ?
-			SASL_CREDENTIALS_UNKNOWN : SASL_CREDENTIALS_UNAVAILABLE,
+		rc == 0                              ? SASL_CREDENTIALS_KNOWN
+			: rc == BASE_ERROR_NOT_FOUND ? SASL_CREDENTIALS_UNKNOWN
+						     : SASL_CREDENTIALS_UNAVAILABLE,
 		base_secret_slice(&secret), base_clock_monotonic_ms(), base_clock_wall_ms());
 	base_secret_release(&secret);
 }
@@ -115,8 +117,8 @@ static void do_upgrade(struct auth_shell *s, const struct auth_effect *e)
 	if (vault_credentials_decode(e->credentials, &c)) {
 		if (e->keep_hash)
 			c.hash[0] = '\0';
-		if (vault_store_credentials_put(s->store, e->user, e->key, &c, true,
-			    base_clock_wall_ms(), &err) != 0)
+		if (vault_store_credentials_put(
+			    s->store, e->user, e->key, &c, true, base_clock_wall_ms(), &err) != 0)
 			auth_shell_complain(s, "a password was not upgraded", &err);
 	}
 	vault_credentials_release(&c);
@@ -126,8 +128,9 @@ static void do_login(const struct auth_login *login)
 {
 	struct log_record record;
 
-	log_begin(&record, strcmp(login->result, "deferred") == 0 ? LOG_LEVEL_WARNING :
-		LOG_LEVEL_INFO, LOG_KIND_LOGIN);
+	log_begin(&record,
+		strcmp(login->result, "deferred") == 0 ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO,
+		LOG_KIND_LOGIN);
 	if (login->session.len)
 		log_put(&record, LOG_KEY_SESSION, login->session);
 	if (login->client.family != BASE_ADDR_NONE)
@@ -226,8 +229,8 @@ static struct auth_options make_options(const struct conf *conf, struct auth_sou
 	size_t count = 0;
 
 	for (size_t i = 0; i < conf->auth.providers.count && count < AUTH_SOURCES_MAX; i++) {
-		const struct conf_provider *p =
-			auth_provider_find(conf, conf->auth.providers.items[i]);
+		const struct conf_provider *p = auth_provider_find(
+			conf, conf->auth.providers.items[i]);
 
 		if (p)
 			sources[count++] = (struct auth_source){
@@ -251,8 +254,8 @@ static struct auth_options make_options(const struct conf *conf, struct auth_sou
 static bool has_outside(const struct conf *conf)
 {
 	for (size_t i = 0; i < conf->auth.providers.count; i++) {
-		const struct conf_provider *p =
-			auth_provider_find(conf, conf->auth.providers.items[i]);
+		const struct conf_provider *p = auth_provider_find(
+			conf, conf->auth.providers.items[i]);
 
 		if (p && p->type == CONF_PROVIDER_DOVECOT)
 			return true;
@@ -265,7 +268,8 @@ static struct role_handlers handlers;
 static int on_open(struct role *r, struct base_error *err)
 {
 	struct auth_shell *s = role_state(r);
-	struct vault_store_options store = {.data_dir = role_conf(r)->data, .busy_ms = STORE_BUSY_MS};
+	struct vault_store_options store = {
+		.data_dir = role_conf(r)->data, .busy_ms = STORE_BUSY_MS};
 	struct auth_source sources[AUTH_SOURCES_MAX];
 	struct auth_options options = make_options(role_conf(r), sources);
 	uint8_t random[AUTH_RANDOM_BYTES];
@@ -275,8 +279,8 @@ static int on_open(struct role *r, struct base_error *err)
 		return rc;
 	s->role = r;
 	base_random_fill(random, sizeof(random));
-	s->core = auth_core_new(&options, vault_store_mock_key(s->store), random,
-		(uint32_t)getpid());
+	s->core = auth_core_new(
+		&options, vault_store_mock_key(s->store), random, (uint32_t)getpid());
 	base_wipe(random, sizeof(random));
 	base_buf_init_secret(&s->frame, IPC_FRAME_MAX_BYTES);
 	uv_timer_init(role_loop(r), &s->timer);
@@ -295,15 +299,16 @@ static int on_reload(struct role *r, const struct conf *conf, struct base_error 
 
 	if (has_outside(conf) && !s->may_connect)
 		return base_error_set(err, BASE_ERROR_CONFIG, 0,
-			"the first provider of type \"dovecot\" needs a restart: auth may not connect "
+			"the first provider of type \"dovecot\" needs a restart: auth may not "
+			"connect "
 			"anywhere until then");
 	auth_core_configure(s->core, &options);
 	auth_providers_take(s, conf);
 	return 0;
 }
 
-static void on_peer(struct role *r, enum ipc_role peer, unsigned index, struct ipc_channel *ch,
-	int fd)
+static void on_peer(
+	struct role *r, enum ipc_role peer, unsigned index, struct ipc_channel *ch, int fd)
 {
 	struct auth_shell *s = role_state(r);
 
@@ -337,8 +342,8 @@ static void on_secret_want(struct auth_shell *s, struct ipc_channel *ch, struct 
 	int rc;
 
 	base_secret_init(&secret, BASE_SECRET_PASSWORD_MAX_BYTES);
-	rc = ipc_reader_done(&in) ? vault_store_account_get(s->store, name, &account, &err) :
-		BASE_ERROR_PEER;
+	rc = ipc_reader_done(&in) ? vault_store_account_get(s->store, name, &account, &err)
+				  : BASE_ERROR_PEER;
 	if (rc == 0)
 		rc = vault_store_account_secret(s->store, name, &secret, &err);
 	if (rc != 0 && rc != BASE_ERROR_NOT_FOUND)
@@ -362,8 +367,8 @@ static void on_worker_frame(struct auth_shell *s, unsigned index, struct ipc_fra
 		unsigned result = ipc_get_u8(&in);
 		bool upgrade = ipc_get_u8(&in) != 0;
 
-		auth_core_verified(s->core, index, frame->id, result, upgrade, now,
-			base_clock_wall_ms());
+		auth_core_verified(
+			s->core, index, frame->id, result, upgrade, now, base_clock_wall_ms());
 	} else if (frame->type == IPC_HASHED) {
 		auth_core_hashed(s->core, index, frame->id, ipc_get_bytes(&in), now);
 	}

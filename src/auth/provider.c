@@ -28,13 +28,13 @@ struct auth_provider {
 	struct auth_provider *next;
 	struct auth_shell *shell;
 	char *name, *path;
-	int fd;				/* -1: away */
+	int fd; /* -1: away */
 	bool complained;
 	bool has_plain;
 	struct wire_dovecot_client wire;
-	struct base_buf in, out, later, scratch;	/* later: questions before DONE */
+	struct base_buf in, out, later, scratch; /* later: questions before DONE */
 	uint32_t next_id;
-	struct question *questions;	/* oldest first */
+	struct question *questions; /* oldest first */
 	size_t question_count;
 	uv_poll_t *poll;
 	uv_timer_t *timer;
@@ -83,8 +83,10 @@ static void give_up_questions(struct auth_provider *p)
 static void set_timer(struct auth_provider *p)
 {
 	int64_t now = base_clock_monotonic_ms();
-	int64_t wait = p->fd < 0 ? RETRY_MS : p->questions ? p->questions->until_ms - now :
-		!p->wire.done ? ANSWER_MS : -1;
+	int64_t wait = p->fd < 0 ? RETRY_MS
+		: p->questions   ? p->questions->until_ms - now
+		: !p->wire.done  ? ANSWER_MS
+				 : -1;
 
 	if (wait < 0 && !p->questions)
 		uv_timer_stop(p->timer);
@@ -95,8 +97,10 @@ static void set_timer(struct auth_provider *p)
 static void go_away(struct auth_provider *p, const char *why)
 {
 	if (!p->complained)
-		log_write(LOG_LEVEL_WARNING, "provider \"%s\" at \"%s\": %s; logins that only it "
-			"could decide get 454 until it answers", p->name, p->path, why);
+		log_write(LOG_LEVEL_WARNING,
+			"provider \"%s\" at \"%s\": %s; logins that only it "
+			"could decide get 454 until it answers",
+			p->name, p->path, why);
 	p->complained = true;
 	if (p->fd >= 0) {
 		uv_close((uv_handle_t *)p->poll, on_handle_closed);
@@ -189,8 +193,9 @@ static bool on_event(struct auth_provider *p, enum wire_dovecot_client_event eve
 		break;
 	case WIRE_CLIENT_FAIL:
 		if (take_question(p, w->id, &token))
-			answer(p, token, w->fail == WIRE_FAIL_TEMPORARY ?
-				SASL_CREDENTIALS_UNAVAILABLE : SASL_CREDENTIALS_UNKNOWN,
+			answer(p, token,
+				w->fail == WIRE_FAIL_TEMPORARY ? SASL_CREDENTIALS_UNAVAILABLE
+							       : SASL_CREDENTIALS_UNKNOWN,
 				BASE_SLICE_EMPTY);
 		break;
 	case WIRE_CLIENT_CONT:
@@ -222,8 +227,8 @@ static bool read_some(struct auth_provider *p)
 	base_buf_append(&p->in, bytes, (size_t)n);
 	base_wipe(bytes, sizeof(bytes));
 	do {
-		event = wire_dovecot_client_next(&p->wire, base_buf_slice(&p->in), &used,
-			&p->scratch);
+		event = wire_dovecot_client_next(
+			&p->wire, base_buf_slice(&p->in), &used, &p->scratch);
 		if (!on_event(p, event))
 			return false;
 		base_buf_consume(&p->in, used);
@@ -260,7 +265,7 @@ static bool put_question(struct auth_provider *p, const struct auth_effect *e, u
 	struct wire_dovecot_auth auth = {
 		.mechanism = BASE_SLICE("PLAIN"),
 		.session = e->login.session,
-		.secured = true,	/* else a password is not taken; it stays on this machine */
+		.secured = true, /* else a password is not taken; it stays on this machine */
 		.nologin = true,
 		.no_penalty = true,
 		.initial = &initial,
@@ -300,8 +305,8 @@ void auth_provider_ask(struct auth_shell *s, const struct auth_effect *e)
 		return;
 	}
 	q = base_alloc_zero(1, sizeof(*q));
-	*q = (struct question){.id = id, .token = e->token,
-		.until_ms = base_clock_monotonic_ms() + ANSWER_MS};
+	*q = (struct question){
+		.id = id, .token = e->token, .until_ms = base_clock_monotonic_ms() + ANSWER_MS};
 	for (end = &p->questions; *end; end = &(*end)->next)
 		;
 	*end = q;
@@ -312,7 +317,7 @@ void auth_provider_ask(struct auth_shell *s, const struct auth_effect *e)
 
 static void provider_free(struct auth_provider *p)
 {
-	p->complained = true;	/* said nothing about this end */
+	p->complained = true; /* said nothing about this end */
 	go_away(p, "");
 	uv_timer_stop(p->timer);
 	uv_close((uv_handle_t *)p->timer, on_handle_closed);
@@ -325,8 +330,9 @@ static void provider_free(struct auth_provider *p)
 static bool is_named(const struct conf *conf, const struct auth_provider *p)
 {
 	for (size_t i = 0; i < conf->auth.providers.count; i++) {
-		const struct conf_provider *c = strcmp(conf->auth.providers.items[i], p->name) == 0 ?
-			auth_provider_find(conf, p->name) : NULL;
+		const struct conf_provider *c = strcmp(conf->auth.providers.items[i], p->name) == 0
+			? auth_provider_find(conf, p->name)
+			: NULL;
 
 		if (c && c->type == CONF_PROVIDER_DOVECOT && strcmp(c->path, p->path) == 0)
 			return true;
@@ -338,8 +344,11 @@ static void provider_new(struct auth_shell *s, const struct conf_provider *from)
 {
 	struct auth_provider *p = base_alloc_zero(1, sizeof(*p));
 
-	*p = (struct auth_provider){.next = s->providers, .shell = s, .fd = -1,
-		.name = base_strdup(from->title), .path = base_strdup(from->path)};
+	*p = (struct auth_provider){.next = s->providers,
+		.shell = s,
+		.fd = -1,
+		.name = base_strdup(from->title),
+		.path = base_strdup(from->path)};
 	base_buf_init_secret(&p->in, 2 * WIRE_DOVECOT_LINE_MAX_BYTES);
 	base_buf_init_secret(&p->out, 4 * 1024 * 1024);
 	base_buf_init_secret(&p->later, 4 * 1024 * 1024);
@@ -376,8 +385,8 @@ void auth_providers_take(struct auth_shell *s, const struct conf *conf)
 		provider_free(p);
 	}
 	for (size_t i = 0; i < conf->auth.providers.count; i++) {
-		const struct conf_provider *c =
-			auth_provider_find(conf, conf->auth.providers.items[i]);
+		const struct conf_provider *c = auth_provider_find(
+			conf, conf->auth.providers.items[i]);
 
 		if (c && c->type == CONF_PROVIDER_DOVECOT && !find(s, base_slice_text(c->title)))
 			provider_new(s, c);

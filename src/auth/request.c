@@ -73,15 +73,15 @@ static void touch(struct auth_core *core, struct auth_request *r, int64_t now_ms
 
 /* Questions */
 
-static enum sasl_server_result ask_binding(struct auth_core *core, struct auth_request *r,
-	struct base_buf *out)
+static enum sasl_server_result ask_binding(
+	struct auth_core *core, struct auth_request *r, struct base_buf *out)
 {
 	const char *name = sasl_binding_name(sasl_server_binding(r->sasl));
 	struct auth_conn *conn = r->conn;
 
 	if (conn->wire.minor < WIRE_DOVECOT_MINOR_BINDING || !r->tls ||
-	    !wire_dovecot_server_cont(&conn->out, r->id, BASE_SLICE_EMPTY, base_slice_text(name),
-		    true, conn->wire.minor))
+		!wire_dovecot_server_cont(&conn->out, r->id, BASE_SLICE_EMPTY,
+			base_slice_text(name), true, conn->wire.minor))
 		return sasl_server_binding_answer(r->sasl, false, BASE_SLICE_EMPTY, out);
 	r->wait = AUTH_WAIT_BINDING;
 	auth_conn_told(core, conn);
@@ -89,8 +89,8 @@ static enum sasl_server_result ask_binding(struct auth_core *core, struct auth_r
 }
 
 /* A challenge goes to the client, unless it is SCRAM's last word and may go with OK. */
-static enum sasl_server_result send_challenge(struct auth_core *core, struct auth_request *r,
-	struct base_buf *out)
+static enum sasl_server_result send_challenge(
+	struct auth_core *core, struct auth_request *r, struct base_buf *out)
 {
 	struct auth_conn *conn = r->conn;
 
@@ -134,8 +134,8 @@ static void follow(struct auth_core *core, struct auth_request *r, enum sasl_ser
 			return;
 		case SASL_SERVER_REJECTED:
 		case SASL_SERVER_MALFORMED:
-			auth_request_fail(core, r, WIRE_FAIL_REJECTED, sasl_server_reason(r->sasl),
-				now_ms);
+			auth_request_fail(
+				core, r, WIRE_FAIL_REJECTED, sasl_server_reason(r->sasl), now_ms);
 			return;
 		case SASL_SERVER_UNAVAILABLE:
 			auth_request_fail(core, r, WIRE_FAIL_TEMPORARY,
@@ -148,8 +148,8 @@ static void follow(struct auth_core *core, struct auth_request *r, enum sasl_ser
 }
 
 /* @result is what the exchange said to an answer; @out took its challenge and is released here. */
-void auth_request_go_on(struct auth_core *core, struct auth_request *r, enum sasl_server_result result,
-	struct base_buf *out, int64_t now_ms, int64_t wall_ms)
+void auth_request_go_on(struct auth_core *core, struct auth_request *r,
+	enum sasl_server_result result, struct base_buf *out, int64_t now_ms, int64_t wall_ms)
 {
 	follow(core, r, result, out, now_ms, wall_ms);
 	base_buf_release(out);
@@ -157,8 +157,8 @@ void auth_request_go_on(struct auth_core *core, struct auth_request *r, enum sas
 
 /* Requests of the client */
 
-static struct auth_request *request_new(struct auth_core *core, struct auth_conn *conn,
-	int64_t now_ms)
+static struct auth_request *request_new(
+	struct auth_core *core, struct auth_conn *conn, int64_t now_ms)
 {
 	const struct wire_dovecot_request *said = &conn->wire.request;
 	struct auth_request *r = auth_request_find(conn, conn->wire.id);
@@ -186,8 +186,8 @@ static struct auth_request *request_new(struct auth_core *core, struct auth_conn
 	return r;
 }
 
-static bool is_offered(const struct auth_core *core, const struct auth_conn *conn,
-	enum sasl_mechanism m)
+static bool is_offered(
+	const struct auth_core *core, const struct auth_conn *conn, enum sasl_mechanism m)
 {
 	bool plus = sasl_mechanism_info(m)->flags & SASL_CHANNEL_BINDING;
 
@@ -197,8 +197,8 @@ static bool is_offered(const struct auth_core *core, const struct auth_conn *con
 
 /* Did the client of this request see the -PLUS form of the mechanism? Our front says so; of other
  * servers that can bind it is taken for granted once TLS is up. */
-static bool plus_offered(const struct auth_core *core, const struct auth_conn *conn,
-	enum sasl_mechanism m)
+static bool plus_offered(
+	const struct auth_core *core, const struct auth_conn *conn, enum sasl_mechanism m)
 {
 	const struct wire_dovecot_request *said = &conn->wire.request;
 	enum sasl_mechanism plus = sasl_mechanism_info(m)->plus;
@@ -209,8 +209,8 @@ static bool plus_offered(const struct auth_core *core, const struct auth_conn *c
 		plus != SASL_MECHANISM_NONE && core->options.mechanisms & SASL_MASK(plus);
 }
 
-void auth_request_begin(struct auth_core *core, struct auth_conn *conn, int64_t now_ms,
-	int64_t wall_ms)
+void auth_request_begin(
+	struct auth_core *core, struct auth_conn *conn, int64_t now_ms, int64_t wall_ms)
 {
 	const struct wire_dovecot_request *said = &conn->wire.request;
 	struct auth_request *r = request_new(core, conn, now_ms);
@@ -235,13 +235,13 @@ void auth_request_begin(struct auth_core *core, struct auth_conn *conn, int64_t 
 		.mock_key = base_slice_make(core->mock_key, sizeof(core->mock_key)),
 	};
 	base_buf_init_secret(&out, AUTH_CHALLENGE_MAX_BYTES);
-	result = sasl_server_begin(&r->sasl, &options, said->has_initial ? &said->initial : NULL,
-		&out);
+	result = sasl_server_begin(
+		&r->sasl, &options, said->has_initial ? &said->initial : NULL, &out);
 	auth_request_go_on(core, r, result, &out, now_ms, wall_ms);
 }
 
-void auth_request_cont(struct auth_core *core, struct auth_conn *conn, int64_t now_ms,
-	int64_t wall_ms)
+void auth_request_cont(
+	struct auth_core *core, struct auth_conn *conn, int64_t now_ms, int64_t wall_ms)
 {
 	struct wire_dovecot_server *w = &conn->wire;
 	struct auth_request *r = auth_request_find(conn, w->id);
@@ -250,8 +250,8 @@ void auth_request_cont(struct auth_core *core, struct auth_conn *conn, int64_t n
 
 	/* Of a request that idled too long, or was the oldest of too many: its client waits. */
 	if (!r) {
-		if (wire_dovecot_server_fail(&conn->out, w->id, BASE_SLICE_EMPTY,
-			    WIRE_FAIL_TEMPORARY, w->minor))
+		if (wire_dovecot_server_fail(
+			    &conn->out, w->id, BASE_SLICE_EMPTY, WIRE_FAIL_TEMPORARY, w->minor))
 			auth_conn_told(core, conn);
 		return;
 	}
@@ -261,8 +261,8 @@ void auth_request_cont(struct auth_core *core, struct auth_conn *conn, int64_t n
 	touch(core, r, now_ms);
 	base_buf_init_secret(&out, AUTH_CHALLENGE_MAX_BYTES);
 	if (r->wait == AUTH_WAIT_BINDING)
-		result = sasl_server_binding_answer(r->sasl, w->has_binding && w->binding.len > 0,
-			w->binding, &out);
+		result = sasl_server_binding_answer(
+			r->sasl, w->has_binding && w->binding.len > 0, w->binding, &out);
 	else if (w->out_of_band)
 		result = SASL_SERVER_MALFORMED;
 	else

@@ -19,15 +19,15 @@ struct auth_shell {
 	struct auth_core *core;
 	struct vault_store *store;
 	uv_timer_t timer;
-	struct base_buf frame;		/* secret: frames are built here */
+	struct base_buf frame; /* secret: frames are built here */
 	struct auth_client *clients;
 	size_t client_count;
 	struct auth_door *doors;
 	struct auth_ticket *tickets;
 	struct auth_provider *providers;
-	bool may_connect;		/* the sandbox lets us */
+	bool may_connect; /* the sandbox lets us */
 	uint32_t next_ticket;
-	int64_t complained_ms;		/* when the store's failure was last logged */
+	int64_t complained_ms; /* when the store's failure was last logged */
 };
 
 /* main.c: take all effects, then set the timer. After every call into the core. */
@@ -46,7 +46,7 @@ void auth_client_flush(struct auth_client *client);
 void auth_client_close(struct auth_client *client, const char *reason);
 /* Take @fd, a listening socket. */
 void auth_door_open(struct auth_shell *s, const char *name, int fd);
-void auth_door_close(struct auth_shell *s, const char *name);	/* null: all */
+void auth_door_close(struct auth_shell *s, const char *name); /* null: all */
 void auth_clients_close_all(struct auth_shell *s);
 
 /* provider.c: providers of type "dovecot" */
@@ -57,8 +57,8 @@ void auth_providers_close_all(struct auth_shell *s);
 void auth_provider_ask(struct auth_shell *s, const struct auth_effect *e);
 
 /* control.c */
-void auth_control_request(struct role *r, const struct control_request *req,
-	struct control_reply *reply);
+void auth_control_request(
+	struct role *r, const struct control_request *req, struct control_reply *reply);
 void auth_control_tested(struct auth_shell *s, uint32_t ticket, unsigned result);
 void auth_tickets_drop(struct auth_shell *s);
 

@@ -68,12 +68,12 @@ static bool serves(const struct auth_named_source *source, struct base_slice key
 	return false;
 }
 
-unsigned auth_source_next(const struct auth_core *core, const struct auth_request *r, unsigned from,
-	bool store_only)
+unsigned auth_source_next(
+	const struct auth_core *core, const struct auth_request *r, unsigned from, bool store_only)
 {
 	for (unsigned i = from; i < core->source_count; i++)
 		if ((core->sources[i].store || !store_only) &&
-		    serves(&core->sources[i], vault_key_slice(&r->key)))
+			serves(&core->sources[i], vault_key_slice(&r->key)))
 			return i;
 	return core->source_count;
 }

@@ -106,7 +106,7 @@ static bool read_some(struct auth_client *client)
 	auth_core_input(s->core, client->conn, base_slice_make(bytes, (size_t)n),
 		base_clock_monotonic_ms(), base_clock_wall_ms());
 	base_wipe(bytes, (size_t)n);
-	auth_shell_pump(s);	/* may close this client: it is not touched any more */
+	auth_shell_pump(s); /* may close this client: it is not touched any more */
 	return true;
 }
 
@@ -185,8 +185,8 @@ void auth_door_open(struct auth_shell *s, const char *name, int fd)
 {
 	struct auth_door *door = base_alloc_zero(1, sizeof(*door));
 
-	*door = (struct auth_door){.next = s->doors, .shell = s, .fd = fd,
-		.name = base_strdup(name)};
+	*door = (struct auth_door){
+		.next = s->doors, .shell = s, .fd = fd, .name = base_strdup(name)};
 	s->doors = door;
 	uv_poll_init(role_loop(s->role), &door->poll, fd);
 	uv_timer_init(role_loop(s->role), &door->pause);

@@ -44,8 +44,8 @@ static struct auth_task *task_new(struct auth_core *core, enum auth_task_kind ki
 static void give(struct auth_core *core, struct auth_task *t, unsigned worker)
 {
 	bool hash = t->kind == AUTH_TASK_UPGRADE;
-	struct auth_queued *q = auth_effect_push(core,
-		hash ? AUTH_EFFECT_HASH : AUTH_EFFECT_VERIFY);
+	struct auth_queued *q = auth_effect_push(
+		core, hash ? AUTH_EFFECT_HASH : AUTH_EFFECT_VERIFY);
 
 	q->effect.worker = worker;
 	q->effect.task = t->number;
@@ -65,7 +65,7 @@ static int idlest(const struct auth_core *core)
 
 	for (unsigned i = 0; i < AUTH_WORKERS_MAX; i++)
 		if (core->workers[i].up && core->workers[i].count < AUTH_WORKER_DEPTH &&
-		    (best < 0 || core->workers[i].count < core->workers[best].count))
+			(best < 0 || core->workers[i].count < core->workers[best].count))
 			best = (int)i;
 	return best;
 }
@@ -113,8 +113,9 @@ void auth_task_upgrade(struct auth_core *core, const struct auth_request *r,
 void auth_core_test(struct auth_core *core, uint32_t ticket, struct base_slice stored,
 	struct base_slice password, int64_t now_ms)
 {
-	struct auth_task *t = password.len <= BASE_SECRET_PASSWORD_MAX_BYTES ?
-		task_new(core, AUTH_TASK_TEST, stored, password, now_ms) : NULL;
+	struct auth_task *t = password.len <= BASE_SECRET_PASSWORD_MAX_BYTES
+		? task_new(core, AUTH_TASK_TEST, stored, password, now_ms)
+		: NULL;
 	struct auth_queued *q;
 
 	if (t) {
@@ -156,8 +157,8 @@ void auth_tasks_forget(struct auth_core *core, uint32_t token)
 
 	for (size_t i = 0; i < BASE_COUNT(lists); i++)
 		EACH_TASK(lists[i], t, at)
-			if (t->kind == AUTH_TASK_LOGIN && t->token == token)
-				cancel(core, t);
+	if (t->kind == AUTH_TASK_LOGIN && t->token == token)
+		cancel(core, t);
 }
 
 void auth_tasks_cancel_upgrades(struct auth_core *core, struct base_slice key)
@@ -167,9 +168,8 @@ void auth_tasks_cancel_upgrades(struct auth_core *core, struct base_slice key)
 
 	for (size_t i = 0; i < BASE_COUNT(lists); i++)
 		EACH_TASK(lists[i], t, at)
-			if (t->kind == AUTH_TASK_UPGRADE &&
-			    base_slice_equal(vault_key_slice(&t->key), key))
-				cancel(core, t);
+	if (t->kind == AUTH_TASK_UPGRADE && base_slice_equal(vault_key_slice(&t->key), key))
+		cancel(core, t);
 }
 
 static void give_up(struct auth_core *core, struct auth_task *t, const char *reason, int64_t now_ms)
@@ -209,7 +209,8 @@ void auth_core_worker_down(struct auth_core *core, unsigned worker, int64_t now_
 	if (worker >= AUTH_WORKERS_MAX)
 		return;
 	core->workers[worker].up = false;
-	EACH_TASK(&core->given, t, at) {
+	EACH_TASK(&core->given, t, at)
+	{
 		if (t->worker != (int)worker)
 			continue;
 		if (t->cancelled || t->retried) {
@@ -231,8 +232,8 @@ static struct auth_task *task_of(struct auth_core *core, unsigned worker, uint32
 	struct auth_task *t;
 
 	EACH_TASK(&core->given, t, at)
-		if (t->number == number && t->worker == (int)worker)
-			return t;
+	if (t->number == number && t->worker == (int)worker)
+		return t;
 	return NULL;
 }
 
@@ -284,7 +285,8 @@ void auth_tasks_tick(struct auth_core *core, int64_t now_ms)
 	struct auth_task *t;
 
 	for (size_t i = 0; i < BASE_COUNT(lists); i++)
-		EACH_TASK(lists[i], t, at) {
+		EACH_TASK(lists[i], t, at)
+		{
 			struct auth_request *r;
 
 			if (t->until_ms > now_ms)
@@ -295,7 +297,8 @@ void auth_tasks_tick(struct auth_core *core, int64_t now_ms)
 			}
 			if (t->cancelled)
 				continue;
-			r = t->kind == AUTH_TASK_LOGIN ? auth_request_by_token(core, t->token) : NULL;
+			r = t->kind == AUTH_TASK_LOGIN ? auth_request_by_token(core, t->token)
+						       : NULL;
 			t->cancelled = true;
 			if (r && r->wait == AUTH_WAIT_WORKER)
 				auth_request_defer(core, r, "the worker takes too long", now_ms);
@@ -324,5 +327,5 @@ void auth_tasks_free(struct auth_core *core)
 
 	for (size_t i = 0; i < BASE_COUNT(lists); i++)
 		EACH_TASK(lists[i], t, at)
-			task_free(core, t);
+	task_free(core, t);
 }

@@ -15,9 +15,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ALL (SASL_MASK(SASL_MECHANISM_PLAIN) | SASL_MASK(SASL_MECHANISM_LOGIN) | \
-	SASL_MASK(SASL_MECHANISM_CRAM_MD5) | SASL_MASK(SASL_MECHANISM_SCRAM_SHA_256) | \
-	SASL_MASK(SASL_MECHANISM_SCRAM_SHA_256_PLUS))
+#define ALL \
+	(SASL_MASK(SASL_MECHANISM_PLAIN) | SASL_MASK(SASL_MECHANISM_LOGIN) | \
+		SASL_MASK(SASL_MECHANISM_CRAM_MD5) | SASL_MASK(SASL_MECHANISM_SCRAM_SHA_256) | \
+		SASL_MASK(SASL_MECHANISM_SCRAM_SHA_256_PLUS))
 #define WALL_MS 1795532400000
 #define PASSWORD "geheim"
 #define APP_PASSWORD "abcde-fghij"
@@ -27,7 +28,7 @@ struct fixture {
 	struct auth_core *core;
 	struct auth_conn *conn;
 	int64_t now_ms;
-	struct base_buf seen;		/* what the client got and did not take yet */
+	struct base_buf seen; /* what the client got and did not take yet */
 	struct vault_user user, app;
 	bool store_down, source_down, auto_verify;
 	unsigned asks;
@@ -67,7 +68,8 @@ static void on_verify(struct fixture *f, const struct auth_effect *e)
 	if (!f->auto_verify)
 		return;
 	/* The default work is left out: tests would take long. */
-	result = e->stored.len ? vault_verify(e->stored, e->password, &upgrade) : VAULT_VERIFY_WRONG;
+	result = e->stored.len ? vault_verify(e->stored, e->password, &upgrade)
+			       : VAULT_VERIFY_WRONG;
 	auth_core_verified(f->core, e->worker, e->task, result, upgrade, f->now_ms, WALL_MS);
 }
 
@@ -79,9 +81,11 @@ static void on_ask(struct fixture *f, const struct auth_effect *e)
 
 	f->asks++;
 	assert_true(base_slice_equal_text(e->source, "dove"));
-	auth_core_asked(f->core, e->token, f->source_down ? SASL_CREDENTIALS_UNAVAILABLE : right ?
-		SASL_CREDENTIALS_KNOWN : SASL_CREDENTIALS_UNKNOWN, BASE_SLICE("bert@example.org"),
-		f->now_ms, WALL_MS);
+	auth_core_asked(f->core, e->token,
+		f->source_down  ? SASL_CREDENTIALS_UNAVAILABLE
+			: right ? SASL_CREDENTIALS_KNOWN
+				: SASL_CREDENTIALS_UNKNOWN,
+		BASE_SLICE("bert@example.org"), f->now_ms, WALL_MS);
 }
 
 static void on_login(struct fixture *f, const struct auth_login *login)
@@ -119,8 +123,8 @@ static void pump(struct fixture *f)
 			on_verify(f, &e);
 			break;
 		case AUTH_EFFECT_HASH:
-			auth_core_hashed(f->core, e.worker, e.task, BASE_SLICE("credentials"),
-				f->now_ms);
+			auth_core_hashed(
+				f->core, e.worker, e.task, BASE_SLICE("credentials"), f->now_ms);
 			break;
 		case AUTH_EFFECT_UPGRADE:
 			f->upgrades++;
@@ -159,8 +163,8 @@ static void expect(struct fixture *f, const char *text)
 }
 
 /* "AUTH id MECH … resp=base64(message)". */
-static void auth_with(struct fixture *f, const char *mech, const char *fields,
-	struct base_slice message)
+static void auth_with(
+	struct fixture *f, const char *mech, const char *fields, struct base_slice message)
 {
 	struct base_buf line;
 
@@ -193,8 +197,11 @@ static void set_up_mask(void **state, sasl_mechanism_mask mask, bool connected)
 {
 	static const uint8_t key[32] = "mock", random[AUTH_RANDOM_BYTES] = "random";
 	static const uint8_t salt[16] = "0123456789abcde";
-	struct auth_options options = {.mechanisms = mask, .host_name = BASE_SLICE("mail.example.org"),
-		.default_domain = BASE_SLICE("example.org"), .upgrade = true, .cache_ttl_ms = 300000};
+	struct auth_options options = {.mechanisms = mask,
+		.host_name = BASE_SLICE("mail.example.org"),
+		.default_domain = BASE_SLICE("example.org"),
+		.upgrade = true,
+		.cache_ttl_ms = 300000};
 	struct fixture *f = base_alloc_zero(1, sizeof(*f));
 
 	f->core = auth_core_new(&options, key, random, 4711);
@@ -305,8 +312,8 @@ static void cache_spares_the_worker_until_the_user_changes(void **state)
 
 static void wrong_and_unknown_are_alike(void **state)
 {
-	const struct base_slice messages[] = {BASE_SLICE("\0anna\0falsch"),
-		BASE_SLICE("\0nobody\0falsch")};
+	const struct base_slice messages[] = {
+		BASE_SLICE("\0anna\0falsch"), BASE_SLICE("\0nobody\0falsch")};
 	struct fixture *f = *state;
 
 	for (size_t i = 0; i < 2; i++) {
@@ -338,8 +345,10 @@ static void salt_of(struct fixture *f, const char *name, char out[64])
 	say(f, base_buf_text(&line));
 	base_buf_clear(&text);
 	assert_int_equal(strncmp(base_buf_text(&f->seen), "CONT\t1\t", 7), 0);
-	assert_int_equal(base64_decode(base_slice_trim(base_slice_from(base_buf_slice(&f->seen), 7)),
-		&text, NULL), BASE64_OK);
+	assert_int_equal(
+		base64_decode(
+			base_slice_trim(base_slice_from(base_buf_slice(&f->seen), 7)), &text, NULL),
+		BASE64_OK);
 	salt = strstr(base_buf_text(&text), ",s=");
 	assert_non_null(salt);
 	snprintf(out, 64, "%.*s", (int)strcspn(salt + 3, ","), salt + 3);
@@ -432,7 +441,7 @@ static void upgrade_keeps_what_is_missing(void **state)
 {
 	struct fixture *f = *state;
 
-	plain(f, BASE_SLICE("\0anna\0geheim"));	/* {PLAIN} wants a better hash */
+	plain(f, BASE_SLICE("\0anna\0geheim")); /* {PLAIN} wants a better hash */
 	assert_int_equal(f->upgrades, 1);
 	assert_false(f->upgrade_keeps_hash);
 }
@@ -461,7 +470,7 @@ static void app_password(void **state)
 	assert_int_equal(f->verifies, 0);
 	plain(f, BASE_SLICE("\0anna/printer\0" APP_PASSWORD));
 	expect(f, "OK\t1\tuser=anna@example.org\n");
-	plain(f, BASE_SLICE("\0anna/printer\0" PASSWORD));	/* not the app's */
+	plain(f, BASE_SLICE("\0anna/printer\0" PASSWORD)); /* not the app's */
 	pass(f, 2000);
 	assert_int_equal(strncmp(base_buf_text(&f->seen), "FAIL\t1", 6), 0);
 	base_buf_clear(&f->seen);
@@ -526,7 +535,7 @@ static void dead_workers_task_is_given_out_once_more(void **state)
 	pump(f);
 	assert_int_equal(f->last_worker, 1);
 	expect(f, "");
-	auth_core_worker_down(f->core, 1, f->now_ms);	/* the task kills workers */
+	auth_core_worker_down(f->core, 1, f->now_ms); /* the task kills workers */
 	pump(f);
 	expect(f, "FAIL\t1\tuser=anna@example.org\tcode=temp_fail\ttemp\n");
 }
@@ -542,8 +551,8 @@ static void changed_password_is_checked_anew(void **state)
 	auth_core_user_changed(f->core, BASE_SLICE("anna@example.org"));
 	strcpy(f->user.hash, "{PLAIN}neu");
 	f->auto_verify = true;
-	auth_core_verified(f->core, f->last_worker, task, VAULT_VERIFY_RIGHT, false, f->now_ms,
-		WALL_MS);
+	auth_core_verified(
+		f->core, f->last_worker, task, VAULT_VERIFY_RIGHT, false, f->now_ms, WALL_MS);
 	pump(f);
 	assert_int_equal(f->lookups, 2);
 	pass(f, 500);
@@ -633,7 +642,7 @@ struct scram_run {
 	const char *password;
 	enum sasl_mechanism mechanism;
 	bool front, plus_offered;
-	const char *binding_data;	/* what the server's side of TLS says */
+	const char *binding_data; /* what the server's side of TLS says */
 };
 
 static struct base_slice challenge_of(struct fixture *f, struct base_buf *decoded)
@@ -682,13 +691,12 @@ static void run_scram(struct fixture *f, const struct scram_run *run)
 	base_buf_init_secret(&out, 16384);
 	base_buf_init_secret(&decoded, 16384);
 	assert_int_equal(sasl_client_begin(&client, &options, &out), SASL_CLIENT_RESPONSE);
-	snprintf(fields, sizeof(fields), "%s%s",
-		run->front ? "\tsecured=tls\tfinal-resp-ok" : "",
+	snprintf(fields, sizeof(fields), "%s%s", run->front ? "\tsecured=tls\tfinal-resp-ok" : "",
 		run->plus_offered ? "\tpostern_plus=1" : "");
 	auth_with(f, sasl_mechanism_info(run->mechanism)->name, fields, base_buf_slice(&out));
 	base_buf_clear(&out);
-	assert_int_equal(sasl_client_push(client, challenge_of(f, &decoded), &out),
-		SASL_CLIENT_RESPONSE);
+	assert_int_equal(
+		sasl_client_push(client, challenge_of(f, &decoded), &out), SASL_CLIENT_RESPONSE);
 	say_cont(f, base_buf_slice(&out));
 	if (run->binding_data) {
 		struct base_buf line;
@@ -712,9 +720,11 @@ static void scram_with_the_final_message_in_ok(void **state)
 
 	auth_core_closed(f->core, f->conn, f->now_ms);
 	connect_as(f, true, "VERSION\t1\t3\n");
-	run_scram(f, &(struct scram_run){PASSWORD, SASL_MECHANISM_SCRAM_SHA_256, true, false, NULL});
-	assert_int_equal(strncmp(base_buf_text(&f->seen),
-		"OK\t1\tuser=anna@example.org\tresp=dj", 34), 0);	/* v= */
+	run_scram(
+		f, &(struct scram_run){PASSWORD, SASL_MECHANISM_SCRAM_SHA_256, true, false, NULL});
+	assert_int_equal(
+		strncmp(base_buf_text(&f->seen), "OK\t1\tuser=anna@example.org\tresp=dj", 34),
+		0); /* v= */
 	assert_string_equal(f->result, "ok");
 }
 
@@ -722,7 +732,8 @@ static void scram_with_the_final_message_as_a_challenge(void **state)
 {
 	struct fixture *f = *state;
 
-	run_scram(f, &(struct scram_run){PASSWORD, SASL_MECHANISM_SCRAM_SHA_256, false, false, NULL});
+	run_scram(
+		f, &(struct scram_run){PASSWORD, SASL_MECHANISM_SCRAM_SHA_256, false, false, NULL});
 	assert_int_equal(strncmp(base_buf_text(&f->seen), "CONT\t1\tdj", 9), 0);
 	base_buf_clear(&f->seen);
 	assert_int_equal(f->logins, 0);
@@ -736,12 +747,14 @@ static void scram_plus_asks_for_the_binding(void **state)
 
 	auth_core_closed(f->core, f->conn, f->now_ms);
 	connect_as(f, true, "VERSION\t1\t3\n");
-	run_scram(f, &(struct scram_run){PASSWORD, SASL_MECHANISM_SCRAM_SHA_256_PLUS, true, true,
-		"the same"});
+	run_scram(f,
+		&(struct scram_run){
+			PASSWORD, SASL_MECHANISM_SCRAM_SHA_256_PLUS, true, true, "the same"});
 	assert_int_equal(strncmp(base_buf_text(&f->seen), "OK\t1", 4), 0);
 	base_buf_clear(&f->seen);
-	run_scram(f, &(struct scram_run){PASSWORD, SASL_MECHANISM_SCRAM_SHA_256_PLUS, true, true,
-		"another"});
+	run_scram(f,
+		&(struct scram_run){
+			PASSWORD, SASL_MECHANISM_SCRAM_SHA_256_PLUS, true, true, "another"});
 	expect(f, "");
 	pass(f, 2000);
 	assert_int_equal(strncmp(base_buf_text(&f->seen), "FAIL\t1", 6), 0);
@@ -751,7 +764,8 @@ static void scram_wrong_password_waits_for_the_grid(void **state)
 {
 	struct fixture *f = *state;
 
-	run_scram(f, &(struct scram_run){"falsch", SASL_MECHANISM_SCRAM_SHA_256, false, false, NULL});
+	run_scram(
+		f, &(struct scram_run){"falsch", SASL_MECHANISM_SCRAM_SHA_256, false, false, NULL});
 	expect(f, "");
 	pass(f, 500);
 	expect(f, "FAIL\t1\tuser=anna@example.org\n");
@@ -811,10 +825,14 @@ static void loopback_is_never_slow_and_others_get_slower(void **state)
 
 static void use_sources(struct fixture *f, bool store, const char *const *domains, size_t count)
 {
-	const struct auth_source sources[] = {{"store", true, NULL, 0}, {"dove", false, domains, count}};
-	struct auth_options options = {.mechanisms = ALL, .host_name = BASE_SLICE("mail.example.org"),
-		.default_domain = BASE_SLICE("example.org"), .cache_ttl_ms = 300000,
-		.sources = store ? sources : sources + 1, .source_count = store ? 2 : 1};
+	const struct auth_source sources[] = {
+		{"store", true, NULL, 0}, {"dove", false, domains, count}};
+	struct auth_options options = {.mechanisms = ALL,
+		.host_name = BASE_SLICE("mail.example.org"),
+		.default_domain = BASE_SLICE("example.org"),
+		.cache_ttl_ms = 300000,
+		.sources = store ? sources : sources + 1,
+		.source_count = store ? 2 : 1};
 
 	auth_core_configure(f->core, &options);
 }
@@ -837,7 +855,7 @@ static void another_source_is_asked_for_those_the_store_does_not_know(void **sta
 	expect(f, "FAIL\t1\tuser=bert@example.org\n");
 	assert_int_equal(f->asks, 2);
 	assert_int_equal(f->verifies, 0);
-	plain(f, BASE_SLICE("\0anna\0falsch"));	/* the store decides */
+	plain(f, BASE_SLICE("\0anna\0falsch")); /* the store decides */
 	pass(f, 2000);
 	expect(f, "FAIL\t1\tuser=anna@example.org\n");
 	assert_int_equal(f->asks, 2);

@@ -32,14 +32,14 @@ static bool permitted(const struct auth_core *core, const struct auth_request *r
 	/* Who may use a mechanism may bind it to the channel as well. */
 	for (unsigned m = SASL_MECHANISM_NONE + 1; m < SASL_MECHANISM_COUNT; m++)
 		if (mask & SASL_MASK(m) &&
-		    sasl_mechanism_info((enum sasl_mechanism)m)->plus == r->mechanism &&
-		    info->flags & SASL_CHANNEL_BINDING)
+			sasl_mechanism_info((enum sasl_mechanism)m)->plus == r->mechanism &&
+			info->flags & SASL_CHANNEL_BINDING)
 			return true;
 	return false;
 }
 
-static enum sasl_server_result answer_scram(struct auth_core *core, struct auth_request *r,
-	struct base_buf *out)
+static enum sasl_server_result answer_scram(
+	struct auth_core *core, struct auth_request *r, struct base_buf *out)
 {
 	const struct vault_user *u = source(r);
 	enum base_hash hash = sasl_mechanism_info(r->mechanism)->hash;
@@ -52,15 +52,15 @@ static enum sasl_server_result answer_scram(struct auth_core *core, struct auth_
 	return sasl_server_scram_answer(r->sasl, SASL_CREDENTIALS_KNOWN, &u->scram[hash], out);
 }
 
-static enum sasl_server_result answer_secret(struct auth_core *core, struct auth_request *r,
-	struct base_buf *out)
+static enum sasl_server_result answer_secret(
+	struct auth_core *core, struct auth_request *r, struct base_buf *out)
 {
 	const struct vault_user *u = source(r);
 	struct auth_queued *q;
 
 	if (!u || !u->has_secret || !permitted(core, r))
-		return sasl_server_secret_answer(r->sasl, SASL_CREDENTIALS_UNKNOWN,
-			BASE_SLICE_EMPTY, out);
+		return sasl_server_secret_answer(
+			r->sasl, SASL_CREDENTIALS_UNKNOWN, BASE_SLICE_EMPTY, out);
 	if (r->label[0])
 		r->app_id = u->app_id;
 	q = auth_effect_push(core, AUTH_EFFECT_SECRET);
@@ -70,8 +70,8 @@ static enum sasl_server_result answer_secret(struct auth_core *core, struct auth
 	return SASL_SERVER_NEED_SECRET;
 }
 
-static enum sasl_server_result accept_password(struct auth_request *r, int64_t app_id,
-	struct base_buf *out)
+static enum sasl_server_result accept_password(
+	struct auth_request *r, int64_t app_id, struct base_buf *out)
 {
 	r->app_id = app_id;
 	return sasl_server_password_answer(r->sasl, SASL_CREDENTIALS_KNOWN, true, out);
@@ -84,7 +84,7 @@ static const struct vault_user *right_app(const struct auth_request *r, struct b
 		struct base_slice hash = base_slice_text(r->apps[i].hash);
 
 		if (vault_verify_is_fast(hash) &&
-		    vault_verify(hash, password, NULL) == VAULT_VERIFY_RIGHT)
+			vault_verify(hash, password, NULL) == VAULT_VERIFY_RIGHT)
 			return &r->apps[i];
 	}
 	return NULL;
@@ -99,8 +99,8 @@ static bool has_app(const struct auth_request *r, uint32_t scope)
 }
 
 /* The store knows the user, so it alone decides. */
-static enum sasl_server_result check_password(struct auth_core *core, struct auth_request *r,
-	int64_t now_ms, struct base_buf *out)
+static enum sasl_server_result check_password(
+	struct auth_core *core, struct auth_request *r, int64_t now_ms, struct base_buf *out)
 {
 	struct base_slice password = sasl_server_password(r->sasl), stored = BASE_SLICE_EMPTY;
 	const struct vault_user *app;
@@ -110,16 +110,17 @@ static enum sasl_server_result check_password(struct auth_core *core, struct aut
 	if (app)
 		return accept_password(r, app->app_id, out);
 	if (!r->label[0]) {
-		if (vault_cache_has(core->cache, vault_key_slice(&r->key), password, now_ms,
-			    &scope) && (scope == 0 || has_app(r, scope))) {
+		if (vault_cache_has(
+			    core->cache, vault_key_slice(&r->key), password, now_ms, &scope) &&
+			(scope == 0 || has_app(r, scope))) {
 			r->cached = true;
 			return accept_password(r, scope, out);
 		}
 		stored = base_slice_text(r->user->hash);
 	}
 	if (!auth_task_login(core, r, stored, password, now_ms))
-		return sasl_server_password_answer(r->sasl, SASL_CREDENTIALS_UNAVAILABLE, false,
-			out);
+		return sasl_server_password_answer(
+			r->sasl, SASL_CREDENTIALS_UNAVAILABLE, false, out);
 	r->wait = AUTH_WAIT_WORKER;
 	return SASL_SERVER_CHECK_PASSWORD;
 }
@@ -131,7 +132,7 @@ static bool try_label(struct auth_core *core, struct auth_request *r)
 	struct vault_key key;
 
 	if (r->tried_label || !vault_name_split_app(sasl_server_user(r->sasl), &name, &label) ||
-	    !vault_key_make(name, core->options.default_domain, &key))
+		!vault_key_make(name, core->options.default_domain, &key))
 		return false;
 	r->tried_label = true;
 	r->key = key;
@@ -193,7 +194,7 @@ void auth_core_asked(struct auth_core *core, uint32_t token, enum sasl_credentia
 	if (state == SASL_CREDENTIALS_KNOWN) {
 		/* Under another name it is asked again: the cache keeps no names. */
 		if (vault_key_make(user, BASE_SLICE_EMPTY, &key) &&
-		    base_slice_equal(vault_key_slice(&key), vault_key_slice(&r->key)))
+			base_slice_equal(vault_key_slice(&key), vault_key_slice(&r->key)))
 			vault_cache_put(core->cache, vault_key_slice(&r->key),
 				sasl_server_password(r->sasl), auth_source_scope(r), now_ms);
 		result = auth_accept_external(r, user, &out);
@@ -217,8 +218,8 @@ void auth_core_secret(struct auth_core *core, uint32_t token, enum sasl_credenti
 	if (!r || r->wait != AUTH_WAIT_SECRET)
 		return;
 	base_buf_init_secret(&out, AUTH_CHALLENGE_MAX_BYTES);
-	auth_request_go_on(core, r, sasl_server_secret_answer(r->sasl, state, secret, &out), &out, now_ms,
-		wall_ms);
+	auth_request_go_on(core, r, sasl_server_secret_answer(r->sasl, state, secret, &out), &out,
+		now_ms, wall_ms);
 }
 
 /* Answers of workers */
@@ -226,11 +227,12 @@ void auth_core_secret(struct auth_core *core, uint32_t token, enum sasl_credenti
 /* The password was right: is there something of it that should be kept and is not? */
 static void upgrade(struct auth_core *core, struct auth_request *r, bool wants_hash, int64_t now_ms)
 {
-	sasl_mechanism_mask mask = r->user->mechanisms ? r->user->mechanisms :
-		core->options.mechanisms;
+	sasl_mechanism_mask mask = r->user->mechanisms ? r->user->mechanisms
+						       : core->options.mechanisms;
 
 	if (core->options.upgrade && (wants_hash || vault_user_missing(r->user, mask)))
-		auth_task_upgrade(core, r, sasl_server_password(r->sasl), mask, !wants_hash, now_ms);
+		auth_task_upgrade(
+			core, r, sasl_server_password(r->sasl), mask, !wants_hash, now_ms);
 }
 
 void auth_request_verified(struct auth_core *core, struct auth_request *r, unsigned result,
@@ -240,7 +242,7 @@ void auth_request_verified(struct auth_core *core, struct auth_request *r, unsig
 	struct base_buf out;
 
 	base_buf_init_secret(&out, AUTH_CHALLENGE_MAX_BYTES);
-	r->wait = AUTH_WAIT_CLIENT;	/* nobody is asked; follow() sets what comes */
+	r->wait = AUTH_WAIT_CLIENT; /* nobody is asked; follow() sets what comes */
 	if (r->stale) {
 		/* The password was changed while the old one was checked: begin anew. */
 		next = SASL_SERVER_CHECK_PASSWORD;
@@ -250,8 +252,8 @@ void auth_request_verified(struct auth_core *core, struct auth_request *r, unsig
 		upgrade(core, r, wants_upgrade, now_ms);
 		next = accept_password(r, 0, &out);
 	} else if (result == VAULT_VERIFY_CANNOT) {
-		next = sasl_server_password_answer(r->sasl, SASL_CREDENTIALS_UNAVAILABLE, false,
-			&out);
+		next = sasl_server_password_answer(
+			r->sasl, SASL_CREDENTIALS_UNAVAILABLE, false, &out);
 	} else {
 		auth_note_attempt(core, r);
 		next = sasl_server_password_answer(r->sasl,
@@ -260,8 +262,8 @@ void auth_request_verified(struct auth_core *core, struct auth_request *r, unsig
 	auth_request_go_on(core, r, next, &out, now_ms, wall_ms);
 }
 
-void auth_request_defer(struct auth_core *core, struct auth_request *r, const char *reason,
-	int64_t now_ms)
+void auth_request_defer(
+	struct auth_core *core, struct auth_request *r, const char *reason, int64_t now_ms)
 {
 	r->wait = AUTH_WAIT_CLIENT;
 	auth_request_fail(core, r, WIRE_FAIL_TEMPORARY, reason, now_ms);

@@ -16,7 +16,8 @@ bool base64_encode(struct base_slice in, struct base_buf *out)
 	if (!to)
 		return false;
 	for (i = 0; i + 2 < in.len; i += 3) {
-		uint32_t v = (uint32_t)in.ptr[i] << 16 | (uint32_t)in.ptr[i + 1] << 8 | in.ptr[i + 2];
+		uint32_t v = (uint32_t)in.ptr[i] << 16 | (uint32_t)in.ptr[i + 1] << 8 |
+			in.ptr[i + 2];
 
 		to[at++] = (uint8_t)alphabet[v >> 18];
 		to[at++] = (uint8_t)alphabet[v >> 12 & 63];

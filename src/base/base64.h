@@ -11,8 +11,8 @@
 
 enum base64_result {
 	BASE64_OK,
-	BASE64_BAD,		/* outside the alphabet, padding wrong, or trailing bits set */
-	BASE64_TOO_LONG,	/* good so far as known, but it does not fit the output */
+	BASE64_BAD,      /* outside the alphabet, padding wrong, or trailing bits set */
+	BASE64_TOO_LONG, /* good so far as known, but it does not fit the output */
 };
 
 /* Encoded length of @len bytes, without a NUL. */
@@ -21,10 +21,11 @@ size_t base64_encoded_len(size_t len);
 /* Append; false when it does not fit (buffer rules). */
 bool base64_encode(struct base_slice in, struct base_buf *out);
 /* Append the decoded bytes of @in. @out_offset (may be null) is the first bad byte when BAD. */
-BASE_MUST_USE enum base64_result base64_decode(struct base_slice in, struct base_buf *out,
-	size_t *out_offset);
+BASE_MUST_USE enum base64_result base64_decode(
+	struct base_slice in, struct base_buf *out, size_t *out_offset);
 /* Replace @out by the decoded bytes of @in. */
-BASE_MUST_USE enum base64_result base64_decode_secret(struct base_slice in, struct base_secret *out);
+BASE_MUST_USE enum base64_result base64_decode_secret(
+	struct base_slice in, struct base_secret *out);
 
 /* Lower-case hexadecimal. */
 bool base_hex_encode(struct base_slice in, struct base_buf *out);

@@ -27,8 +27,8 @@ void base_hmac(enum base_hash hash, struct base_slice key, struct base_slice dat
 void base_pbkdf2(enum base_hash hash, struct base_slice password, struct base_slice salt,
 	uint32_t iterations, uint8_t *out, size_t out_len);
 
-#define BASE_SEAL_KEY_BYTES	32
-#define BASE_SEAL_NONCE_BYTES	12
+#define BASE_SEAL_KEY_BYTES 32
+#define BASE_SEAL_NONCE_BYTES 12
 #define BASE_SEAL_OVERHEAD_BYTES (BASE_SEAL_NONCE_BYTES + 16)
 
 /* Append nonce, ciphertext and tag of @plain. @label is authenticated beside it (say, what row and

@@ -6,8 +6,8 @@
 #include <string.h>
 
 BASE_PRINTF(4, 0)
-static void fill(struct base_error *err, enum base_error_class class, int code,
-	const char *format, va_list args)
+static void fill(struct base_error *err, enum base_error_class class, int code, const char *format,
+	va_list args)
 {
 	if (!err)
 		return;
@@ -16,8 +16,8 @@ static void fill(struct base_error *err, enum base_error_class class, int code,
 	vsnprintf(err->text, sizeof(err->text), format, args);
 }
 
-int base_error_set(struct base_error *err, enum base_error_class class, int code,
-	const char *format, ...)
+int base_error_set(
+	struct base_error *err, enum base_error_class class, int code, const char *format, ...)
 {
 	va_list args;
 
@@ -27,8 +27,8 @@ int base_error_set(struct base_error *err, enum base_error_class class, int code
 	return class;
 }
 
-int base_error_errno(struct base_error *err, enum base_error_class class, int code,
-	const char *format, ...)
+int base_error_errno(
+	struct base_error *err, enum base_error_class class, int code, const char *format, ...)
 {
 	va_list args;
 	size_t len;

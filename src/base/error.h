@@ -9,20 +9,20 @@
 
 enum base_error_class {
 	BASE_ERROR_NONE = 0,
-	BASE_ERROR_TEMPORARY = -1,	/* try again later: SMTP 4xx */
-	BASE_ERROR_PERMANENT = -2,	/* trying again will not help: SMTP 5xx */
-	BASE_ERROR_CONFIG = -3,		/* the administrator must change something */
-	BASE_ERROR_PEER = -4,		/* the other side broke the protocol */
-	BASE_ERROR_NO_SPACE = -5,	/* disk or inodes are used up: SMTP 452 4.3.1 */
-	BASE_ERROR_NOT_FOUND = -6,	/* the thing asked for does not exist */
-	BASE_ERROR_EXISTS = -7,		/* it is there already */
+	BASE_ERROR_TEMPORARY = -1, /* try again later: SMTP 4xx */
+	BASE_ERROR_PERMANENT = -2, /* trying again will not help: SMTP 5xx */
+	BASE_ERROR_CONFIG = -3,    /* the administrator must change something */
+	BASE_ERROR_PEER = -4,      /* the other side broke the protocol */
+	BASE_ERROR_NO_SPACE = -5,  /* disk or inodes are used up: SMTP 452 4.3.1 */
+	BASE_ERROR_NOT_FOUND = -6, /* the thing asked for does not exist */
+	BASE_ERROR_EXISTS = -7,    /* it is there already */
 };
 
 #define BASE_ERROR_TEXT_MAX_BYTES 512
 
 struct base_error {
 	enum base_error_class class;
-	int code;			/* errno, SQLite or OpenSSL code; 0 if none */
+	int code; /* errno, SQLite or OpenSSL code; 0 if none */
 	char text[BASE_ERROR_TEXT_MAX_BYTES];
 };
 

@@ -81,7 +81,8 @@ bool base_addr_format(const struct base_addr *addr, struct base_buf *out)
 
 	if (addr->family == BASE_ADDR_NONE)
 		return base_buf_append_text(out, "unknown");
-	inet_ntop(addr->family == BASE_ADDR_IP4 ? AF_INET : AF_INET6, addr->bytes, text, sizeof(text));
+	inet_ntop(addr->family == BASE_ADDR_IP4 ? AF_INET : AF_INET6, addr->bytes, text,
+		sizeof(text));
 	return base_buf_append_text(out, text);
 }
 
@@ -210,7 +211,8 @@ bool base_network_has(const struct base_network *net, const struct base_addr *ad
 
 static bool label_valid(struct base_slice label, bool utf8)
 {
-	if (label.len == 0 || label.len > 63 || label.ptr[0] == '-' || label.ptr[label.len - 1] == '-')
+	if (label.len == 0 || label.len > 63 || label.ptr[0] == '-' ||
+		label.ptr[label.len - 1] == '-')
 		return false;
 	for (size_t i = 0; i < label.len; i++) {
 		uint8_t c = label.ptr[i];

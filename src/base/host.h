@@ -11,8 +11,8 @@ enum base_addr_family { BASE_ADDR_NONE, BASE_ADDR_IP4, BASE_ADDR_IP6 };
 
 struct base_addr {
 	enum base_addr_family family;
-	uint16_t port;			/* host byte order; 0 where there is none */
-	uint8_t bytes[16];		/* network byte order; IPv4 in the first four */
+	uint16_t port;     /* host byte order; 0 where there is none */
+	uint8_t bytes[16]; /* network byte order; IPv4 in the first four */
 };
 
 struct base_network {

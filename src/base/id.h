@@ -9,7 +9,7 @@
 #define BASE_ID_CHARS 16
 
 struct base_id {
-	char text[BASE_ID_CHARS + 1];	/* NUL-ended */
+	char text[BASE_ID_CHARS + 1]; /* NUL-ended */
 };
 
 /* @random: 5 fresh random bytes. */

@@ -6,9 +6,9 @@
 
 #include <stddef.h>
 
-#define BASE_MUST_USE		__attribute__((warn_unused_result))
-#define BASE_PRINTF(fmt, args)	__attribute__((format(printf, fmt, args)))
-#define BASE_COUNT(array)	(sizeof(array) / sizeof((array)[0]))
+#define BASE_MUST_USE __attribute__((warn_unused_result))
+#define BASE_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
+#define BASE_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* A bug in our own code: print where and abort. On in release builds too; never on peer input. */
 #define BASE_BUG_IF(condition) \

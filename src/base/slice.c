@@ -62,7 +62,8 @@ bool base_slice_starts_with(struct base_slice s, struct base_slice prefix)
 
 bool base_slice_starts_with_nocase(struct base_slice s, struct base_slice prefix)
 {
-	return s.len >= prefix.len && base_slice_equal_nocase(base_slice_first(s, prefix.len), prefix);
+	return s.len >= prefix.len &&
+		base_slice_equal_nocase(base_slice_first(s, prefix.len), prefix);
 }
 
 bool base_slice_ends_with_nocase(struct base_slice s, struct base_slice suffix)

@@ -14,10 +14,10 @@ struct base_slice {
 	size_t len;
 };
 
-#define BASE_SLICE(literal)	((struct base_slice){(const uint8_t *)(literal), sizeof(literal) - 1})
-#define BASE_SLICE_EMPTY	((struct base_slice){NULL, 0})
+#define BASE_SLICE(literal) ((struct base_slice){(const uint8_t *)(literal), sizeof(literal) - 1})
+#define BASE_SLICE_EMPTY ((struct base_slice){NULL, 0})
 /* printf("%.*s", BASE_SLICE_ARGS(s)): only for bytes that were checked or escaped before. */
-#define BASE_SLICE_ARGS(s)	(int)(s).len, (const char *)(s).ptr
+#define BASE_SLICE_ARGS(s) (int)(s).len, (const char *)(s).ptr
 
 struct base_slice base_slice_make(const void *ptr, size_t len);
 /* Null gives the empty slice. */

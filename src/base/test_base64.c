@@ -4,7 +4,7 @@
 
 struct row {
 	const char *text;
-	const char *bytes;	/* null: must be refused */
+	const char *bytes; /* null: must be refused */
 	size_t len;
 	size_t offset;
 };
@@ -37,9 +37,11 @@ static const struct row rows[] = {
 	{"==", NULL, 0, 0},
 	{"====", NULL, 0, 0},
 	{"A===", NULL, 0, 1},
-	{"Zh==", NULL, 0, 1},	/* trailing bits set */
+	{"Zh==", NULL, 0, 1}, /* trailing bits set */
 	{"Zm9=", NULL, 0, 2},
-	{"\xc3\xa9" "AA", NULL, 0, 0},
+	{"\xc3\xa9"
+	 "AA",
+		NULL, 0, 0},
 };
 
 static void decodes_strictly(void **state)
@@ -55,7 +57,8 @@ static void decodes_strictly(void **state)
 		if (rows[i].bytes) {
 			assert_int_equal(base64_decode(in, &out, &offset), BASE64_OK);
 			assert_int_equal(out.len, rows[i].len);
-			assert_memory_equal(out.len ? out.ptr : (uint8_t *)"", rows[i].bytes, out.len);
+			assert_memory_equal(
+				out.len ? out.ptr : (uint8_t *)"", rows[i].bytes, out.len);
 			assert_int_equal(base64_decode_secret(in, &secret), BASE64_OK);
 			assert_int_equal(secret.len, rows[i].len);
 			assert_memory_equal(secret.ptr, rows[i].bytes, secret.len);

@@ -34,7 +34,7 @@ static void xtext_both_ways(void **state)
 		free_copy(coded);
 	}
 	base_buf_clear(&out);
-	assert_true(base_xtext_decode(BASE_SLICE("a+3db"), &out, NULL));	/* lower case is taken */
+	assert_true(base_xtext_decode(BASE_SLICE("a+3db"), &out, NULL)); /* lower case is taken */
 	assert_slice_equal(base_buf_slice(&out), "a=b");
 	base_buf_release(&out);
 }
@@ -44,8 +44,8 @@ static void xtext_refuses(void **state)
 	static const struct {
 		const char *text;
 		size_t offset;
-	} rows[] = {{"+3", 0}, {"+", 0}, {"+G0", 0}, {"a=b", 1}, {"a b", 1}, {"ab+4", 2}, {"\x7f", 0},
-		{"a\tb", 1}, {"ok+41=", 5}};
+	} rows[] = {{"+3", 0}, {"+", 0}, {"+G0", 0}, {"a=b", 1}, {"a b", 1}, {"ab+4", 2},
+		{"\x7f", 0}, {"a\tb", 1}, {"ok+41=", 5}};
 	struct base_buf out;
 
 	base_buf_init(&out, 100);
@@ -115,10 +115,23 @@ static void utf8_is_strict(void **state)
 		const char *text;
 		bool valid;
 	} rows[] = {
-		{"", true}, {"a", true}, {"\xc3\xa9", true}, {"\xe2\x82\xac", true}, {"\xf0\x9f\x98\x80", true},
-		{"\xc3", false}, {"\xe2\x82", false}, {"\xf0\x9f\x98", false}, {"\x80", false},
-		{"\xc0\x80", false}, {"\xc1\xbf", false}, {"\xe0\x80\x80", false}, {"\xed\xa0\x80", false},
-		{"\xf4\x90\x80\x80", false}, {"\xf5\x80\x80\x80", false}, {"\xff", false}, {"a\xc3(", false},
+		{"", true},
+		{"a", true},
+		{"\xc3\xa9", true},
+		{"\xe2\x82\xac", true},
+		{"\xf0\x9f\x98\x80", true},
+		{"\xc3", false},
+		{"\xe2\x82", false},
+		{"\xf0\x9f\x98", false},
+		{"\x80", false},
+		{"\xc0\x80", false},
+		{"\xc1\xbf", false},
+		{"\xe0\x80\x80", false},
+		{"\xed\xa0\x80", false},
+		{"\xf4\x90\x80\x80", false},
+		{"\xf5\x80\x80\x80", false},
+		{"\xff", false},
+		{"a\xc3(", false},
 	};
 
 	for (size_t i = 0; i < BASE_COUNT(rows); i++) {
@@ -132,7 +145,8 @@ static void utf8_is_strict(void **state)
 static void ids_sort_by_time(void **state)
 {
 	const uint8_t random[5] = {0xff, 0xff, 0xff, 0xff, 0xff}, zero[5] = {0};
-	struct base_id a = base_id_make(1764000000000, random), b = base_id_make(1764000000001, zero), back;
+	struct base_id a = base_id_make(1764000000000, random),
+		       b = base_id_make(1764000000001, zero), back;
 
 	assert_int_equal(strlen(a.text), BASE_ID_CHARS);
 	assert_true(strcmp(a.text, b.text) < 0);

@@ -13,11 +13,19 @@ static void addresses(void **state)
 {
 	static const struct {
 		const char *text;
-		const char *literal;	/* null: no address */
+		const char *literal; /* null: no address */
 	} rows[] = {
-		{"192.0.2.1", "[192.0.2.1]"}, {"2001:db8::1", "[IPv6:2001:db8::1]"}, {"::1", "[IPv6:::1]"},
-		{"", NULL}, {"1.2.3", NULL}, {"1.2.3.4.5", NULL}, {"256.1.1.1", NULL}, {"[1.2.3.4]", NULL},
-		{"::1%lo", NULL}, {"localhost", NULL}, {"1.2.3.4 ", NULL},
+		{"192.0.2.1", "[192.0.2.1]"},
+		{"2001:db8::1", "[IPv6:2001:db8::1]"},
+		{"::1", "[IPv6:::1]"},
+		{"", NULL},
+		{"1.2.3", NULL},
+		{"1.2.3.4.5", NULL},
+		{"256.1.1.1", NULL},
+		{"[1.2.3.4]", NULL},
+		{"::1%lo", NULL},
+		{"localhost", NULL},
+		{"1.2.3.4 ", NULL},
 		{"0000:0000:0000:0000:0000:0000:0000:0000:0000:0000:0001", NULL},
 	};
 	struct base_addr addr;
@@ -54,18 +62,23 @@ static void networks(void **state)
 	struct base_addr addr, mapped;
 
 	assert_true(base_network_parse(BASE_SLICE("10.0.0.0/9"), &net));
-	assert_true(base_addr_parse(BASE_SLICE("10.127.255.255"), &addr) && base_network_has(&net, &addr));
-	assert_true(base_addr_parse(BASE_SLICE("10.128.0.0"), &addr) && !base_network_has(&net, &addr));
+	assert_true(base_addr_parse(BASE_SLICE("10.127.255.255"), &addr) &&
+		base_network_has(&net, &addr));
+	assert_true(
+		base_addr_parse(BASE_SLICE("10.128.0.0"), &addr) && !base_network_has(&net, &addr));
 	assert_true(base_addr_parse(BASE_SLICE("::ffff:10.1.2.3"), &mapped));
 	assert_true(base_network_has(&net, &mapped));
-	assert_true(base_addr_parse(BASE_SLICE("10.1.2.3"), &addr) && base_addr_equal(&addr, &mapped));
+	assert_true(
+		base_addr_parse(BASE_SLICE("10.1.2.3"), &addr) && base_addr_equal(&addr, &mapped));
 	assert_false(base_network_parse(BASE_SLICE("10.0.0.1/9"), &net));
 	assert_false(base_network_parse(BASE_SLICE("10.0.0.0/33"), &net));
 	assert_false(base_network_parse(BASE_SLICE("10.0.0.0/"), &net));
-	assert_true(base_network_parse(BASE_SLICE("0.0.0.0/0"), &net) && base_network_has(&net, &addr));
+	assert_true(
+		base_network_parse(BASE_SLICE("0.0.0.0/0"), &net) && base_network_has(&net, &addr));
 	assert_true(base_addr_is_special(&addr));
 	assert_true(base_addr_parse(BASE_SLICE("8.8.8.8"), &addr) && !base_addr_is_special(&addr));
-	assert_true(base_addr_parse(BASE_SLICE("127.9.9.9"), &addr) && base_addr_is_loopback(&addr));
+	assert_true(
+		base_addr_parse(BASE_SLICE("127.9.9.9"), &addr) && base_addr_is_loopback(&addr));
 	assert_true(base_addr_parse(BASE_SLICE("2001:db8:1:2:3::4"), &addr));
 	addr = base_addr_client_key(&addr);
 	assert_true(base_addr_parse(BASE_SLICE("2001:db8:1:2::"), &mapped));
@@ -99,7 +112,8 @@ static void times(void **state)
 	base_buf_clear(&out);
 	base_time_rfc3339(1795531961007, true, &out);
 	assert_slice_equal(base_buf_slice(&out), "2026-11-24T14:52:41.007Z");
-	assert_true(base_time_parse(BASE_SLICE("2026-11-24T14:52:41Z"), &ms) && ms == 1795531961000);
+	assert_true(
+		base_time_parse(BASE_SLICE("2026-11-24T14:52:41Z"), &ms) && ms == 1795531961000);
 	assert_true(base_time_parse(BASE_SLICE("2026-11-24"), &ms) && ms == 1795478400000);
 	assert_false(base_time_parse(BASE_SLICE("2026-06-31"), &ms));
 	assert_false(base_time_parse(BASE_SLICE("2026-11-24T14:52:41"), &ms));
@@ -138,7 +152,8 @@ static void hmac_and_pbkdf2(void **state)
 static void seals_what_belongs_together(void **state)
 {
 	uint8_t key[BASE_SEAL_KEY_BYTES] = {1}, nonce[BASE_SEAL_NONCE_BYTES] = {2};
-	struct base_slice k = base_slice_make(key, sizeof(key)), n = base_slice_make(nonce, sizeof(nonce));
+	struct base_slice k = base_slice_make(key, sizeof(key)),
+			  n = base_slice_make(nonce, sizeof(nonce));
 	struct base_buf sealed;
 	struct base_secret plain;
 
@@ -152,10 +167,12 @@ static void seals_what_belongs_together(void **state)
 	assert_int_equal(plain.len, 0);
 	for (size_t i = 0; i < sealed.len; i++) {
 		sealed.ptr[i] ^= 1;
-		assert_false(base_unseal(k, BASE_SLICE("user anna"), base_buf_slice(&sealed), &plain));
+		assert_false(
+			base_unseal(k, BASE_SLICE("user anna"), base_buf_slice(&sealed), &plain));
 		sealed.ptr[i] ^= 1;
 	}
-	assert_false(base_unseal(k, BASE_SLICE("user anna"), base_slice_make(sealed.ptr, 20), &plain));
+	assert_false(
+		base_unseal(k, BASE_SLICE("user anna"), base_slice_make(sealed.ptr, 20), &plain));
 	key[31] = 9;
 	assert_false(base_unseal(k, BASE_SLICE("user anna"), base_buf_slice(&sealed), &plain));
 	base_buf_release(&sealed);
@@ -214,7 +231,8 @@ static void full_disks_have_their_own_class(void **state)
 {
 	struct base_error err;
 
-	assert_int_equal(base_error_errno(&err, BASE_ERROR_TEMPORARY, ENOSPC, "cannot write \"%s\"", "x"),
+	assert_int_equal(
+		base_error_errno(&err, BASE_ERROR_TEMPORARY, ENOSPC, "cannot write \"%s\"", "x"),
 		BASE_ERROR_NO_SPACE);
 	assert_string_equal(err.text, "cannot write \"x\": No space left on device");
 	assert_int_equal(base_error_errno(&err, BASE_ERROR_CONFIG, ENOENT, "a"), BASE_ERROR_CONFIG);

@@ -12,13 +12,13 @@ static void split(int64_t unix_ms, struct tm *out)
 bool base_time_rfc5322(int64_t unix_ms, struct base_buf *out)
 {
 	static const char days[7][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
-	static const char months[12][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug",
-		"Sep", "Oct", "Nov", "Dec"};
+	static const char months[12][4] = {
+		"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
 	struct tm tm;
 
 	split(unix_ms, &tm);
-	return base_buf_printf(out, "%s, %d %s %d %02d:%02d:%02d +0000", days[tm.tm_wday], tm.tm_mday,
-		months[tm.tm_mon], tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec);
+	return base_buf_printf(out, "%s, %d %s %d %02d:%02d:%02d +0000", days[tm.tm_wday],
+		tm.tm_mday, months[tm.tm_mon], tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec);
 }
 
 bool base_time_rfc3339(int64_t unix_ms, bool millis, struct base_buf *out)
@@ -27,7 +27,7 @@ bool base_time_rfc3339(int64_t unix_ms, bool millis, struct base_buf *out)
 
 	split(unix_ms, &tm);
 	if (!base_buf_printf(out, "%04d-%02d-%02dT%02d:%02d:%02d", tm.tm_year + 1900, tm.tm_mon + 1,
-		tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec))
+		    tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec))
 		return false;
 	if (millis && !base_buf_printf(out, ".%03d", (int)(unix_ms % 1000)))
 		return false;
@@ -105,8 +105,8 @@ bool base_duration_format(int64_t seconds, struct base_buf *out)
 {
 	for (size_t i = 0; i < BASE_COUNT(units); i++)
 		if (seconds && seconds % units[i].seconds == 0)
-			return base_buf_printf(out, "%lld%c", (long long)(seconds / units[i].seconds),
-				units[i].letter);
+			return base_buf_printf(out, "%lld%c",
+				(long long)(seconds / units[i].seconds), units[i].letter);
 	return base_buf_append_text(out, "0s");
 }
 
@@ -116,7 +116,8 @@ bool base_size_parse(struct base_slice text, uint64_t *out_bytes)
 	uint64_t value, factor = 1;
 
 	for (size_t i = 0; i < 4 && text.len; i++) {
-		if (base_ascii_lower(text.ptr[text.len - 1]) == base_ascii_lower((uint8_t)letters[i])) {
+		if (base_ascii_lower(text.ptr[text.len - 1]) ==
+			base_ascii_lower((uint8_t)letters[i])) {
 			factor = UINT64_C(1) << (10 * (i + 1));
 			text.len--;
 			break;

@@ -11,6 +11,7 @@
 bool base_xtext_encode(struct base_slice in, struct base_buf *out);
 /* Append the decoded bytes; hexadecimal digits of either case. False, with nothing appended, for a
  * byte outside xtext, a broken "+HH", or no room. @out_offset (may be null): the first bad byte. */
-BASE_MUST_USE bool base_xtext_decode(struct base_slice in, struct base_buf *out, size_t *out_offset);
+BASE_MUST_USE bool base_xtext_decode(
+	struct base_slice in, struct base_buf *out, size_t *out_offset);
 
 #endif

@@ -20,8 +20,8 @@ static int add(struct account *a)
 
 	if (!url || !user)
 		return cli_fail(a->cli, CLI_USAGE,
-		        "add needs --url and --user, as in --url "
-		        "smtps://smtp.example.org:465 --user robot@example.org");
+			"add needs --url and --user, as in --url "
+			"smtps://smtp.example.org:465 --user robot@example.org");
 	cli_request_add(&a->request, "url=%s", url);
 	cli_request_add(&a->request, "user=%s", user);
 	if (cli_has(a->cli, "replace"))
@@ -31,7 +31,7 @@ static int add(struct account *a)
 	if (status != CLI_OK)
 		return status;
 	rc = cli_vault_change(
-	        a->conf, &a->request, 0, base_secret_slice(&password), &a->answer, &none, &a->err);
+		a->conf, &a->request, 0, base_secret_slice(&password), &a->answer, &none, &a->err);
 	base_secret_release(&password);
 	return rc == 0 ? CLI_OK : cli_fail_error(a->cli, &a->err);
 }
@@ -39,10 +39,10 @@ static int add(struct account *a)
 static int show(struct account *a, const char *verb, const char *name)
 {
 	static const struct cli_column columns[] = {
-	        {"NAME", "name", false},
-	        {"URL", "url", false},
-	        {"USER", "user", false},
-	        {"CREATED", "created", false},
+		{"NAME", "name", false},
+		{"URL", "url", false},
+		{"USER", "user", false},
+		{"CREATED", "created", false},
 	};
 	json_t *json = cli_json(&a->answer, &a->err);
 
@@ -52,8 +52,8 @@ static int show(struct account *a, const char *verb, const char *name)
 		cli_print_json(&a->answer);
 	} else if (strcmp(verb, "list") == 0) {
 		cli_print_table(json_is_array(json) ? json : json_object_get(json, "accounts"),
-		        columns, BASE_COUNT(columns),
-		        "no accounts yet; postern account add NAME --url URL --user U");
+			columns, BASE_COUNT(columns),
+			"no accounts yet; postern account add NAME --url URL --user U");
 	} else {
 		const char *done = json_string_value(json_object_get(json, "done"));
 
@@ -87,13 +87,13 @@ static int run(struct cli *cli)
 
 	if (strcmp(verb, "test") == 0 || cli_has(cli, "oauth"))
 		return cli_fail(cli, CLI_USAGE, "%s: not available in this build",
-		        cli_has(cli, "oauth") ? "--oauth" : "test");
+			cli_has(cli, "oauth") ? "--oauth" : "test");
 	if (list != (cli->arg_count == 1))
 		return cli_fail(cli, CLI_USAGE,
-		        list ? "list takes no name"
-		             : "%s needs a NAME: postern "
-		               "account %s NAME",
-		        verb, verb);
+			list ? "list takes no name"
+			     : "%s needs a NAME: postern "
+			       "account %s NAME",
+			verb, verb);
 	a.conf = cli_conf(cli);
 	if (!a.conf)
 		return CLI_FAILED;
@@ -108,28 +108,28 @@ static int run(struct cli *cli)
 static const char *const verbs[] = {"add", "list", "remove", "test", NULL};
 
 static const struct cli_option options[] = {
-        {"url", 0, CLI_VALUE, "URL", "smtps://host:465 or smtp://host:587 (STARTTLS)"},
-        {"user", 0, CLI_VALUE, "USER", "the login name there"},
-        {"password-stdin", 0, CLI_FLAG, NULL,
-                "the password is the first line of standard input;\n"
-                "else the terminal is asked, twice"},
-        {"replace", 0, CLI_FLAG, NULL, "an account of this name may be there already"},
-        {"oauth", 0, CLI_VALUE, "PROVIDER", "not available in this build"},
-        CLI_OPTION_JSON,
-        CLI_OPTION_CONF,
-        CLI_OPTION_END,
+	{"url", 0, CLI_VALUE, "URL", "smtps://host:465 or smtp://host:587 (STARTTLS)"},
+	{"user", 0, CLI_VALUE, "USER", "the login name there"},
+	{"password-stdin", 0, CLI_FLAG, NULL,
+		"the password is the first line of standard input;\n"
+		"else the terminal is asked, twice"},
+	{"replace", 0, CLI_FLAG, NULL, "an account of this name may be there already"},
+	{"oauth", 0, CLI_VALUE, "PROVIDER", "not available in this build"},
+	CLI_OPTION_JSON,
+	CLI_OPTION_CONF,
+	CLI_OPTION_END,
 };
 
 const struct cli_command cli_command_account = {
-        .name = "account",
-        .summary = "credentials for relaying through another server",
-        .synopsis = "account add NAME --url URL --user USER [--password-stdin]\n"
-                    "account list\naccount remove NAME",
-        .details =
-                "A route uses it by via = \"account:NAME\". The password is sealed in the vault.\n",
-        .options = options,
-        .verbs = verbs,
-        .args_min = 1,
-        .args_max = 2,
-        .run = run,
+	.name = "account",
+	.summary = "credentials for relaying through another server",
+	.synopsis = "account add NAME --url URL --user USER [--password-stdin]\n"
+		    "account list\naccount remove NAME",
+	.details =
+		"A route uses it by via = \"account:NAME\". The password is sealed in the vault.\n",
+	.options = options,
+	.verbs = verbs,
+	.args_min = 1,
+	.args_max = 2,
+	.run = run,
 };

@@ -31,7 +31,7 @@ void cli_request_release(struct cli_request *r)
 }
 
 int cli_ask(const struct conf *conf, const char *part, const struct cli_request *r,
-        struct base_buf *out, bool *out_running, struct base_error *err)
+	struct base_buf *out, bool *out_running, struct base_error *err)
 {
 	int rc;
 
@@ -67,10 +67,9 @@ void cli_text_safe(struct base_slice s, struct base_buf *out)
 		uint32_t point;
 		size_t len = base_utf8_next(s, &point);
 		bool show = len && point >= 0x20 && point != 0x7f &&
-		            !(point >= 0x80 && point < 0xa0) &&
-		            !(point >= 0x200b && point <= 0x200f) &&
-		            !(point >= 0x2028 && point <= 0x202e) &&
-		            !(point >= 0x2066 && point <= 0x2069) && point != 0xfeff;
+			!(point >= 0x80 && point < 0xa0) && !(point >= 0x200b && point <= 0x200f) &&
+			!(point >= 0x2028 && point <= 0x202e) &&
+			!(point >= 0x2066 && point <= 0x2069) && point != 0xfeff;
 
 		if (show)
 			base_buf_append(out, s.ptr, len);
@@ -133,7 +132,7 @@ static void print_cell(struct base_slice text, size_t wide, bool right, bool las
 }
 
 void cli_print_table(
-        const json_t *rows, const struct cli_column *columns, size_t count, const char *none)
+	const json_t *rows, const struct cli_column *columns, size_t count, const char *none)
 {
 	size_t wide[COLUMNS_MAX], n = json_array_size(rows);
 	struct base_buf cell;
@@ -151,21 +150,21 @@ void cli_print_table(
 
 			base_buf_clear(&cell);
 			cli_value_text(
-			        json_object_get(json_array_get(rows, i), columns[c].key), &cell);
+				json_object_get(json_array_get(rows, i), columns[c].key), &cell);
 			w = width(base_buf_slice(&cell));
 			wide[c] = w > wide[c] ? w : wide[c];
 		}
 	}
 	for (size_t c = 0; c < count; c++)
 		print_cell(base_slice_text(columns[c].title), wide[c], columns[c].right,
-		        c + 1 == count);
+			c + 1 == count);
 	for (size_t i = 0; i < n; i++)
 		for (size_t c = 0; c < count; c++) {
 			base_buf_clear(&cell);
 			cli_value_text(
-			        json_object_get(json_array_get(rows, i), columns[c].key), &cell);
+				json_object_get(json_array_get(rows, i), columns[c].key), &cell);
 			print_cell(
-			        base_buf_slice(&cell), wide[c], columns[c].right, c + 1 == count);
+				base_buf_slice(&cell), wide[c], columns[c].right, c + 1 == count);
 		}
 	base_buf_release(&cell);
 }
@@ -180,7 +179,7 @@ static size_t widest_key(const json_t *object)
 	size_t wide = 0;
 
 	for (void *i = json_object_iter((json_t *)object); i;
-	        i = json_object_iter_next((json_t *)object, i))
+		i = json_object_iter_next((json_t *)object, i))
 		if (strlen(json_object_iter_key(i)) > wide)
 			wide = strlen(json_object_iter_key(i));
 	return wide;
@@ -194,7 +193,7 @@ static void print_flat(const json_t *object, int margin)
 
 	base_buf_init(&text, 1 << 20);
 	for (void *i = json_object_iter((json_t *)object); i;
-	        i = json_object_iter_next((json_t *)object, i)) {
+		i = json_object_iter_next((json_t *)object, i)) {
 		const json_t *v = json_object_iter_value(i);
 
 		if (holds_objects(v))
@@ -202,7 +201,7 @@ static void print_flat(const json_t *object, int margin)
 		base_buf_clear(&text);
 		cli_value_text(v, &text);
 		printf("%*s%-*s  %.*s\n", margin, "", (int)wide, json_object_iter_key(i),
-		        BASE_SLICE_ARGS(base_buf_slice(&text)));
+			BASE_SLICE_ARGS(base_buf_slice(&text)));
 	}
 	base_buf_release(&text);
 }
@@ -211,7 +210,7 @@ void cli_print_object(const json_t *object)
 {
 	print_flat(object, 0);
 	for (void *i = json_object_iter((json_t *)object); i;
-	        i = json_object_iter_next((json_t *)object, i)) {
+		i = json_object_iter_next((json_t *)object, i)) {
 		const json_t *v = json_object_iter_value(i);
 
 		if (!holds_objects(v))

@@ -64,11 +64,11 @@ static int decode(struct cli *cli, struct base_slice in, bool everywhere, decode
 			offset = original_offset(in, offset);
 		if (offset < in.len)
 			status = cli_fail(cli, CLI_FAILED,
-			        "byte 0x%02x at offset %zu cannot stand there", in.ptr[offset],
-			        offset);
+				"byte 0x%02x at offset %zu cannot stand there", in.ptr[offset],
+				offset);
 		else
 			status = cli_fail(
-			        cli, CLI_FAILED, "the input ends too early, at offset %zu", offset);
+				cli, CLI_FAILED, "the input ends too early, at offset %zu", offset);
 	}
 	base_buf_release(&text);
 	base_buf_release(&out);
@@ -116,28 +116,28 @@ static int run_xtext(struct cli *cli)
 }
 
 static const struct cli_option options[] = {
-        {"e", 'e', CLI_FLAG, NULL, "encode"},
-        {"d", 'd', CLI_FLAG, NULL, "decode"},
-        CLI_OPTION_END,
+	{"e", 'e', CLI_FLAG, NULL, "encode"},
+	{"d", 'd', CLI_FLAG, NULL, "decode"},
+	CLI_OPTION_END,
 };
 
 const struct cli_command cli_command_base64 = {
-        .name = "base64",
-        .summary = "encode or decode base64, as AUTH uses it",
-        .synopsis = "base64 -e|-d",
-        .details =
-                "Standard input to standard output. -d skips CR and LF and refuses any other byte\n"
-                "outside the alphabet: exit 1, nothing written, the offset on standard error.\n",
-        .options = options,
-        .run = run_base64,
+	.name = "base64",
+	.summary = "encode or decode base64, as AUTH uses it",
+	.synopsis = "base64 -e|-d",
+	.details =
+		"Standard input to standard output. -d skips CR and LF and refuses any other byte\n"
+		"outside the alphabet: exit 1, nothing written, the offset on standard error.\n",
+	.options = options,
+	.run = run_base64,
 };
 
 const struct cli_command cli_command_xtext = {
-        .name = "xtext",
-        .summary = "encode or decode xtext, as AUTH= and ORCPT= use it",
-        .synopsis = "xtext -e|-d",
-        .details = "Standard input to standard output. -d refuses a byte outside xtext: exit 1,\n"
-                   "nothing written, the offset on standard error.\n",
-        .options = options,
-        .run = run_xtext,
+	.name = "xtext",
+	.summary = "encode or decode xtext, as AUTH= and ORCPT= use it",
+	.synopsis = "xtext -e|-d",
+	.details = "Standard input to standard output. -d refuses a byte outside xtext: exit 1,\n"
+		   "nothing written, the offset on standard error.\n",
+	.options = options,
+	.run = run_xtext,
 };

@@ -52,15 +52,15 @@ static bool pair_is_good(struct cli *cli, const struct conf *c)
 	readable = read_pem(cli, c->tls_key, &key) && readable;
 	if (readable) {
 		good = tls_pair_check(
-		               base_buf_slice(&chain), base_buf_slice(&key), &end_ms, &err) == 0;
+			       base_buf_slice(&chain), base_buf_slice(&key), &end_ms, &err) == 0;
 		if (!good) {
 			say(cli, c->tls_line,
-			        "%s; name a certificate chain and its own key in PEM form",
-			        err.text);
+				"%s; name a certificate chain and its own key in PEM form",
+				err.text);
 		} else if (end_ms < now_ms + SOON_DAYS * INT64_C(86400000)) {
 			base_time_rfc3339(end_ms, false, &date);
 			say(cli, c->tls_line, "warning: the certificate %s on %s; renew it",
-			        end_ms < now_ms ? "ended" : "ends", base_buf_text(&date));
+				end_ms < now_ms ? "ended" : "ends", base_buf_text(&date));
 		}
 	}
 	base_buf_release(&chain);
@@ -82,7 +82,7 @@ static bool ca_is_good(struct cli *cli, const struct conf *c)
 		good = tls_client_context_new(&ctx, base_buf_slice(&pem), &err) == 0;
 	if (!good)
 		say(cli, c->tls_line, "ca = \"%s\": %s; name a file of certificates in PEM form",
-		        c->tls_ca, err.text);
+			c->tls_ca, err.text);
 	tls_context_free(&ctx);
 	base_buf_release(&pem);
 	return good;
@@ -114,12 +114,12 @@ static int run(struct cli *cli)
 static const struct cli_option options[] = {CLI_OPTION_CONF, CLI_OPTION_END};
 
 const struct cli_command cli_command_check = {
-        .name = "check",
-        .summary = "say all that is wrong with a configuration",
-        .synopsis = "check [-c FILE]",
-        .details = "Errors and warnings stand on standard error as FILE:LINE: what, and what would "
-                   "be right.\n"
-                   "Exit 1 if there is an error.\n",
-        .options = options,
-        .run = run,
+	.name = "check",
+	.summary = "say all that is wrong with a configuration",
+	.synopsis = "check [-c FILE]",
+	.details = "Errors and warnings stand on standard error as FILE:LINE: what, and what would "
+		   "be right.\n"
+		   "Exit 1 if there is an error.\n",
+	.options = options,
+	.run = run,
 };

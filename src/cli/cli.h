@@ -42,7 +42,7 @@ struct cli_command {
 };
 
 #define CLI_VALUES_MAX 1100
-#define CLI_ARGS_MAX   1024
+#define CLI_ARGS_MAX 1024
 
 struct cli {
 	const struct cli_command *command;
@@ -59,19 +59,19 @@ struct cli {
 
 /* The options that stand before the command, and those of any command that reads a configuration.
  */
-#define CLI_OPTION_CONF                                                                            \
-	{                                                                                          \
-		"conf", 'c', CLI_VALUE, "FILE",                                                    \
-		        "the configuration; default $POSTERN_CONF, "                               \
-		        "then\n/etc/postern/postern.conf"                                          \
+#define CLI_OPTION_CONF \
+	{ \
+		"conf", 'c', CLI_VALUE, "FILE", \
+			"the configuration; default $POSTERN_CONF, " \
+			"then\n/etc/postern/postern.conf" \
 	}
-#define CLI_OPTION_JSON                                                                            \
-	{                                                                                          \
-		"json", 0, CLI_FLAG, NULL, "the answer as JSON"                                    \
+#define CLI_OPTION_JSON \
+	{ \
+		"json", 0, CLI_FLAG, NULL, "the answer as JSON" \
 	}
-#define CLI_OPTION_END                                                                             \
-	{                                                                                          \
-		NULL, 0, CLI_FLAG, NULL, NULL                                                      \
+#define CLI_OPTION_END \
+	{ \
+		NULL, 0, CLI_FLAG, NULL, NULL \
 	}
 
 extern const struct cli_command *const cli_commands[]; /* null-ended */
@@ -103,16 +103,16 @@ struct cli_account {
 struct cli_account cli_account(const struct conf *conf);
 /* Make @path (0700 or as @mode says) and its parents, owned by @account. */
 int cli_make_dir(
-        const char *path, unsigned mode, const struct cli_account *account, struct base_error *err);
+	const char *path, unsigned mode, const struct cli_account *account, struct base_error *err);
 /* Make data/ and become its owner for the rest of this process's life (as root only). Where that
  * user cannot reach data/, stay root: out_account->root says that what is made must be given to it.
  */
 int cli_become_owner(
-        const struct conf *conf, struct cli_account *out_account, struct base_error *err);
+	const struct conf *conf, struct cli_account *out_account, struct base_error *err);
 
 /* Ask on the terminal without echo, @twice to be sure; or the first line of standard input. */
 int cli_password(const struct cli *cli, bool from_stdin, bool twice, const char *prompt,
-        struct base_secret *out);
+	struct base_secret *out);
 /* Five groups of four signs, 100 random bits. */
 void cli_password_generate(char out[25]);
 
@@ -126,7 +126,7 @@ void cli_request_release(struct cli_request *r);
 
 /* Ask a running server's @part. *out_running false (and 0): there is no server. */
 int cli_ask(const struct conf *conf, const char *part, const struct cli_request *r,
-        struct base_buf *out, bool *out_running, struct base_error *err);
+	struct base_buf *out, bool *out_running, struct base_error *err);
 
 #define CLI_ANSWER_MAX_BYTES ((size_t)1 << 31)
 json_t *cli_json(const struct base_buf *answer, struct base_error *err);
@@ -140,7 +140,7 @@ struct cli_column {
 };
 /* Rows of objects, aligned; arrays are joined by commas, null is "-". */
 void cli_print_table(
-        const json_t *rows, const struct cli_column *columns, size_t count, const char *none);
+	const json_t *rows, const struct cli_column *columns, size_t count, const char *none);
 /* "key  value" lines of one object, nested objects and lists of objects indented. */
 void cli_print_object(const json_t *object);
 /* One value as text, safe for a terminal. */
@@ -149,9 +149,9 @@ void cli_value_text(const json_t *value, struct base_buf *out);
 void cli_text_safe(struct base_slice text, struct base_buf *out);
 
 extern const struct cli_command cli_command_init, cli_command_try, cli_command_serve,
-        cli_command_check, cli_command_user, cli_command_account, cli_command_queue,
-        cli_command_why, cli_command_send, cli_command_base64, cli_command_xtext,
-        cli_command_status;
+	cli_command_check, cli_command_user, cli_command_account, cli_command_queue,
+	cli_command_why, cli_command_send, cli_command_base64, cli_command_xtext,
+	cli_command_status;
 
 /* Path of postern-master, found beside the running program; false: not there. */
 bool cli_master_path(char *out, size_t size);

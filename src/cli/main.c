@@ -5,30 +5,30 @@
 #include <string.h>
 
 const struct cli_command *const cli_commands[] = {
-        &cli_command_init,
-        &cli_command_try,
-        &cli_command_serve,
-        &cli_command_check,
-        &cli_command_status,
-        &cli_command_user,
-        &cli_command_account,
-        &cli_command_queue,
-        &cli_command_why,
-        &cli_command_send,
-        &cli_command_base64,
-        &cli_command_xtext,
-        NULL,
+	&cli_command_init,
+	&cli_command_try,
+	&cli_command_serve,
+	&cli_command_check,
+	&cli_command_status,
+	&cli_command_user,
+	&cli_command_account,
+	&cli_command_queue,
+	&cli_command_why,
+	&cli_command_send,
+	&cli_command_base64,
+	&cli_command_xtext,
+	NULL,
 };
 
 /* Commands that Postern will have: known, so that nobody looks for a typing error. */
 static const char *const later[] = {"sender", "probe", "explain", "smtpd", "remote",
-        "checkpassword", "unban", "dkim", "conform", "sendmail", "record", "import", NULL};
+	"checkpassword", "unban", "dkim", "conform", "sendmail", "record", "import", NULL};
 
 static void print_help(FILE *out)
 {
 	fputs("Postern: authenticated mail submission.\n\n"
 	      "usage: postern [-c FILE] COMMAND …\n\n",
-	        out);
+		out);
 	for (size_t i = 0; cli_commands[i]; i++)
 		fprintf(out, "  %-9s %s\n", cli_commands[i]->name, cli_commands[i]->summary);
 	fputs("\n  -c FILE    the configuration; default $POSTERN_CONF, then\n"
@@ -37,7 +37,7 @@ static void print_help(FILE *out)
 	      "  --version  print the version\n\n"
 	      "To see it work: postern try. To set up a server: postern init --hostname NAME,\n"
 	      "then postern check and postern serve. Manual: postern(1), postern.conf(5).\n",
-	        out);
+		out);
 }
 
 static const struct cli_command *find(const char *name)
@@ -65,10 +65,10 @@ static int no_command(const char *name)
 	near = conf_nearest(name, names);
 	if (near)
 		fprintf(stderr, "postern: there is no command \"%s\"; did you mean \"%s\"?\n", name,
-		        near);
+			near);
 	else
 		fprintf(stderr, "postern: there is no command \"%s\"; postern --help lists them\n",
-		        name);
+			name);
 	return CLI_USAGE;
 }
 
@@ -77,8 +77,8 @@ static int no_command(const char *name)
 static int command_index(int argc, char **argv)
 {
 	for (int at = 1; at < argc; at++) {
-		bool conf_value =
-		        strcmp(argv[at - 1], "-c") == 0 || strcmp(argv[at - 1], "--conf") == 0;
+		bool conf_value = strcmp(argv[at - 1], "-c") == 0 ||
+			strcmp(argv[at - 1], "--conf") == 0;
 
 		if (at > 1 && conf_value)
 			continue;
@@ -93,7 +93,7 @@ static int without_command(int argc, char **argv)
 {
 	for (int at = 1; at < argc; at++) {
 		if (strcmp(argv[at], "--help") == 0 || strcmp(argv[at], "-h") == 0 ||
-		        strcmp(argv[at], "help") == 0) {
+			strcmp(argv[at], "help") == 0) {
 			print_help(stdout);
 			return CLI_OK;
 		}

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 int make_file(const char *path, unsigned mode, bool replace, struct base_slice bytes,
-        const struct cli_account *account, struct base_error *err)
+	const struct cli_account *account, struct base_error *err)
 {
 	int fd;
 
@@ -21,8 +21,8 @@ int make_file(const char *path, unsigned mode, bool replace, struct base_slice b
 	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
 	if (fd < 0)
 		return base_error_errno(err,
-		        errno == EEXIST ? BASE_ERROR_EXISTS : BASE_ERROR_CONFIG, errno,
-		        "cannot make \"%s\"", path);
+			errno == EEXIST ? BASE_ERROR_EXISTS : BASE_ERROR_CONFIG, errno,
+			"cannot make \"%s\"", path);
 	while (bytes.len) {
 		ssize_t n = write(fd, bytes.ptr, bytes.len);
 
@@ -33,20 +33,20 @@ int make_file(const char *path, unsigned mode, bool replace, struct base_slice b
 		bytes = base_slice_from(bytes, (size_t)n);
 	}
 	if (bytes.len || fchmod(fd, mode) != 0 ||
-	        (account && account->root && fchown(fd, account->uid, account->gid) != 0)) {
+		(account && account->root && fchown(fd, account->uid, account->gid) != 0)) {
 		int code = errno;
 
 		close(fd);
 		unlink(path);
 		return base_error_errno(
-		        err, BASE_ERROR_TEMPORARY, code, "cannot write \"%s\"", path);
+			err, BASE_ERROR_TEMPORARY, code, "cannot write \"%s\"", path);
 	}
 	close(fd);
 	return 0;
 }
 
 int make_certificate(const char *host_name, const char *chain_path, const char *key_path,
-        bool replace, const struct cli_account *account, struct base_error *err)
+	bool replace, const struct cli_account *account, struct base_error *err)
 {
 	struct base_buf chain, key;
 	int rc;
@@ -65,7 +65,7 @@ int make_certificate(const char *host_name, const char *chain_path, const char *
 
 /* "user add NAME" on an open vault. */
 static int add_user(const struct vault_admin_env *env, const char *name, struct base_slice password,
-        struct base_error *err)
+	struct base_error *err)
 {
 	struct base_slice words[] = {BASE_SLICE("user"), BASE_SLICE("add"), base_slice_text(name)};
 	struct vault_admin_request request = {words, BASE_COUNT(words), BASE_SLICE_EMPTY};
@@ -78,7 +78,7 @@ static int add_user(const struct vault_admin_env *env, const char *name, struct 
 	base_buf_init(&answer, 65536);
 	base_random_fill(random, sizeof(random));
 	rc = vault_admin_prepare(
-	        &request, env->mechanisms, password, random, &secret, &generated, err);
+		&request, env->mechanisms, password, random, &secret, &generated, err);
 	base_wipe(random, sizeof(random));
 	request.secret = base_buf_slice(&secret);
 	if (rc == 0)
@@ -92,7 +92,7 @@ static int add_user(const struct vault_admin_env *env, const char *name, struct 
 static void remove_user(const struct vault_admin_env *env, const char *name)
 {
 	struct base_slice words[] = {
-	        BASE_SLICE("user"), BASE_SLICE("remove"), base_slice_text(name)};
+		BASE_SLICE("user"), BASE_SLICE("remove"), base_slice_text(name)};
 	struct vault_admin_request request = {words, BASE_COUNT(words), BASE_SLICE_EMPTY};
 	struct base_buf answer;
 
@@ -104,17 +104,17 @@ static void remove_user(const struct vault_admin_env *env, const char *name)
 }
 
 int make_user(const struct conf *conf, const char *name, struct base_slice password, bool replace,
-        struct base_error *err)
+	struct base_error *err)
 {
 	struct cli_account account = cli_account(conf);
 	struct vault_store_options options = {.data_dir = conf->data,
-	        .busy_ms = 20000,
-	        .chown = account.root,
-	        .uid = account.uid,
-	        .gid = account.gid};
+		.busy_ms = 20000,
+		.chown = account.root,
+		.uid = account.uid,
+		.gid = account.gid};
 	struct vault_admin_env env = {.now_ms = base_clock_wall_ms(),
-	        .default_domain = base_slice_text(conf->auth.default_domain),
-	        .mechanisms = conf->auth.mechanisms};
+		.default_domain = base_slice_text(conf->auth.default_domain),
+		.mechanisms = conf->auth.mechanisms};
 	int rc = vault_store_open(&env.store, &options, err);
 
 	if (rc != 0)
@@ -143,7 +143,7 @@ int make_spool(const struct conf *conf, struct base_error *err)
 		snprintf(path, sizeof(path), "%s/%s", conf->data, names[i]);
 		if (lchown(path, account.uid, account.gid) != 0 && errno != ENOENT)
 			return base_error_errno(err, BASE_ERROR_CONFIG, errno,
-			        "cannot give \"%s\" to %s", path, account.name);
+				"cannot give \"%s\" to %s", path, account.name);
 	}
 	return 0;
 }

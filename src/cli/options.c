@@ -74,7 +74,7 @@ static void print_option(FILE *out, const struct cli_option *o)
 		len = snprintf(left, sizeof(left), "-%s", o->name);
 	else
 		len = snprintf(left, sizeof(left), "--%s%s%s", o->name, o->value ? " " : "",
-		        o->value ? o->value : "");
+			o->value ? o->value : "");
 	fprintf(out, "  %-22s%s", left, len > 21 ? "\n" : "");
 	print_indented(out, o->help, 24, len > 21);
 }
@@ -109,7 +109,7 @@ static int complain(const struct cli *cli, const char *what, const char *value, 
 	if (near)
 		return cli_fail(cli, CLI_USAGE, "%s %s; did you mean %s?", what, value, near);
 	return cli_fail(cli, CLI_USAGE, "%s %s; postern %s --help lists what may stand here", what,
-	        value, cli->command->name);
+		value, cli->command->name);
 }
 
 static int unknown_option(const struct cli *cli, const char *text)
@@ -129,7 +129,7 @@ static int unknown_option(const struct cli *cli, const char *text)
 
 /* Match "--name", "--name=value", "-x". @out_value: behind "=", or null. */
 static const struct cli_option *find_option(
-        const struct cli *cli, const char *text, const char **out_value)
+	const struct cli *cli, const char *text, const char **out_value)
 {
 	const char *name = text[1] == '-' ? text + 2 : text + 1;
 	size_t len = strcspn(name, "=");
@@ -160,7 +160,7 @@ static int take_option(struct cli *cli, int argc, char **argv, int *at)
 	if (o->kind != CLI_FLAG && !value) {
 		if (*at + 1 == argc)
 			return cli_fail(
-			        cli, CLI_USAGE, "%s needs a value: %s %s", text, text, o->value);
+				cli, CLI_USAGE, "%s needs a value: %s %s", text, text, o->value);
 		value = argv[++*at];
 	}
 	if (o->kind == CLI_VALUE && cli_has(cli, o->name))
@@ -185,12 +185,12 @@ static int check_args(const struct cli *cli)
 			i++;
 		if (!c->verbs[i])
 			return complain(cli, "unknown action", cli->args[0],
-			        conf_nearest(cli->args[0], c->verbs));
+				conf_nearest(cli->args[0], c->verbs));
 	}
 	if (cli->arg_count >= c->args_min && cli->arg_count <= c->args_max)
 		return CLI_OK;
 	cli_fail(cli, CLI_USAGE,
-	        cli->arg_count < c->args_min ? "something is missing" : "too many arguments");
+		cli->arg_count < c->args_min ? "something is missing" : "too many arguments");
 	cli_help(c, stderr);
 	return CLI_USAGE;
 }

@@ -21,7 +21,7 @@ static int read_line(const struct cli *cli, int fd, struct base_secret *out)
 	while ((n = read(fd, &byte, 1)) == 1 && byte != '\n')
 		if (!base_secret_append(out, base_slice_make(&byte, 1)))
 			return cli_fail(cli, CLI_FAILED, "the password is longer than %d bytes",
-			        BASE_SECRET_PASSWORD_MAX_BYTES);
+				BASE_SECRET_PASSWORD_MAX_BYTES);
 	base_wipe(&byte, 1);
 	if (n < 0)
 		return cli_fail(cli, CLI_FAILED, "cannot read the password: %s", strerror(errno));
@@ -29,7 +29,7 @@ static int read_line(const struct cli *cli, int fd, struct base_secret *out)
 		out->ptr[--out->len] = 0;
 	if (out->len == 0)
 		return cli_fail(
-		        cli, CLI_FAILED, "the password is empty; give one of at least one sign");
+			cli, CLI_FAILED, "the password is empty; give one of at least one sign");
 	return CLI_OK;
 }
 
@@ -50,7 +50,7 @@ static int ask(const struct cli *cli, const char *prompt, struct base_secret *ou
 
 	if (tcgetattr(terminal, &normal) != 0)
 		return cli_fail(
-		        cli, CLI_FAILED, "the terminal cannot be asked: %s", strerror(errno));
+			cli, CLI_FAILED, "the terminal cannot be asked: %s", strerror(errno));
 	quiet = normal;
 	quiet.c_lflag &= ~(tcflag_t)ECHO;
 	signal(SIGINT, restore);
@@ -71,14 +71,14 @@ static int ask_twice(const struct cli *cli, struct base_secret *first)
 	int status = ask(cli, "The same again: ", &second);
 
 	if (status == CLI_OK &&
-	        !base_equal_constant_time(base_secret_slice(first), base_secret_slice(&second)))
+		!base_equal_constant_time(base_secret_slice(first), base_secret_slice(&second)))
 		status = cli_fail(cli, CLI_FAILED, "the two passwords differ; nothing was changed");
 	base_secret_release(&second);
 	return status;
 }
 
 int cli_password(const struct cli *cli, bool from_stdin, bool twice, const char *prompt,
-        struct base_secret *out)
+	struct base_secret *out)
 {
 	int status;
 
@@ -89,8 +89,8 @@ int cli_password(const struct cli *cli, bool from_stdin, bool twice, const char 
 		terminal = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
 		if (terminal < 0)
 			return cli_fail(cli, CLI_USAGE,
-			        "there is no terminal to ask for a password; "
-			        "give it by --password-stdin");
+				"there is no terminal to ask for a password; "
+				"give it by --password-stdin");
 		status = ask(cli, prompt, out);
 		if (status == CLI_OK && twice)
 			status = ask_twice(cli, out);

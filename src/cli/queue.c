@@ -31,7 +31,7 @@ static void take_part(void *arg, struct base_slice part)
 static void give_away(const struct conf *conf, const struct cli_account *a)
 {
 	static const char *const names[] = {
-	        "spool.db", "spool.db-wal", "spool.db-shm", "spool.lock", "spool", "spool/tmp"};
+		"spool.db", "spool.db-wal", "spool.db-shm", "spool.lock", "spool", "spool/tmp"};
 	char path[4096];
 
 	for (size_t i = 0; i < BASE_COUNT(names); i++) {
@@ -44,7 +44,7 @@ static void give_away(const struct conf *conf, const struct cli_account *a)
 static int run_on_files(struct queue *q)
 {
 	struct spool_options options = {
-	        .data_dir = q->conf->data, .owner = "postern queue", .wait_ms = WAIT_STEP_MS};
+		.data_dir = q->conf->data, .owner = "postern queue", .wait_ms = WAIT_STEP_MS};
 	const struct control_request *r = &q->request.request;
 	struct cli_account owner;
 	struct spool *s = NULL;
@@ -57,7 +57,7 @@ static int run_on_files(struct queue *q)
 	if (owner.root)
 		give_away(q->conf, &owner);
 	rc = spool_admin_run(s, envelope_visit, r->words, r->word_count, base_clock_wall_ms(),
-	        take_part, &q->answer, &q->err);
+		take_part, &q->answer, &q->err);
 	spool_close(&s);
 	return rc;
 }
@@ -114,14 +114,14 @@ static json_t *recipient_rows(const json_t *messages)
 static void print_list(const json_t *json)
 {
 	static const struct cli_column columns[] = {
-	        {"ID", "id", false},
-	        {"SENDER", "sender", false},
-	        {"RECIPIENT", "address", false},
-	        {"STATE", "state", false},
-	        {"TRIES", "attempts", true},
-	        {"SIZE", "size", true},
-	        {"NEXT", "next", false},
-	        {"REASON", "reason", false},
+		{"ID", "id", false},
+		{"SENDER", "sender", false},
+		{"RECIPIENT", "address", false},
+		{"STATE", "state", false},
+		{"TRIES", "attempts", true},
+		{"SIZE", "size", true},
+		{"NEXT", "next", false},
+		{"REASON", "reason", false},
 	};
 	json_t *rows = recipient_rows(json);
 
@@ -169,7 +169,7 @@ static int check_words(const struct cli *cli, const char *verb)
 		return cli_fail(cli, CLI_USAGE, "%s takes no ID", verb);
 	if (!alone && (cli->arg_count == 2) == all)
 		return cli_fail(cli, CLI_USAGE, "%s needs an ID%s: postern queue %s ID", verb,
-		        strcmp(verb, "retry") == 0 ? ", or --all" : "", verb);
+			strcmp(verb, "retry") == 0 ? ", or --all" : "", verb);
 	return CLI_OK;
 }
 
@@ -198,25 +198,25 @@ static int run(struct cli *cli)
 }
 
 static const char *const verbs[] = {
-        "list", "show", "cat", "retry", "hold", "release", "remove", "stats", NULL};
+	"list", "show", "cat", "retry", "hold", "release", "remove", "stats", NULL};
 
 static const struct cli_option options[] = {
-        {"all", 0, CLI_FLAG, NULL, "retry: every message, and lift pauses of accounts"},
-        CLI_OPTION_JSON,
-        CLI_OPTION_CONF,
-        CLI_OPTION_END,
+	{"all", 0, CLI_FLAG, NULL, "retry: every message, and lift pauses of accounts"},
+	CLI_OPTION_JSON,
+	CLI_OPTION_CONF,
+	CLI_OPTION_END,
 };
 
 const struct cli_command cli_command_queue = {
-        .name = "queue",
-        .summary = "list, show, retry, hold, release or remove messages",
-        .synopsis = "queue list|stats [--json]\nqueue show|cat|hold|release|remove ID\n"
-                    "queue retry ID|--all",
-        .details = "cat writes the message's bytes. Changes take effect at once on a running "
-                   "server.\n",
-        .options = options,
-        .verbs = verbs,
-        .args_min = 1,
-        .args_max = 2,
-        .run = run,
+	.name = "queue",
+	.summary = "list, show, retry, hold, release or remove messages",
+	.synopsis = "queue list|stats [--json]\nqueue show|cat|hold|release|remove ID\n"
+		    "queue retry ID|--all",
+	.details = "cat writes the message's bytes. Changes take effect at once on a running "
+		   "server.\n",
+	.options = options,
+	.verbs = verbs,
+	.args_min = 1,
+	.args_max = 2,
+	.run = run,
 };

@@ -39,13 +39,13 @@ static int parse_server(struct send *s)
 		host = base_slice_first(host, end);
 	}
 	if (port.len &&
-	        (port.ptr[0] != ':' || !base_slice_to_u64(base_slice_from(port, 1), &number)))
+		(port.ptr[0] != ':' || !base_slice_to_u64(base_slice_from(port, 1), &number)))
 		number = 0;
 	if (host.len == 0 || host.len >= sizeof(s->host) || number == 0 || number > 65535)
 		return cli_fail(s->cli, CLI_USAGE,
-		        "--server %s is no HOST:PORT; write it as in "
-		        "mail.example.org:587",
-		        text);
+			"--server %s is no HOST:PORT; write it as in "
+			"mail.example.org:587",
+			text);
 	snprintf(s->host, sizeof(s->host), "%.*s", BASE_SLICE_ARGS(host));
 	if (port.len)
 		snprintf(s->port, sizeof(s->port), "%u", (unsigned)number);
@@ -71,7 +71,7 @@ static int parse_tls(struct send *s)
 		}
 	near = conf_nearest(text, modes);
 	return cli_fail(s->cli, CLI_USAGE, "--tls %s is not known; %s%s", text,
-	        near ? "did you mean " : "write none, starttls or implicit", near ? near : "");
+		near ? "did you mean " : "write none, starttls or implicit", near ? near : "");
 }
 
 static int parse_auth(struct send *s)
@@ -88,9 +88,9 @@ static int parse_auth(struct send *s)
 		m = sasl_mechanism_parse(base_slice_text(text));
 		if (m == SASL_MECHANISM_NONE)
 			return cli_fail(s->cli, CLI_USAGE,
-			        "--auth %s is no mechanism of this build; write "
-			        "auto, none, or one as in SCRAM-SHA-256-PLUS, PLAIN, CRAM-MD5",
-			        text);
+				"--auth %s is no mechanism of this build; write "
+				"auto, none, or one as in SCRAM-SHA-256-PLUS, PLAIN, CRAM-MD5",
+				text);
 		s->job.mechanisms = SASL_MASK(m);
 		s->job.auth = true;
 	}
@@ -161,7 +161,7 @@ static int read_file(struct send *s, const char *path, struct base_buf *out)
 
 	if (fd < 0)
 		return cli_fail(
-		        s->cli, CLI_FAILED, "cannot open \"%s\": %s", path, strerror(errno));
+			s->cli, CLI_FAILED, "cannot open \"%s\": %s", path, strerror(errno));
 	status = cli_read_all(s->cli, fd, out);
 	if (fd != STDIN_FILENO)
 		close(fd);
@@ -196,7 +196,7 @@ static int prepare(struct send *s)
 	for (size_t i = 0; i < BASE_COUNT(later); i++)
 		if (cli_has(s->cli, later[i]))
 			return cli_fail(
-			        s->cli, CLI_USAGE, "--%s: not available in this build", later[i]);
+				s->cli, CLI_USAGE, "--%s: not available in this build", later[i]);
 	if (!cli_has(s->cli, "server"))
 		return cli_fail(s->cli, CLI_USAGE, "--server HOST:PORT is missing");
 	if (cli_has(s->cli, "ca") && cli_has(s->cli, "insecure"))
@@ -204,7 +204,7 @@ static int prepare(struct send *s)
 	s->job.insecure = cli_has(s->cli, "insecure");
 	s->job.trace = cli_has(s->cli, "trace");
 	if ((status = parse_tls(s)) != CLI_OK || (status = parse_server(s)) != CLI_OK ||
-	        (status = parse_auth(s)) != CLI_OK || (status = parse_addresses(s)) != CLI_OK)
+		(status = parse_auth(s)) != CLI_OK || (status = parse_addresses(s)) != CLI_OK)
 		return status;
 	return read_inputs(s);
 }
@@ -227,34 +227,34 @@ static int run(struct cli *cli)
 }
 
 static const struct cli_option options[] = {
-        {"server", 0, CLI_VALUE, "HOST:PORT", "where to send it"},
-        {"tls", 0, CLI_VALUE, "MODE", "none, starttls (default) or implicit"},
-        {"auth", 0, CLI_VALUE, "MECH",
-                "a mechanism, auto (the strongest offered) or none;\n"
-                "default: auto with --user, else none"},
-        {"user", 0, CLI_VALUE, "USER", "the login name"},
-        {"password-stdin", 0, CLI_FLAG, NULL, "the password is the first line of standard input"},
-        {"token-stdin", 0, CLI_FLAG, NULL, "not available in this build"},
-        {"from", 0, CLI_VALUE, "ADDRESS", "sender of the envelope"},
-        {"to", 0, CLI_REPEAT, "ADDRESS", "recipient; as often as needed"},
-        {"ca", 0, CLI_VALUE, "FILE", "trust these authorities too"},
-        {"insecure", 0, CLI_FLAG, NULL, "take any certificate, and send passwords all the same"},
-        {"cert", 0, CLI_VALUE, "FILE", "not available in this build"},
-        {"key", 0, CLI_VALUE, "FILE", "not available in this build"},
-        {"trace", 0, CLI_FLAG, NULL, "show the dialogue on standard error, secrets masked"},
-        CLI_OPTION_END,
+	{"server", 0, CLI_VALUE, "HOST:PORT", "where to send it"},
+	{"tls", 0, CLI_VALUE, "MODE", "none, starttls (default) or implicit"},
+	{"auth", 0, CLI_VALUE, "MECH",
+		"a mechanism, auto (the strongest offered) or none;\n"
+		"default: auto with --user, else none"},
+	{"user", 0, CLI_VALUE, "USER", "the login name"},
+	{"password-stdin", 0, CLI_FLAG, NULL, "the password is the first line of standard input"},
+	{"token-stdin", 0, CLI_FLAG, NULL, "not available in this build"},
+	{"from", 0, CLI_VALUE, "ADDRESS", "sender of the envelope"},
+	{"to", 0, CLI_REPEAT, "ADDRESS", "recipient; as often as needed"},
+	{"ca", 0, CLI_VALUE, "FILE", "trust these authorities too"},
+	{"insecure", 0, CLI_FLAG, NULL, "take any certificate, and send passwords all the same"},
+	{"cert", 0, CLI_VALUE, "FILE", "not available in this build"},
+	{"key", 0, CLI_VALUE, "FILE", "not available in this build"},
+	{"trace", 0, CLI_FLAG, NULL, "show the dialogue on standard error, secrets masked"},
+	CLI_OPTION_END,
 };
 
 const struct cli_command cli_command_send = {
-        .name = "send",
-        .summary = "send one message to a server, and see the dialogue",
-        .synopsis = "send --server HOST:PORT [--tls MODE] [--auth MECH] [--user USER\n"
-                    "        --password-stdin] --from ADDRESS --to ADDRESS … [FILE]",
-        .details = "The message comes from FILE or standard input (behind the line of "
-                   "--password-stdin).\n"
-                   "Exit 0 if all recipients were accepted, 1 if one was refused, 75 if it may "
-                   "work later.\n",
-        .options = options,
-        .args_max = 1,
-        .run = run,
+	.name = "send",
+	.summary = "send one message to a server, and see the dialogue",
+	.synopsis = "send --server HOST:PORT [--tls MODE] [--auth MECH] [--user USER\n"
+		    "        --password-stdin] --from ADDRESS --to ADDRESS … [FILE]",
+	.details = "The message comes from FILE or standard input (behind the line of "
+		   "--password-stdin).\n"
+		   "Exit 0 if all recipients were accepted, 1 if one was refused, 75 if it may "
+		   "work later.\n",
+	.options = options,
+	.args_max = 1,
+	.run = run,
 };

@@ -104,7 +104,7 @@ static int connect_server(struct session *s)
 	snprintf(what, sizeof(what), "cannot connect to %s port %s", s->job->host, s->job->port);
 	if (rc != 0)
 		return fail(
-		        s, rc == EAI_AGAIN ? CLI_TEMPORARY : CLI_FAILED, what, gai_strerror(rc));
+			s, rc == EAI_AGAIN ? CLI_TEMPORARY : CLI_FAILED, what, gai_strerror(rc));
 	for (const struct addrinfo *a = list; a && s->fd < 0; a = a->ai_next)
 		if (try_connect(s, a, &code))
 			break;
@@ -162,7 +162,7 @@ static int handshake(struct session *s)
 	/* A certificate that does not verify will not verify later either. */
 	base_buf_init(&text, 1024);
 	base_buf_printf(&text, "%s; name its authority with --ca FILE, or take any with --insecure",
-	        err.text);
+		err.text);
 	fail(s, CLI_FAILED, "TLS failed", base_buf_text(&text));
 	base_buf_release(&text);
 	return CLI_FAILED;
@@ -174,16 +174,16 @@ static void trace_tls(struct session *s, const char *binding)
 
 	if (s->job->trace)
 		fprintf(stderr, "-- TLS %s %s, certificate %s%s%s, channel binding %s\n",
-		        tls_version(s->tls), tls_cipher(s->tls),
-		        why || s->job->insecure ? "not demanded to verify" : "verified",
-		        why ? ": " : "", why ? why : "", binding);
+			tls_version(s->tls), tls_cipher(s->tls),
+			why || s->job->insecure ? "not demanded to verify" : "verified",
+			why ? ": " : "", why ? why : "", binding);
 }
 
 /* Handshake, then tell the engine what may be bound. */
 static int start_tls(struct session *s)
 {
 	static const enum sasl_binding order[] = {SASL_BINDING_TLS_EXPORTER,
-	        SASL_BINDING_TLS_UNIQUE, SASL_BINDING_TLS_SERVER_END_POINT};
+		SASL_BINDING_TLS_UNIQUE, SASL_BINDING_TLS_SERVER_END_POINT};
 	uint8_t data[TLS_BINDING_MAX_BYTES];
 	enum sasl_binding binding = SASL_BINDING_NONE;
 	size_t len = 0;
@@ -194,7 +194,7 @@ static int start_tls(struct session *s)
 	for (size_t i = 0; i < BASE_COUNT(order) && binding == SASL_BINDING_NONE; i++) {
 		/* The exporter binding is TLS 1.3's own; on 1.2 servers expect tls-unique. */
 		if (order[i] == SASL_BINDING_TLS_EXPORTER &&
-		        strcmp(tls_version(s->tls), "TLSv1.3") != 0)
+			strcmp(tls_version(s->tls), "TLSv1.3") != 0)
 			continue;
 		if (tls_binding(s->tls, sasl_binding_name(order[i]), data, &len))
 			binding = order[i];
@@ -202,7 +202,7 @@ static int start_tls(struct session *s)
 	trace_tls(s, binding == SASL_BINDING_NONE ? "none" : sasl_binding_name(binding));
 	base_buf_clear(&s->in);
 	smtp_client_tls_done(
-	        s->client, binding, base_slice_make(data, len), !s->job->insecure, &s->out);
+		s->client, binding, base_slice_make(data, len), !s->job->insecure, &s->out);
 	return CLI_OK;
 }
 
@@ -260,7 +260,7 @@ static const char *receive(struct session *s)
 
 			if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR))
 				return got == 0 ? "the server closed the connection"
-				                : strerror(errno);
+						: strerror(errno);
 			n = got > 0 ? (size_t)got : 0;
 		}
 		base_buf_grew(&s->in, n);
@@ -294,9 +294,9 @@ static void begin_transaction(struct session *s)
 {
 	s->body_at = 0;
 	s->count = smtp_client_rcpt_fit(
-	        s->client, s->job->rcpts + s->first, s->job->rcpt_count - s->first);
+		s->client, s->job->rcpts + s->first, s->job->rcpt_count - s->first);
 	smtp_client_send_mail(
-	        s->client, &s->job->mail, s->job->rcpts + s->first, s->count, &s->out);
+		s->client, &s->job->mail, s->job->rcpts + s->first, s->count, &s->out);
 }
 
 static void quit(struct session *s)
@@ -318,17 +318,17 @@ static void on_reply(struct session *s, enum smtp_client_event event)
 		if (event == SMTP_CLIENT_MESSAGE_REPLY)
 			printf("sent: %.*s\n", BASE_SLICE_ARGS(base_buf_slice(&text)));
 	} else if (event == SMTP_CLIENT_RCPT_REPLY) {
-		const struct smtp_client_rcpt *rcpt =
-		        &s->job->rcpts[s->first + smtp_client_rcpt_index(s->client)];
+		const struct smtp_client_rcpt
+			*rcpt = &s->job->rcpts[s->first + smtp_client_rcpt_index(s->client)];
 
 		outcome(s, r->code >= 500 ? CLI_FAILED : CLI_TEMPORARY);
 		cli_fail(s->cli, 0, "recipient %.*s refused: %.*s", BASE_SLICE_ARGS(rcpt->address),
-		        BASE_SLICE_ARGS(base_buf_slice(&text)));
+			BASE_SLICE_ARGS(base_buf_slice(&text)));
 	} else {
 		outcome(s, r->code >= 500 ? CLI_FAILED : CLI_TEMPORARY);
 		cli_fail(s->cli, 0, "%s refused: %.*s",
-		        event == SMTP_CLIENT_MAIL_REPLY ? "sender" : "message",
-		        BASE_SLICE_ARGS(base_buf_slice(&text)));
+			event == SMTP_CLIENT_MAIL_REPLY ? "sender" : "message",
+			BASE_SLICE_ARGS(base_buf_slice(&text)));
 	}
 	base_buf_release(&text);
 }
@@ -355,7 +355,7 @@ static void on_failed(struct session *s)
 	reply_text(s, &text);
 	outcome(s, refused ? CLI_FAILED : CLI_TEMPORARY);
 	cli_fail(s->cli, 0, "%s: %s%s%.*s", smtp_client_stage_name(f->stage), f->reason,
-	        text.len ? ": " : "", BASE_SLICE_ARGS(base_buf_slice(&text)));
+		text.len ? ": " : "", BASE_SLICE_ARGS(base_buf_slice(&text)));
 	if (f->maybe_delivered)
 		cli_fail(s->cli, 0, "the server may have taken the message all the same");
 	base_buf_release(&text);
@@ -367,7 +367,7 @@ static void on_credentials(struct session *s)
 
 	base_random_fill(random, sizeof(random));
 	smtp_client_credentials(s->client, s->job->user, s->job->password,
-	        base_slice_make(random, sizeof(random)), &s->out);
+		base_slice_make(random, sizeof(random)), &s->out);
 	base_wipe(random, sizeof(random));
 }
 
@@ -375,7 +375,7 @@ static void on_ready(struct session *s)
 {
 	if (s->job->trace && smtp_client_is_authenticated(s->client))
 		fprintf(stderr, "-- logged in by %s\n",
-		        sasl_mechanism_info(smtp_client_mechanism(s->client))->name);
+			sasl_mechanism_info(smtp_client_mechanism(s->client))->name);
 	begin_transaction(s);
 }
 
@@ -389,8 +389,8 @@ static void on_done(struct session *s)
 	if (s->first < s->job->rcpt_count) {
 		outcome(s, CLI_TEMPORARY);
 		cli_fail(s->cli, 0,
-		        "the server takes no more transactions now; %zu recipients are left",
-		        s->job->rcpt_count - s->first);
+			"the server takes no more transactions now; %zu recipients are left",
+			s->job->rcpt_count - s->first);
 	}
 	quit(s);
 }
@@ -424,7 +424,7 @@ static bool on_event(struct session *s, enum smtp_client_event event)
 		if (flush(s))
 			return true;
 		return on_event(
-		        s, smtp_client_eof(s->client, "the connection broke while writing"));
+			s, smtp_client_eof(s->client, "the connection broke while writing"));
 	case SMTP_CLIENT_DONE:
 		on_done(s);
 		return true;
@@ -444,8 +444,8 @@ static void converse(struct session *s)
 
 	while (go_on) {
 		size_t used = 0;
-		enum smtp_client_event event =
-		        smtp_client_push(s->client, base_buf_slice(&s->in), &used, &s->out);
+		enum smtp_client_event event = smtp_client_push(
+			s->client, base_buf_slice(&s->in), &used, &s->out);
 
 		base_buf_consume(&s->in, used);
 		if (event == SMTP_CLIENT_MORE && used && s->in.len)
@@ -457,10 +457,10 @@ static void converse(struct session *s)
 int send_run(const struct cli *cli, const struct send_job *job)
 {
 	static const enum smtp_client_tls tls[] = {
-	        SMTP_CLIENT_TLS_NONE, SMTP_CLIENT_TLS_REQUIRE, SMTP_CLIENT_TLS_IMPLICIT};
+		SMTP_CLIENT_TLS_NONE, SMTP_CLIENT_TLS_REQUIRE, SMTP_CLIENT_TLS_IMPLICIT};
 	struct session s = {.cli = cli, .job = job, .fd = -1};
 	struct smtp_client_options options = {
-	        .tls = tls[job->tls], .auth = job->auth, .mechanisms = job->mechanisms};
+		.tls = tls[job->tls], .auth = job->auth, .mechanisms = job->mechanisms};
 	bool loopback;
 
 	base_buf_init(&s.in, 1 << 20);
@@ -468,12 +468,12 @@ int send_run(const struct cli *cli, const struct send_job *job)
 	if (connect_server(&s) == CLI_OK) {
 		loopback = make_helo(&s);
 		options.helo_name = base_slice_text(s.helo);
-		options.allow_plaintext_without_tls =
-		        job->insecure || (job->tls == SEND_TLS_NONE && loopback);
+		options.allow_plaintext_without_tls = job->insecure ||
+			(job->tls == SEND_TLS_NONE && loopback);
 		s.client = smtp_client_new(&options);
 		if (job->trace)
 			smtp_client_set_trace(
-			        s.client, (struct smtp_client_trace){trace_line, NULL});
+				s.client, (struct smtp_client_trace){trace_line, NULL});
 		converse(&s);
 	}
 	smtp_client_free(&s.client);

@@ -11,8 +11,8 @@ static int run(struct cli *cli)
 
 	if (!cli_master_path(path, sizeof(path)))
 		return cli_fail(cli, CLI_FAILED,
-		        "cannot find postern-master in libexec/postern beside "
-		        "this program; install or build it");
+			"cannot find postern-master in libexec/postern beside "
+			"this program; install or build it");
 	execv(path, argv);
 	return cli_fail(cli, CLI_FAILED, "cannot execute \"%s\": %s", path, strerror(errno));
 }
@@ -20,13 +20,13 @@ static int run(struct cli *cli)
 static const struct cli_option options[] = {CLI_OPTION_CONF, CLI_OPTION_END};
 
 const struct cli_command cli_command_serve = {
-        .name = "serve",
-        .summary = "run the server in the foreground",
-        .synopsis = "serve [-c FILE]",
-        .details = "Prints \"postern: ready\" on standard error once all ports listen. SIGTERM "
-                   "drains and\n"
-                   "ends; SIGHUP reloads the configuration and certificates without dropping a "
-                   "session.\n",
-        .options = options,
-        .run = run,
+	.name = "serve",
+	.summary = "run the server in the foreground",
+	.synopsis = "serve [-c FILE]",
+	.details = "Prints \"postern: ready\" on standard error once all ports listen. SIGTERM "
+		   "drains and\n"
+		   "ends; SIGHUP reloads the configuration and certificates without dropping a "
+		   "session.\n",
+	.options = options,
+	.run = run,
 };

@@ -47,7 +47,7 @@ struct cli_account cli_account(const struct conf *conf)
 }
 
 int cli_make_dir(
-        const char *path, unsigned mode, const struct cli_account *account, struct base_error *err)
+	const char *path, unsigned mode, const struct cli_account *account, struct base_error *err)
 {
 	char *copy = base_strdup(path);
 	int rc = 0;
@@ -58,7 +58,7 @@ int cli_make_dir(
 		*p = '\0';
 		if (mkdir(copy, 0755) != 0 && errno != EEXIST)
 			rc = base_error_errno(err, BASE_ERROR_CONFIG, errno,
-			        "cannot make directory \"%s\"", copy);
+				"cannot make directory \"%s\"", copy);
 		*p = '/';
 	}
 	free(copy);
@@ -67,13 +67,13 @@ int cli_make_dir(
 	if (mkdir(path, mode) == 0) {
 		if (account && account->root && chown(path, account->uid, account->gid) != 0)
 			return base_error_errno(err, BASE_ERROR_CONFIG, errno,
-			        "cannot give \"%s\" to %s", path, account->name);
+				"cannot give \"%s\" to %s", path, account->name);
 		return 0;
 	}
 	if (errno == EEXIST)
 		return 0;
 	return base_error_errno(
-	        err, BASE_ERROR_CONFIG, errno, "cannot make directory \"%s\"", path);
+		err, BASE_ERROR_CONFIG, errno, "cannot make directory \"%s\"", path);
 }
 
 /* A database there tells best whose all of them are; then the directory; then the service account.
@@ -128,16 +128,16 @@ int cli_become_owner(const struct conf *conf, struct cli_account *out, struct ba
 	out->root = false;
 	if (setgroups(0, NULL) != 0 || setgid(a.gid) != 0 || setuid(a.uid) != 0)
 		return base_error_errno(err, BASE_ERROR_CONFIG, errno,
-		        "cannot become user %u, who owns "
-		        "\"%s\"",
-		        a.uid, conf->data);
+			"cannot become user %u, who owns "
+			"\"%s\"",
+			a.uid, conf->data);
 	return 0;
 }
 
 bool cli_master_path(char *out, size_t size)
 {
 	static const char *const places[] = {"/libexec/postern", "/../libexec/postern",
-	        "/../lib/postern", "/../lib/x86_64-linux-gnu/postern"};
+		"/../lib/postern", "/../lib/x86_64-linux-gnu/postern"};
 	char self[4096];
 	ssize_t len = readlink("/proc/self/exe", self, sizeof(self) - 1);
 	char *slash;

@@ -46,7 +46,7 @@ static int show(const struct cli *cli, const struct conf *conf)
 	}
 	if (running)
 		json_object_set_new(whole, "server",
-		        json_string(running == BASE_COUNT(parts) ? "running" : "partly running"));
+			json_string(running == BASE_COUNT(parts) ? "running" : "partly running"));
 	if (cli_has(cli, "json")) {
 		json_dumpf(whole, stdout, JSON_COMPACT);
 		putchar('\n');
@@ -77,17 +77,17 @@ static int run(struct cli *cli)
 }
 
 static const struct cli_option options[] = {
-        {"watch", 0, CLI_FLAG, NULL, "again every two seconds, until interrupted"},
-        CLI_OPTION_JSON,
-        CLI_OPTION_CONF,
-        CLI_OPTION_END,
+	{"watch", 0, CLI_FLAG, NULL, "again every two seconds, until interrupted"},
+	CLI_OPTION_JSON,
+	CLI_OPTION_CONF,
+	CLI_OPTION_END,
 };
 
 const struct cli_command cli_command_status = {
-        .name = "status",
-        .summary = "what a running server is doing",
-        .synopsis = "status [--watch] [--json]",
-        .details = "Exit 1 if no server runs.\n",
-        .options = options,
-        .run = run,
+	.name = "status",
+	.summary = "what a running server is doing",
+	.synopsis = "status [--watch] [--json]",
+	.details = "Exit 1 if no server runs.\n",
+	.options = options,
+	.run = run,
 };

@@ -15,51 +15,51 @@
 static const char *const verbs[] = {"add", "list", NULL};
 
 static const struct cli_option options[] = {
-        {"flag", 0, CLI_FLAG, NULL, "a flag"},
-        {"name", 0, CLI_VALUE, "NAME", "a value"},
-        {"to", 0, CLI_REPEAT, "ADDR", "values"},
-        {"e", 'e', CLI_FLAG, NULL, "a letter"},
-        CLI_OPTION_CONF,
-        CLI_OPTION_END,
+	{"flag", 0, CLI_FLAG, NULL, "a flag"},
+	{"name", 0, CLI_VALUE, "NAME", "a value"},
+	{"to", 0, CLI_REPEAT, "ADDR", "values"},
+	{"e", 'e', CLI_FLAG, NULL, "a letter"},
+	CLI_OPTION_CONF,
+	CLI_OPTION_END,
 };
 
 static const struct cli_command command = {
-        .name = "test",
-        .summary = "s",
-        .synopsis = "test",
-        .details = "",
-        .options = options,
-        .verbs = verbs,
-        .args_min = 1,
-        .args_max = 3,
+	.name = "test",
+	.summary = "s",
+	.synopsis = "test",
+	.details = "",
+	.options = options,
+	.verbs = verbs,
+	.args_min = 1,
+	.args_max = 3,
 };
 
 /* What the line gives, as "status|conf|options|arguments". */
 static const struct row {
 	const char *line, *expected;
 } rows[] = {
-        {"add", "0|/etc/postern/postern.conf||add"},
-        {"add --flag x", "0|/etc/postern/postern.conf|flag|add,x"},
-        {"--flag add x", "0|/etc/postern/postern.conf|flag|add,x"},
-        {"add --name N --to a --to=b", "0|/etc/postern/postern.conf|name=N,to=a,to=b|add"},
-        {"add --name=", "0|/etc/postern/postern.conf|name=|add"},
-        {"add --name --flag", "0|/etc/postern/postern.conf|name=--flag|add"},
-        {"add -e -c F", "0|F|e,conf=F|add"},
-        {"add -cF", "0|F|conf=F|add"},
-        {"add --conf F", "0|F|conf=F|add"},
-        {"add -- --flag -x", "0|/etc/postern/postern.conf||add,--flag,-x"},
-        {"-- add", "0|/etc/postern/postern.conf||add"},
-        {"add -", "0|/etc/postern/postern.conf||add,-"},
-        {"add -ex", "2"},
-        {"add --e", "2"},
-        {"add --flag=1", "2"},
-        {"add --name", "2"},
-        {"add --name a --name b", "2"},
-        {"add --nam a", "2"},
-        {"add -x", "2"},
-        {"ad", "2"},
-        {"", "2"},
-        {"add 1 2 3", "2"},
+	{"add", "0|/etc/postern/postern.conf||add"},
+	{"add --flag x", "0|/etc/postern/postern.conf|flag|add,x"},
+	{"--flag add x", "0|/etc/postern/postern.conf|flag|add,x"},
+	{"add --name N --to a --to=b", "0|/etc/postern/postern.conf|name=N,to=a,to=b|add"},
+	{"add --name=", "0|/etc/postern/postern.conf|name=|add"},
+	{"add --name --flag", "0|/etc/postern/postern.conf|name=--flag|add"},
+	{"add -e -c F", "0|F|e,conf=F|add"},
+	{"add -cF", "0|F|conf=F|add"},
+	{"add --conf F", "0|F|conf=F|add"},
+	{"add -- --flag -x", "0|/etc/postern/postern.conf||add,--flag,-x"},
+	{"-- add", "0|/etc/postern/postern.conf||add"},
+	{"add -", "0|/etc/postern/postern.conf||add,-"},
+	{"add -ex", "2"},
+	{"add --e", "2"},
+	{"add --flag=1", "2"},
+	{"add --name", "2"},
+	{"add --name a --name b", "2"},
+	{"add --nam a", "2"},
+	{"add -x", "2"},
+	{"ad", "2"},
+	{"", "2"},
+	{"add 1 2 3", "2"},
 };
 
 static void describe(const struct cli *cli, int status, struct base_buf *out)
@@ -70,8 +70,8 @@ static void describe(const struct cli *cli, int status, struct base_buf *out)
 	base_buf_printf(out, "|%s|", cli->conf_path);
 	for (size_t i = 0; i < cli->value_count; i++)
 		base_buf_printf(out, "%s%s%s%s", i ? "," : "", cli->values[i].option->name,
-		        cli->values[i].value ? "=" : "",
-		        cli->values[i].value ? cli->values[i].value : "");
+			cli->values[i].value ? "=" : "",
+			cli->values[i].value ? cli->values[i].value : "");
 	base_buf_append_text(out, "|");
 	for (size_t i = 0; i < cli->arg_count; i++)
 		base_buf_printf(out, "%s%s", i ? "," : "", cli->args[i]);
@@ -126,9 +126,9 @@ static void both_tables_of_mechanisms_agree(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(lines_are_cut_into_options_and_arguments),
-	        cmocka_unit_test(the_environment_names_the_configuration),
-	        cmocka_unit_test(both_tables_of_mechanisms_agree),
+		cmocka_unit_test(lines_are_cut_into_options_and_arguments),
+		cmocka_unit_test(the_environment_names_the_configuration),
+		cmocka_unit_test(both_tables_of_mechanisms_agree),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -28,17 +28,17 @@ try {
 };
 
 static const char conf_text[] =
-        "# Written anew by each postern try.\n"
-        "hostname = \"localhost\"\n"
-        "data = \"%s/data\"\n"
-        "run  = \"%s/run\"\n"
-        "%s"
-        "tls { certificate = \"%s/cert.pem\"  key = \"%s/key.pem\" }\n"
-        "listener starttls { address = \"127.0.0.1:%u\"  tls = \"starttls\" }\n"
-        "listener implicit { address = \"127.0.0.1:%u\"  tls = \"implicit\" }\n"
-        "auth { mechanisms = {%s} }\n"
-        "route \"*\" { via = \"maildir:%s/maildir\" }\n"
-        "log { format = \"text\"  dialogue = true }\n";
+	"# Written anew by each postern try.\n"
+	"hostname = \"localhost\"\n"
+	"data = \"%s/data\"\n"
+	"run  = \"%s/run\"\n"
+	"%s"
+	"tls { certificate = \"%s/cert.pem\"  key = \"%s/key.pem\" }\n"
+	"listener starttls { address = \"127.0.0.1:%u\"  tls = \"starttls\" }\n"
+	"listener implicit { address = \"127.0.0.1:%u\"  tls = \"implicit\" }\n"
+	"auth { mechanisms = {%s} }\n"
+	"route \"*\" { via = \"maildir:%s/maildir\" }\n"
+	"log { format = \"text\"  dialogue = true }\n";
 
 /* May @owner walk to @path from the root? Only then can roles run under that account. */
 static bool reachable(const char *path, const struct cli_account *owner)
@@ -62,8 +62,8 @@ static int choose_paths(struct try *t)
 
 	if (!getcwd(cwd, sizeof(cwd)) || strpbrk(cwd, "\"\\\n\r{}"))
 		return cli_fail(t->cli, CLI_FAILED,
-		        "the current directory's name cannot be written into a "
-		        "configuration; start from another one");
+			"the current directory's name cannot be written into a "
+			"configuration; start from another one");
 	snprintf(t->dir, sizeof(t->dir), "%s/postern-try", cwd);
 	snprintf(t->conf_path, sizeof(t->conf_path), "%s/postern.conf", t->dir);
 	snprintf(t->chain_path, sizeof(t->chain_path), "%s/cert.pem", t->dir);
@@ -80,7 +80,7 @@ static int choose_paths(struct try *t)
 static int make_dirs(struct try *t)
 {
 	static const char *const parts[] = {
-	        "", "/data", "/run", "/maildir", "/maildir/cur", "/maildir/new", "/maildir/tmp"};
+		"", "/data", "/run", "/maildir", "/maildir/cur", "/maildir/new", "/maildir/tmp"};
 	char path[3200];
 	int rc = 0;
 
@@ -96,7 +96,7 @@ static void list_mechanisms(struct base_buf *out)
 	for (unsigned bit = 0; bit < 32; bit++)
 		if (conf_mechanism_name(bit))
 			base_buf_printf(
-			        out, "%s\"%s\"", out->len ? ", " : "", conf_mechanism_name(bit));
+				out, "%s\"%s\"", out->len ? ", " : "", conf_mechanism_name(bit));
 }
 
 static int write_conf(struct try *t)
@@ -111,7 +111,7 @@ static int write_conf(struct try *t)
 	if (t->account)
 		snprintf(account, sizeof(account), "user = \"%s\"\n", t->account);
 	base_buf_printf(&b, conf_text, t->dir, t->dir, account, t->dir, t->dir, t->port,
-	        t->port + 1, base_buf_text(&mechanisms), t->dir);
+		t->port + 1, base_buf_text(&mechanisms), t->dir);
 	rc = make_file(t->conf_path, 0644, true, base_buf_slice(&b), NULL, &t->err);
 	base_buf_release(&b);
 	base_buf_release(&mechanisms);
@@ -133,7 +133,7 @@ static int make_all(struct try *t)
 	conf = conf_load(t->conf_path, &findings);
 	if (!conf)
 		rc = base_error_set(&t->err, BASE_ERROR_CONFIG, 0, "%s:%u: %s", t->conf_path,
-		        findings.items[0].line, findings.items[0].text);
+			findings.items[0].line, findings.items[0].text);
 	else
 		rc = make_user(conf, t->user, base_slice_text(t->password), true, &t->err);
 	conf_findings_release(&findings);
@@ -153,8 +153,8 @@ static void say_ready(const struct try *t)
 	       "\\\n"
 	       "    --ca %s --user %s --from %s@example.org --to you@example.org --trace\n"
 	       "Its dialogue is shown here. Ctrl-C ends the server.\n\n",
-	        t->port, t->port + 1, t->user, t->password, t->chain_path, t->maildir, t->port,
-	        t->chain_path, t->user, t->user);
+		t->port, t->port + 1, t->user, t->password, t->chain_path, t->maildir, t->port,
+		t->chain_path, t->user, t->user);
 	fflush(stdout);
 }
 
@@ -199,7 +199,7 @@ static int wait_for_master(const struct try *t, pid_t master)
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
 		return CLI_OK;
 	return cli_fail(
-	        t->cli, CLI_FAILED, "the server ended with an error; its last lines say why");
+		t->cli, CLI_FAILED, "the server ended with an error; its last lines say why");
 }
 
 static int watch(const struct try *t, int fd, pid_t master)
@@ -244,8 +244,8 @@ static int run_master(struct try *t)
 
 	if (!cli_master_path(master, sizeof(master)))
 		return cli_fail(t->cli, CLI_FAILED,
-		        "cannot find postern-master in libexec/postern beside "
-		        "this program; install or build it");
+			"cannot find postern-master in libexec/postern beside "
+			"this program; install or build it");
 	if (pipe(pipes) != 0)
 		return cli_fail(t->cli, CLI_FAILED, "cannot make a pipe: %s", strerror(errno));
 	sigaction(SIGINT, &action, NULL);
@@ -271,19 +271,20 @@ static int run_master(struct try *t)
 static int run(struct cli *cli)
 {
 	struct try t = {.cli = cli,
-	        .port = DEFAULT_PORT,
-	        .user = cli_value(cli, "user"),
-	        .password = cli_value(cli, "password")};
+		.port = DEFAULT_PORT,
+		.user = cli_value(cli, "user"),
+		.password = cli_value(cli, "password")};
 	const char *port = cli_value(cli, "port");
 	uint64_t number = DEFAULT_PORT;
 	int status;
 
-	if (port && (!base_slice_to_u64(base_slice_text(port), &number) || number == 0 ||
-	                    number > 65534))
+	if (port &&
+		(!base_slice_to_u64(base_slice_text(port), &number) || number == 0 ||
+			number > 65534))
 		return cli_fail(cli, CLI_USAGE,
-		        "--port %s is no port; write 1 to 65534 (the next one is used "
-		        "too)",
-		        port);
+			"--port %s is no port; write 1 to 65534 (the next one is used "
+			"too)",
+			port);
 	t.port = (unsigned)number;
 	if (!t.user)
 		t.user = "try";
@@ -298,19 +299,19 @@ static int run(struct cli *cli)
 }
 
 static const struct cli_option options[] = {
-        {"port", 0, CLI_VALUE, "N", "STARTTLS on N, implicit TLS on N+1; default 2587"},
-        {"user", 0, CLI_VALUE, "USER", "who may log in; default try"},
-        {"password", 0, CLI_VALUE, "PASSWORD", "with this password; default try"},
-        CLI_OPTION_END,
+	{"port", 0, CLI_VALUE, "N", "STARTTLS on N, implicit TLS on N+1; default 2587"},
+	{"user", 0, CLI_VALUE, "USER", "who may log in; default try"},
+	{"password", 0, CLI_VALUE, "PASSWORD", "with this password; default try"},
+	CLI_OPTION_END,
 };
 
 const struct cli_command cli_command_try = {
-        .name = "try",
-        .summary = "a server on loopback, at once, that shows every dialogue",
-        .synopsis = "try [--port N] [--user USER] [--password PASSWORD]",
-        .details = "Everything is kept in ./postern-try; mail in ./postern-try/maildir. All "
-                   "mechanisms are on,\n"
-                   "CRAM-MD5 too. Only programs of this machine can connect.\n",
-        .options = options,
-        .run = run,
+	.name = "try",
+	.summary = "a server on loopback, at once, that shows every dialogue",
+	.synopsis = "try [--port N] [--user USER] [--password PASSWORD]",
+	.details = "Everything is kept in ./postern-try; mail in ./postern-try/maildir. All "
+		   "mechanisms are on,\n"
+		   "CRAM-MD5 too. Only programs of this machine can connect.\n",
+	.options = options,
+	.run = run,
 };

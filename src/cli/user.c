@@ -40,7 +40,7 @@ static int ask_needs(struct user *u, sasl_mechanism_mask *out_mask, bool *out_pa
 static void print_app_password(const struct user *u, const struct base_secret *password)
 {
 	printf("password of %s for \"%s\", shown this once: %.*s\n", u->name,
-	        cli_value(u->cli, "app"), BASE_SLICE_ARGS(base_secret_slice(password)));
+		cli_value(u->cli, "app"), BASE_SLICE_ARGS(base_secret_slice(password)));
 }
 
 static int say_done(struct user *u, const struct base_secret *generated)
@@ -53,7 +53,7 @@ static int say_done(struct user *u, const struct base_secret *generated)
 	if (json) {
 		if (generated->len)
 			json_object_set_new(answer, "password",
-			        json_stringn((const char *)generated->ptr, generated->len));
+				json_stringn((const char *)generated->ptr, generated->len));
 		json_dumpf(answer, stdout, JSON_COMPACT);
 		putchar('\n');
 	} else {
@@ -61,7 +61,7 @@ static int say_done(struct user *u, const struct base_secret *generated)
 
 		if (cli_has(u->cli, "app"))
 			printf("%s: password for \"%s\" %s\n", u->name, cli_value(u->cli, "app"),
-			        done ? done : "changed");
+				done ? done : "changed");
 		else
 			printf("%s: %s\n", u->name, done ? done : "done");
 		if (generated->len)
@@ -83,8 +83,8 @@ static int change(struct user *u)
 		return status;
 	if (from_stdin && cli_has(u->cli, "app"))
 		return cli_fail(u->cli, CLI_USAGE,
-		        "the password of --app is generated; leave out "
-		        "--password-stdin");
+			"the password of --app is generated; leave out "
+			"--password-stdin");
 	if (wanted || from_stdin) {
 		snprintf(prompt, sizeof(prompt), "Password for %s: ", u->name);
 		status = cli_password(u->cli, from_stdin, true, prompt, &password);
@@ -94,7 +94,7 @@ static int change(struct user *u)
 		cli_vault_options(u->cli, &u->request);
 		if (password.len || cli_has(u->cli, "app"))
 			rc = cli_vault_change(u->conf, &u->request, mask,
-			        base_secret_slice(&password), &u->answer, &generated, &u->err);
+				base_secret_slice(&password), &u->answer, &generated, &u->err);
 		else
 			rc = cli_vault_ask(u->conf, &u->request, &u->answer, &u->err);
 		status = rc == 0 ? say_done(u, &generated) : cli_fail_error(u->cli, &u->err);
@@ -142,11 +142,11 @@ static int test(struct user *u)
 static int show_list(struct user *u)
 {
 	static const struct cli_column columns[] = {
-	        {"NAME", "name", false},
-	        {"MECHANISMS", "mechanisms", false},
-	        {"DISABLED", "disabled", false},
-	        {"APPS", "apps", false},
-	        {"CREATED", "created", false},
+		{"NAME", "name", false},
+		{"MECHANISMS", "mechanisms", false},
+		{"DISABLED", "disabled", false},
+		{"APPS", "apps", false},
+		{"CREATED", "created", false},
 	};
 	json_t *json = cli_json(&u->answer, &u->err);
 	const json_t *rows;
@@ -155,8 +155,8 @@ static int show_list(struct user *u)
 		return cli_fail_error(u->cli, &u->err);
 	rows = json_is_array(json) ? json : json_object_get(json, "users");
 	cli_print_table(rows, columns, BASE_COUNT(columns),
-	        cli_has(u->cli, "without") ? "no such users"
-	                                   : "no users yet; postern user add NAME");
+		cli_has(u->cli, "without") ? "no such users"
+					   : "no users yet; postern user add NAME");
 	json_decref(json);
 	return CLI_OK;
 }
@@ -196,21 +196,21 @@ static int check_options(const struct cli *cli, const char *verb)
 	static const struct {
 		const char *option, *verbs;
 	} uses[] = {
-	        {"password-stdin", "add passwd test"},
-	        {"mechanisms", "add passwd"},
-	        {"send-as", "add passwd"},
-	        {"app", "add passwd remove"},
-	        {"expires", "add passwd"},
-	        {"limit", "add passwd"},
-	        {"disable", "add passwd"},
-	        {"enable", "add passwd"},
-	        {"without", "list"},
+		{"password-stdin", "add passwd test"},
+		{"mechanisms", "add passwd"},
+		{"send-as", "add passwd"},
+		{"app", "add passwd remove"},
+		{"expires", "add passwd"},
+		{"limit", "add passwd"},
+		{"disable", "add passwd"},
+		{"enable", "add passwd"},
+		{"without", "list"},
 	};
 
 	for (size_t i = 0; i < BASE_COUNT(uses); i++)
 		if (cli_has(cli, uses[i].option) && !strstr(uses[i].verbs, verb))
 			return cli_fail(cli, CLI_USAGE, "--%s has no meaning for %s; it is for %s",
-			        uses[i].option, verb, uses[i].verbs);
+				uses[i].option, verb, uses[i].verbs);
 	if (cli_has(cli, "disable") && cli_has(cli, "enable"))
 		return cli_fail(cli, CLI_USAGE, "--disable and --enable stand together; keep one");
 	return CLI_OK;
@@ -239,10 +239,10 @@ static int run(struct cli *cli)
 		return cli_fail(cli, CLI_USAGE, "import: not available in this build");
 	if (list != (cli->arg_count == 1))
 		return cli_fail(cli, CLI_USAGE,
-		        list ? "list takes no name"
-		             : "%s needs a NAME: postern "
-		               "user %s NAME",
-		        u.verb, u.verb);
+			list ? "list takes no name"
+			     : "%s needs a NAME: postern "
+			       "user %s NAME",
+			u.verb, u.verb);
 	status = check_options(cli, u.verb);
 	if (status != CLI_OK)
 		return status;
@@ -258,38 +258,38 @@ static int run(struct cli *cli)
 }
 
 static const char *const verbs[] = {
-        "add", "passwd", "remove", "list", "show", "test", "import", NULL};
+	"add", "passwd", "remove", "list", "show", "test", "import", NULL};
 
 static const struct cli_option options[] = {
-        {"password-stdin", 0, CLI_FLAG, NULL,
-                "the password is the first line of standard input;\n"
-                "else the terminal is asked, twice"},
-        {"mechanisms", 0, CLI_VALUE, "LIST",
-                "keep what these need, comma-separated; default:\n"
-                "what auth { mechanisms } needs"},
-        {"send-as", 0, CLI_REPEAT, "ADDR", "a sender address that is allowed, or @DOMAIN"},
-        {"app", 0, CLI_VALUE, "NAME",
-                "a further password, generated, with its own label,\n"
-                "send-as and limits; shown once"},
-        {"expires", 0, CLI_VALUE, "DATE", "no login from that day on, as in 2027-12-31"},
-        {"limit", 0, CLI_VALUE, "N/hour", "messages in an hour"},
-        {"disable", 0, CLI_FLAG, NULL, "refuse all logins"},
-        {"enable", 0, CLI_FLAG, NULL, "take logins again"},
-        {"without", 0, CLI_VALUE, "MECH", "list: only who cannot use this mechanism"},
-        CLI_OPTION_JSON,
-        CLI_OPTION_CONF,
-        CLI_OPTION_END,
+	{"password-stdin", 0, CLI_FLAG, NULL,
+		"the password is the first line of standard input;\n"
+		"else the terminal is asked, twice"},
+	{"mechanisms", 0, CLI_VALUE, "LIST",
+		"keep what these need, comma-separated; default:\n"
+		"what auth { mechanisms } needs"},
+	{"send-as", 0, CLI_REPEAT, "ADDR", "a sender address that is allowed, or @DOMAIN"},
+	{"app", 0, CLI_VALUE, "NAME",
+		"a further password, generated, with its own label,\n"
+		"send-as and limits; shown once"},
+	{"expires", 0, CLI_VALUE, "DATE", "no login from that day on, as in 2027-12-31"},
+	{"limit", 0, CLI_VALUE, "N/hour", "messages in an hour"},
+	{"disable", 0, CLI_FLAG, NULL, "refuse all logins"},
+	{"enable", 0, CLI_FLAG, NULL, "take logins again"},
+	{"without", 0, CLI_VALUE, "MECH", "list: only who cannot use this mechanism"},
+	CLI_OPTION_JSON,
+	CLI_OPTION_CONF,
+	CLI_OPTION_END,
 };
 
 const struct cli_command cli_command_user = {
-        .name = "user",
-        .summary = "add, change, list and test users",
-        .synopsis = "user add|passwd|remove|show|test NAME [OPTIONS]\nuser list [--without MECH]",
-        .details = "Takes effect at once on a running server; without one the files are changed.\n"
-                   "test exits 0 if the password is right, 1 if it is not.\n",
-        .options = options,
-        .verbs = verbs,
-        .args_min = 1,
-        .args_max = 2,
-        .run = run,
+	.name = "user",
+	.summary = "add, change, list and test users",
+	.synopsis = "user add|passwd|remove|show|test NAME [OPTIONS]\nuser list [--without MECH]",
+	.details = "Takes effect at once on a running server; without one the files are changed.\n"
+		   "test exits 0 if the password is right, 1 if it is not.\n",
+	.options = options,
+	.verbs = verbs,
+	.args_min = 1,
+	.args_max = 2,
+	.run = run,
 };

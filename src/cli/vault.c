@@ -3,15 +3,15 @@
 #include "base/clock.h"
 
 static int run_on_files(const struct conf *conf, const struct cli_request *r, struct base_buf *out,
-        struct base_error *err)
+	struct base_error *err)
 {
 	struct vault_store_options options = {.data_dir = conf->data, .busy_ms = 20000};
 	struct vault_admin_request request = {
-	        r->request.words, r->request.word_count, r->request.secret};
+		r->request.words, r->request.word_count, r->request.secret};
 	struct vault_admin_env env = {
-	        .now_ms = base_clock_wall_ms(),
-	        .default_domain = base_slice_text(conf->auth.default_domain),
-	        .mechanisms = conf->auth.mechanisms,
+		.now_ms = base_clock_wall_ms(),
+		.default_domain = base_slice_text(conf->auth.default_domain),
+		.mechanisms = conf->auth.mechanisms,
 	};
 	struct cli_account owner;
 	int rc = cli_become_owner(conf, &owner, err);
@@ -29,7 +29,7 @@ static int run_on_files(const struct conf *conf, const struct cli_request *r, st
 }
 
 int cli_vault_ask(const struct conf *conf, const struct cli_request *r, struct base_buf *out,
-        struct base_error *err)
+	struct base_error *err)
 {
 	bool running;
 	int rc;
@@ -57,11 +57,11 @@ void cli_vault_options(const struct cli *cli, struct cli_request *r)
 }
 
 int cli_vault_change(const struct conf *conf, struct cli_request *r, sasl_mechanism_mask mask,
-        struct base_slice password, struct base_buf *out, struct base_secret *out_generated,
-        struct base_error *err)
+	struct base_slice password, struct base_buf *out, struct base_secret *out_generated,
+	struct base_error *err)
 {
 	struct vault_admin_request request = {
-	        r->request.words, r->request.word_count, BASE_SLICE_EMPTY};
+		r->request.words, r->request.word_count, BASE_SLICE_EMPTY};
 	uint8_t random[VAULT_CREDENTIALS_RANDOM_BYTES];
 	struct base_buf secret;
 	int rc;

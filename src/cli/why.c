@@ -6,7 +6,7 @@
 #include <string.h>
 
 static int read_store(const struct conf *conf, const struct cli_request *r, struct base_buf *out,
-        struct base_error *err)
+	struct base_error *err)
 {
 	struct events *e = NULL;
 	struct cli_account owner;
@@ -18,7 +18,7 @@ static int read_store(const struct conf *conf, const struct cli_request *r, stru
 		rc = events_open(path, false, &e, err);
 	if (rc == BASE_ERROR_NOT_FOUND)
 		return base_error_set(err, rc, 0,
-		        "nothing is known yet: no server has run on \"%s\"", conf->data);
+			"nothing is known yet: no server has run on \"%s\"", conf->data);
 	if (rc == 0)
 		rc = events_answer(e, &r->request, out, err);
 	events_close(&e);
@@ -62,13 +62,13 @@ static void print_event(const json_t *event, const char *id)
 	print_plain(event, "what", 10);
 	print_plain(event, "result", 0);
 	for (void *i = json_object_iter((json_t *)event); i;
-	        i = json_object_iter_next((json_t *)event, i)) {
+		i = json_object_iter_next((json_t *)event, i)) {
 		const char *key = json_object_iter_key(i);
 		const json_t *v = json_object_iter_value(i);
 		bool subject = json_is_string(v) && strcmp(json_string_value(v), id) == 0;
 
 		if (strcmp(key, "time") != 0 && strcmp(key, "what") != 0 &&
-		        strcmp(key, "result") != 0 && !json_is_null(v) && !subject)
+			strcmp(key, "result") != 0 && !json_is_null(v) && !subject)
 			print_field(key, v);
 	}
 	putchar('\n');
@@ -131,7 +131,7 @@ static int choose(const struct cli *cli, struct cli_request *r)
 	if (count == 1)
 		return CLI_OK;
 	return cli_fail(
-	        cli, CLI_USAGE, "say one thing: an ID, --user USER, --sender ADDRESS or --last N");
+		cli, CLI_USAGE, "say one thing: an ID, --user USER, --sender ADDRESS or --last N");
 }
 
 static int run(struct cli *cli)
@@ -160,21 +160,21 @@ static int run(struct cli *cli)
 }
 
 static const struct cli_option options[] = {
-        {"user", 0, CLI_VALUE, "USER", "the last logins and messages of a user"},
-        {"sender", 0, CLI_VALUE, "ADDRESS", "the last messages of a sender"},
-        {"last", 0, CLI_VALUE, "N", "the last N messages and sessions"},
-        CLI_OPTION_JSON,
-        CLI_OPTION_CONF,
-        CLI_OPTION_END,
+	{"user", 0, CLI_VALUE, "USER", "the last logins and messages of a user"},
+	{"sender", 0, CLI_VALUE, "ADDRESS", "the last messages of a sender"},
+	{"last", 0, CLI_VALUE, "N", "the last N messages and sessions"},
+	CLI_OPTION_JSON,
+	CLI_OPTION_CONF,
+	CLI_OPTION_END,
 };
 
 const struct cli_command cli_command_why = {
-        .name = "why",
-        .summary = "what was decided about a message or a login, and why",
-        .synopsis = "why ID\nwhy --user USER | --sender ADDRESS | --last N",
-        .details = "ID is that of a message (the 250 after DATA names it) or of a session (in the "
-                   "log).\n",
-        .options = options,
-        .args_max = 1,
-        .run = run,
+	.name = "why",
+	.summary = "what was decided about a message or a login, and why",
+	.synopsis = "why ID\nwhy --user USER | --sender ADDRESS | --last N",
+	.details = "ID is that of a message (the 250 after DATA names it) or of a session (in the "
+		   "log).\n",
+	.options = options,
+	.args_max = 1,
+	.run = run,
 };

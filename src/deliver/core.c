@@ -32,7 +32,7 @@ static bool is_safe_value(struct base_slice value)
 
 /* Append the value that @word ("user") stands for. */
 static enum deliver_path_result put_value(struct base_slice word, struct base_slice local,
-        struct base_slice domain, struct base_buf *out)
+	struct base_slice domain, struct base_buf *out)
 {
 	bool address = base_slice_equal_text(word, "address");
 	bool user = address || base_slice_equal_text(word, "user");
@@ -55,7 +55,7 @@ static enum deliver_path_result put_value(struct base_slice word, struct base_sl
 }
 
 enum deliver_path_result deliver_path(struct base_slice template, struct base_slice address,
-        struct base_slice host_name, struct base_buf *out)
+	struct base_slice host_name, struct base_buf *out)
 {
 	size_t at = base_slice_find_last(address, '@');
 	struct base_slice local = base_slice_first(address, at);
@@ -73,10 +73,9 @@ enum deliver_path_result deliver_path(struct base_slice template, struct base_sl
 		if (open == template.len)
 			break;
 		result = shut > open && shut < template.len
-		                 ? put_value(base_slice_make(
-		                                     template.ptr + open + 1, shut - open - 1),
-		                           local, domain, out)
-		                 : DELIVER_PATH_BAD_TEMPLATE;
+			? put_value(base_slice_make(template.ptr + open + 1, shut - open - 1),
+				  local, domain, out)
+			: DELIVER_PATH_BAD_TEMPLATE;
 		if (result != DELIVER_PATH_OK) {
 			base_buf_truncate(out, start);
 			return result;
@@ -114,15 +113,15 @@ static uint64_t hash(struct base_slice s)
 }
 
 bool deliver_name(int64_t arrived_ms, struct base_slice message_id, struct base_slice address,
-        struct base_slice host_name, struct base_buf *out)
+	struct base_slice host_name, struct base_buf *out)
 {
 	struct base_slice host = base_slice_first(host_name, 64);
 
 	base_buf_printf(out, "%lld.M%lldQ", (long long)(arrived_ms / 1000),
-	        (long long)(arrived_ms % 1000 * 1000));
+		(long long)(arrived_ms % 1000 * 1000));
 	for (size_t i = 0; i < message_id.len && i < 32; i++)
 		base_buf_append_byte(
-		        out, base_ascii_is_alnum(message_id.ptr[i]) ? message_id.ptr[i] : '_');
+			out, base_ascii_is_alnum(message_id.ptr[i]) ? message_id.ptr[i] : '_');
 	base_buf_printf(out, "R%016llx.", (unsigned long long)hash(address));
 	for (size_t i = 0; i < host.len; i++) {
 		uint8_t c = host.ptr[i];
@@ -137,7 +136,7 @@ static void put_address(struct base_slice address, struct base_buf *out)
 {
 	for (size_t i = 0; i < address.len; i++)
 		base_buf_append_byte(out,
-		        address.ptr[i] < 0x20 || address.ptr[i] == 0x7f ? '?' : address.ptr[i]);
+			address.ptr[i] < 0x20 || address.ptr[i] == 0x7f ? '?' : address.ptr[i]);
 }
 
 bool deliver_head(struct base_slice sender, struct base_slice address, struct base_buf *out)
@@ -184,14 +183,14 @@ bool deliver_lines_end(struct deliver_lines *l, struct base_buf *out)
 }
 
 static struct job_rcpt_result verdict(uint32_t index, enum job_outcome outcome, uint16_t code,
-        const char *enhanced, const char *reason)
+	const char *enhanced, const char *reason)
 {
 	return (struct job_rcpt_result){
-	        .index = index,
-	        .outcome = outcome,
-	        .code = code,
-	        .enhanced = base_slice_text(enhanced),
-	        .reason = base_slice_text(reason),
+		.index = index,
+		.outcome = outcome,
+		.code = code,
+		.enhanced = base_slice_text(enhanced),
+		.reason = base_slice_text(reason),
 	};
 }
 
@@ -219,7 +218,7 @@ struct job_rcpt_result deliver_path_verdict(uint32_t index, enum deliver_path_re
 {
 	if (result == DELIVER_PATH_NO_MAILBOX)
 		return verdict(
-		        index, JOB_FAILED, 550, "5.1.1", "this address cannot name a mailbox here");
+			index, JOB_FAILED, 550, "5.1.1", "this address cannot name a mailbox here");
 	return verdict(index, JOB_DEFERRED, 451, "4.3.5",
-	        "the route's maildir path is not of the form /path/{user}");
+		"the route's maildir path is not of the form /path/{user}");
 }

@@ -25,7 +25,7 @@ enum deliver_path_result {
  * control, or be longer than a file name may. @host_name is the domain of an address without one.
  */
 BASE_MUST_USE enum deliver_path_result deliver_path(struct base_slice template,
-        struct base_slice address, struct base_slice host_name, struct base_buf *out);
+	struct base_slice address, struct base_slice host_name, struct base_buf *out);
 /* The part of @template that is the same for everybody: up to the last '/' before the first '{', or
  * all of it. This is what the sandbox leaves open; it is never made below its own parent. */
 struct base_slice deliver_path_prefix(struct base_slice template);
@@ -33,7 +33,7 @@ struct base_slice deliver_path_prefix(struct base_slice template);
 /* A file name that stays the same when the same message is delivered again to the same recipient,
  * so that a repetition after a crash replaces the first copy as long as no reader has moved it. */
 bool deliver_name(int64_t arrived_ms, struct base_slice message_id, struct base_slice address,
-        struct base_slice host_name, struct base_buf *out);
+	struct base_slice host_name, struct base_buf *out);
 /* "Return-Path: <sender>" and "Delivered-To: recipient", LF lines. */
 bool deliver_head(struct base_slice sender, struct base_slice address, struct base_buf *out);
 

@@ -10,7 +10,7 @@ static void check_path(struct base_slice address)
 
 	base_buf_init(&out, DELIVER_PATH_MAX_BYTES + 1024);
 	if (deliver_path(BASE_SLICE("/m/{domain}/{user}/x"), address, BASE_SLICE("h"), &out) ==
-	        DELIVER_PATH_OK) {
+		DELIVER_PATH_OK) {
 		for (size_t i = 0; i < out.len; i++) {
 			slashes += out.ptr[i] == '/';
 			BASE_BUG_IF(out.ptr[i] == '/' && i + 1 < out.len && out.ptr[i + 1] == '.');

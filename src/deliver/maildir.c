@@ -26,7 +26,7 @@ static int make_folders(const char *path, size_t fixed, struct base_error *err)
 		*p = '\0';
 		if (mkdir(copy, 0700) != 0 && errno != EEXIST)
 			rc = base_error_errno(
-			        err, BASE_ERROR_TEMPORARY, errno, "cannot make \"%s\"", copy);
+				err, BASE_ERROR_TEMPORARY, errno, "cannot make \"%s\"", copy);
 		*p = was;
 		if (was == '\0')
 			break;
@@ -56,7 +56,7 @@ static int make_maildir(const char *path, size_t prefix_len, struct base_error *
 		base_buf_printf(&part, "%s/%s", path, parts[i]);
 		if (mkdir(base_buf_text(&part), 0700) != 0 && errno != EEXIST)
 			rc = base_error_errno(err, BASE_ERROR_TEMPORARY, errno,
-			        "cannot make \"%s\"", base_buf_text(&part));
+				"cannot make \"%s\"", base_buf_text(&part));
 	}
 	base_buf_release(&part);
 	return rc;
@@ -86,7 +86,7 @@ static int write_file(int fd, const struct maildir_source *source, struct base_b
 	while (rc == 0 && at < source->size) {
 		uint64_t left = source->size - at;
 		ssize_t n = pread(source->fd, raw, left < CHUNK_BYTES ? (size_t)left : CHUNK_BYTES,
-		        (off_t)at);
+			(off_t)at);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -180,7 +180,7 @@ static int fill(struct maildir_file *f, struct base_slice head, const struct mai
 	int rc;
 
 	f->fd = openat(
-	        f->tmp, f->temp_name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+		f->tmp, f->temp_name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (f->fd < 0)
 		return errno;
 	rc = write_message(f->fd, head, source);
@@ -192,7 +192,7 @@ static int fill(struct maildir_file *f, struct base_slice head, const struct mai
 }
 
 int maildir_begin(const char *path, size_t prefix_len, const char *name, struct base_slice head,
-        const struct maildir_source *source, struct maildir_file *out, struct base_error *err)
+	const struct maildir_source *source, struct maildir_file *out, struct base_error *err)
 {
 	struct maildir_file f = {.fd = -1, .tmp = -1, .new = -1};
 	int rc = open_maildir(path, &f.tmp, &f.new);
@@ -205,7 +205,7 @@ int maildir_begin(const char *path, size_t prefix_len, const char *name, struct 
 	}
 	if (rc != 0)
 		return base_error_errno(
-		        err, BASE_ERROR_TEMPORARY, rc, "cannot open maildir \"%s\"", path);
+			err, BASE_ERROR_TEMPORARY, rc, "cannot open maildir \"%s\"", path);
 	f.path = base_strdup(path);
 	f.temp_name = temp_name(name);
 	f.name = base_strdup(name);
@@ -213,7 +213,7 @@ int maildir_begin(const char *path, size_t prefix_len, const char *name, struct 
 	if (rc != 0) {
 		release(&f);
 		return base_error_errno(
-		        err, BASE_ERROR_TEMPORARY, rc, "cannot write below \"%s/tmp\"", path);
+			err, BASE_ERROR_TEMPORARY, rc, "cannot write below \"%s/tmp\"", path);
 	}
 	*out = f;
 	return 0;
@@ -230,7 +230,7 @@ static void sync_data(struct maildir_file *f)
 	if (rc == 0)
 		return;
 	base_error_errno(&f->err, BASE_ERROR_TEMPORARY, rc,
-	        "cannot sync a message below \"%s/tmp\"", f->path);
+		"cannot sync a message below \"%s/tmp\"", f->path);
 	unlinkat(f->tmp, f->temp_name, 0);
 }
 
@@ -239,7 +239,7 @@ static void publish(struct maildir_file *f)
 	if (renameat(f->tmp, f->temp_name, f->new, f->name) == 0)
 		return;
 	base_error_errno(&f->err, BASE_ERROR_TEMPORARY, errno,
-	        "cannot move a message to \"%s/new\"", f->path);
+		"cannot move a message to \"%s/new\"", f->path);
 	unlinkat(f->tmp, f->temp_name, 0);
 }
 
@@ -254,7 +254,7 @@ static void sync_folder(struct maildir_file *files, size_t index)
 	}
 	if (fsync(f->new) != 0)
 		base_error_errno(
-		        &f->err, BASE_ERROR_TEMPORARY, errno, "cannot sync \"%s/new\"", f->path);
+			&f->err, BASE_ERROR_TEMPORARY, errno, "cannot sync \"%s/new\"", f->path);
 }
 
 /* Between the renames and the syncs a crash may lose a name, but then nobody was told of it. */

@@ -27,8 +27,8 @@ struct maildir_file {
 /* Write the message below tmp/. @prefix_len: the part of @path that is not made (but its last
  * folder is, by maildir_prepare()). On failure @out holds nothing. */
 BASE_MUST_USE int maildir_begin(const char *path, size_t prefix_len, const char *name,
-        struct base_slice head, const struct maildir_source *source, struct maildir_file *out,
-        struct base_error *err);
+	struct base_slice head, const struct maildir_source *source, struct maildir_file *out,
+	struct base_error *err);
 /* Sync, publish, sync the folders. Each file's err says what became of it; all are released, and
  * what failed left nothing behind. */
 void maildir_settle(struct maildir_file *files, size_t count);

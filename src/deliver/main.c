@@ -147,7 +147,7 @@ static void settle_files(struct deliver *d)
 		if (err->class != BASE_ERROR_NONE)
 			log_error(LOG_LEVEL_WARNING, "deliver", err);
 		result = deliver_verdict(
-		        d->owners[i].index, err->class == BASE_ERROR_NONE ? NULL : err);
+			d->owners[i].index, err->class == BASE_ERROR_NONE ? NULL : err);
 		put_result(&d->jobs[d->owners[i].job], &result);
 	}
 	d->file_count = 0;
@@ -158,8 +158,8 @@ static void answer(struct role *r, struct turn_job *job)
 	struct deliver *d = role_state(r);
 	struct ipc_channel *ch = role_peer(r, IPC_QUEUE, 0);
 	struct job_result result = {
-	        .rcpt_count = job->rcpt_count,
-	        .duration_ms = base_clock_monotonic_ms() - job->begun_ms,
+		.rcpt_count = job->rcpt_count,
+		.duration_ms = base_clock_monotonic_ms() - job->begun_ms,
 	};
 
 	ipc_begin(&d->frame, IPC_JOB_RESULT, job->id);
@@ -167,7 +167,7 @@ static void answer(struct role *r, struct turn_job *job)
 	base_buf_append_slice(&d->frame, base_buf_slice(&job->results));
 	if (!base_buf_ok(&d->frame) || !base_buf_ok(&job->results))
 		log_write(
-		        LOG_LEVEL_ERROR, "deliver: the results of a job are too many for a frame");
+			LOG_LEVEL_ERROR, "deliver: the results of a job are too many for a frame");
 	else if (ch)
 		(void)ipc_send(ch, &d->frame, NULL, 0);
 	base_buf_clear(&job->results);
@@ -190,7 +190,7 @@ static void on_after_poll(uv_check_t *check)
 
 /* Begin one recipient's file; a refusal is a result at once. */
 static void deliver_one(struct role *r, const struct job *job, const struct envelope *env,
-        uint32_t index, struct base_slice address, const struct maildir_source *source)
+	uint32_t index, struct base_slice address, const struct maildir_source *source)
 {
 	struct deliver *d = role_state(r);
 	struct turn_job *own = &d->jobs[d->job_count - 1];
@@ -209,14 +209,14 @@ static void deliver_one(struct role *r, const struct job *job, const struct enve
 		return;
 	}
 	if (!deliver_name(env->arrived_ms, job->message_id, address, host, &d->name) ||
-	        !deliver_head(env->sender, address, &d->head)) {
+		!deliver_head(env->sender, address, &d->head)) {
 		base_error_set(&err, BASE_ERROR_PERMANENT, 0, "address too long for a maildir");
 	} else {
 		if (d->file_count == FILES_MAX)
 			settle_files(d);
 		if (maildir_begin(base_buf_text(&d->path), deliver_path_prefix(job->path).len,
-		            base_buf_text(&d->name), base_buf_slice(&d->head), source,
-		            &d->files[d->file_count], &err) == 0) {
+			    base_buf_text(&d->name), base_buf_slice(&d->head), source,
+			    &d->files[d->file_count], &err) == 0) {
 			d->owners[d->file_count].job = d->job_count - 1;
 			d->owners[d->file_count].index = index;
 			d->file_count++;
@@ -232,14 +232,14 @@ static void run_job(struct role *r, uint32_t id, const struct job *job, int fd)
 {
 	struct deliver *d = role_state(r);
 	struct maildir_source source = {
-	        .bytes = job->message, .fd = job->file ? fd : -1, .size = job->size};
+		.bytes = job->message, .fd = job->file ? fd : -1, .size = job->size};
 	struct envelope_rcpt rcpt;
 	struct ipc_reader rest;
 	struct envelope env;
 
 	if (!envelope_get(job->envelope, &env, &rest)) {
 		log_write(LOG_LEVEL_ERROR,
-		        "deliver: queue sent a broken envelope; the job is left out");
+			"deliver: queue sent a broken envelope; the job is left out");
 		return;
 	}
 	if (d->job_count == JOBS_MAX)
@@ -257,7 +257,7 @@ static void run_job(struct role *r, uint32_t id, const struct job *job, int fd)
 			continue;
 		}
 		base_error_set(&err, BASE_ERROR_TEMPORARY, 0,
-		        job->file ? "the message's file did not arrive" : "not a maildir route");
+			job->file ? "the message's file did not arrive" : "not a maildir route");
 		result = deliver_verdict(i, &err);
 		put_result(&d->jobs[d->job_count - 1], &result);
 	}
@@ -316,7 +316,7 @@ static void on_job(struct role *r, struct ipc_frame *frame)
 }
 
 static void on_peer(
-        struct role *r, enum ipc_role peer, unsigned index, struct ipc_channel *ch, int fd)
+	struct role *r, enum ipc_role peer, unsigned index, struct ipc_channel *ch, int fd)
 {
 	struct deliver *d = role_state(r);
 
@@ -328,7 +328,7 @@ static void on_peer(
 }
 
 static void on_peer_frame(struct role *r, enum ipc_role peer, unsigned index,
-        struct ipc_channel *ch, struct ipc_frame *frame)
+	struct ipc_channel *ch, struct ipc_frame *frame)
 {
 	if (peer != IPC_QUEUE)
 		return;
@@ -391,17 +391,17 @@ static void on_close(struct role *r)
 int main(int argc, char **argv)
 {
 	static const struct role_handlers handlers = {
-	        .role = IPC_DELIVER,
-	        .sandbox = ROLE_MAY_FILES,
-	        .paths = on_paths,
-	        .open = on_open,
-	        .start = on_start,
-	        .reload = on_reload,
-	        .peer = on_peer,
-	        .peer_frame = on_peer_frame,
-	        .peer_gone = on_peer_gone,
-	        .drain = on_drain,
-	        .close = on_close,
+		.role = IPC_DELIVER,
+		.sandbox = ROLE_MAY_FILES,
+		.paths = on_paths,
+		.open = on_open,
+		.start = on_start,
+		.reload = on_reload,
+		.peer = on_peer,
+		.peer_frame = on_peer_frame,
+		.peer_gone = on_peer_gone,
+		.drain = on_drain,
+		.close = on_close,
 	};
 	static struct deliver state;
 

@@ -16,34 +16,34 @@ static void path_rows(void **state)
 		const char *template, *address, *path;
 		enum deliver_path_result result;
 	} rows[] = {
-	        {"/m/{user}", "anna@example.org", "/m/anna", DELIVER_PATH_OK},
-	        {"/m/{user}", "Anna@example.org", "/m/Anna", DELIVER_PATH_OK},
-	        {"/m/{user}", "postmaster", "/m/postmaster", DELIVER_PATH_OK},
-	        {"/m/{domain}/{user}", "postmaster", "/m/mail.example.org/postmaster",
-	                DELIVER_PATH_OK},
-	        {"/m/{domain}/{user}/Maildir", "a@EXAMPLE.org", "/m/example.org/a/Maildir",
-	                DELIVER_PATH_OK},
-	        {"/m/{address}", "A@B.c", "/m/A@b.c", DELIVER_PATH_OK},
-	        {"/m/all", "a@b", "/m/all", DELIVER_PATH_OK},
-	        {"/m/{user}", "\"a b\"@c", "/m/a b", DELIVER_PATH_OK},
-	        {"/m/{user}", "\"a\\\"b@c\"@d", "/m/a\"b@c", DELIVER_PATH_OK},
-	        {"/m/{user}", "b\xc3\xb6@c", "/m/b\xc3\xb6", DELIVER_PATH_OK},
-	        {"/m/{user}", "a/b@c", NULL, DELIVER_PATH_NO_MAILBOX},
-	        {"/m/{user}", "\"../x\"@c", NULL, DELIVER_PATH_NO_MAILBOX},
-	        {"/m/{user}", "\"..\"@c", NULL, DELIVER_PATH_NO_MAILBOX},
-	        {"/m/{user}", ".a@c", NULL, DELIVER_PATH_NO_MAILBOX},
-	        {"/m/{user}", "\"\"@c", NULL, DELIVER_PATH_NO_MAILBOX},
-	        {"/m/{user}", "@c", NULL, DELIVER_PATH_NO_MAILBOX},
-	        {"/m/{address}", "@c", NULL, DELIVER_PATH_NO_MAILBOX},
-	        {"/m/{user}", "\"a\x01\"@c", NULL, DELIVER_PATH_NO_MAILBOX},
-	        {"/m/{domain}", "a@../etc", NULL, DELIVER_PATH_NO_MAILBOX},
-	        {"/m/{domain}", "a@..", NULL, DELIVER_PATH_NO_MAILBOX},
-	        {"/m/{domain}", "a@", NULL, DELIVER_PATH_NO_MAILBOX},
-	        {"/m/{User}", "a@b", NULL, DELIVER_PATH_BAD_TEMPLATE},
-	        {"/m/{user", "a@b", NULL, DELIVER_PATH_BAD_TEMPLATE},
-	        {"/m/}{user}", "a@b", NULL, DELIVER_PATH_BAD_TEMPLATE},
-	        {"m/{user}", "a@b", NULL, DELIVER_PATH_BAD_TEMPLATE},
-	        {"", "a@b", NULL, DELIVER_PATH_BAD_TEMPLATE},
+		{"/m/{user}", "anna@example.org", "/m/anna", DELIVER_PATH_OK},
+		{"/m/{user}", "Anna@example.org", "/m/Anna", DELIVER_PATH_OK},
+		{"/m/{user}", "postmaster", "/m/postmaster", DELIVER_PATH_OK},
+		{"/m/{domain}/{user}", "postmaster", "/m/mail.example.org/postmaster",
+			DELIVER_PATH_OK},
+		{"/m/{domain}/{user}/Maildir", "a@EXAMPLE.org", "/m/example.org/a/Maildir",
+			DELIVER_PATH_OK},
+		{"/m/{address}", "A@B.c", "/m/A@b.c", DELIVER_PATH_OK},
+		{"/m/all", "a@b", "/m/all", DELIVER_PATH_OK},
+		{"/m/{user}", "\"a b\"@c", "/m/a b", DELIVER_PATH_OK},
+		{"/m/{user}", "\"a\\\"b@c\"@d", "/m/a\"b@c", DELIVER_PATH_OK},
+		{"/m/{user}", "b\xc3\xb6@c", "/m/b\xc3\xb6", DELIVER_PATH_OK},
+		{"/m/{user}", "a/b@c", NULL, DELIVER_PATH_NO_MAILBOX},
+		{"/m/{user}", "\"../x\"@c", NULL, DELIVER_PATH_NO_MAILBOX},
+		{"/m/{user}", "\"..\"@c", NULL, DELIVER_PATH_NO_MAILBOX},
+		{"/m/{user}", ".a@c", NULL, DELIVER_PATH_NO_MAILBOX},
+		{"/m/{user}", "\"\"@c", NULL, DELIVER_PATH_NO_MAILBOX},
+		{"/m/{user}", "@c", NULL, DELIVER_PATH_NO_MAILBOX},
+		{"/m/{address}", "@c", NULL, DELIVER_PATH_NO_MAILBOX},
+		{"/m/{user}", "\"a\x01\"@c", NULL, DELIVER_PATH_NO_MAILBOX},
+		{"/m/{domain}", "a@../etc", NULL, DELIVER_PATH_NO_MAILBOX},
+		{"/m/{domain}", "a@..", NULL, DELIVER_PATH_NO_MAILBOX},
+		{"/m/{domain}", "a@", NULL, DELIVER_PATH_NO_MAILBOX},
+		{"/m/{User}", "a@b", NULL, DELIVER_PATH_BAD_TEMPLATE},
+		{"/m/{user", "a@b", NULL, DELIVER_PATH_BAD_TEMPLATE},
+		{"/m/}{user}", "a@b", NULL, DELIVER_PATH_BAD_TEMPLATE},
+		{"m/{user}", "a@b", NULL, DELIVER_PATH_BAD_TEMPLATE},
+		{"", "a@b", NULL, DELIVER_PATH_BAD_TEMPLATE},
 	};
 	struct base_buf out;
 
@@ -53,7 +53,7 @@ static void path_rows(void **state)
 
 		base_buf_clear(&out);
 		result = deliver_path(base_slice_text(rows[i].template),
-		        base_slice_text(rows[i].address), HOST, &out);
+			base_slice_text(rows[i].address), HOST, &out);
 		if (result != rows[i].result)
 			fail_msg("%s %s: %d", rows[i].template, rows[i].address, (int)result);
 		if (result == DELIVER_PATH_OK)
@@ -67,16 +67,16 @@ static void path_rows(void **state)
 static void prefix_rows(void **state)
 {
 	static const char *const rows[][2] = {
-	        {"/m/{user}", "/m"},
-	        {"/m/x/box-{user}/y", "/m/x"},
-	        {"/{user}", "/"},
-	        {"/m/all", "/m/all"},
-	        {"{user}", ""},
+		{"/m/{user}", "/m"},
+		{"/m/x/box-{user}/y", "/m/x"},
+		{"/{user}", "/"},
+		{"/m/all", "/m/all"},
+		{"{user}", ""},
 	};
 
 	for (size_t i = 0; i < BASE_COUNT(rows); i++)
 		assert_true(base_slice_equal_text(
-		        deliver_path_prefix(base_slice_text(rows[i][0])), rows[i][1]));
+			deliver_path_prefix(base_slice_text(rows[i][0])), rows[i][1]));
 }
 
 static void names(void **state)
@@ -86,13 +86,13 @@ static void names(void **state)
 	base_buf_init(&a, DELIVER_NAME_MAX_BYTES);
 	base_buf_init(&b, DELIVER_NAME_MAX_BYTES);
 	assert_true(deliver_name(INT64_C(1795531961042), BASE_SLICE("0123456789abcdef"),
-	        BASE_SLICE("a@b"), BASE_SLICE("mail/x:y.example"), &a));
+		BASE_SLICE("a@b"), BASE_SLICE("mail/x:y.example"), &a));
 	assert_true(base_slice_starts_with(
-	        base_buf_slice(&a), BASE_SLICE("1795531961.M42000Q0123456789abcdefR")));
+		base_buf_slice(&a), BASE_SLICE("1795531961.M42000Q0123456789abcdefR")));
 	assert_true(
-	        base_slice_ends_with_nocase(base_buf_slice(&a), BASE_SLICE(".mail_x_y.example")));
+		base_slice_ends_with_nocase(base_buf_slice(&a), BASE_SLICE(".mail_x_y.example")));
 	assert_true(deliver_name(INT64_C(1795531961042), BASE_SLICE("0123456789abcdef"),
-	        BASE_SLICE("c@b"), BASE_SLICE("mail/x:y.example"), &b));
+		BASE_SLICE("c@b"), BASE_SLICE("mail/x:y.example"), &b));
 	assert_false(base_slice_equal(base_buf_slice(&a), base_buf_slice(&b)));
 	base_buf_release(&a);
 	base_buf_release(&b);
@@ -114,12 +114,12 @@ static void heads(void **state)
 static void line_ends_any_cut(void **state)
 {
 	static const char *const rows[][2] = {
-	        {"", ""},
-	        {"a\r\nb\r\n", "a\nb\n"},
-	        {"\r\n\r\n", "\n\n"},
-	        {"a\rb\r\r\nc\nd\r", "a\rb\r\nc\nd\r"},
-	        {"\r", "\r"},
-	        {"\r\r", "\r\r"},
+		{"", ""},
+		{"a\r\nb\r\n", "a\nb\n"},
+		{"\r\n\r\n", "\n\n"},
+		{"a\rb\r\r\nc\nd\r", "a\rb\r\nc\nd\r"},
+		{"\r", "\r"},
+		{"\r\r", "\r\r"},
 	};
 	struct base_buf out;
 
@@ -132,7 +132,7 @@ static void line_ends_any_cut(void **state)
 			base_buf_clear(&out);
 			while (in.len) {
 				assert_true(deliver_lines_push(
-				        &lines, base_slice_first(in, step), &out));
+					&lines, base_slice_first(in, step), &out));
 				in = base_slice_from(in, step);
 			}
 			assert_true(deliver_lines_end(&lines, &out));
@@ -161,12 +161,12 @@ static void verdicts(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(path_rows),
-	        cmocka_unit_test(prefix_rows),
-	        cmocka_unit_test(names),
-	        cmocka_unit_test(heads),
-	        cmocka_unit_test(line_ends_any_cut),
-	        cmocka_unit_test(verdicts),
+		cmocka_unit_test(path_rows),
+		cmocka_unit_test(prefix_rows),
+		cmocka_unit_test(names),
+		cmocka_unit_test(heads),
+		cmocka_unit_test(line_ends_any_cut),
+		cmocka_unit_test(verdicts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

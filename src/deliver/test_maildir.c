@@ -45,7 +45,7 @@ static int tear_down(void **state)
 
 /* One message, begun and settled. */
 static int write_one(const char *path, size_t prefix, const char *name, struct base_slice head,
-        const struct maildir_source *source, struct base_error *err)
+	const struct maildir_source *source, struct base_error *err)
 {
 	struct maildir_file file;
 	int rc = maildir_begin(path, prefix, name, head, source, &file, err);
@@ -85,11 +85,11 @@ static void inline_message(void **state)
 	struct base_error err;
 
 	assert_int_equal(
-	        write_one(p->path, p->prefix, "n1", BASE_SLICE("R: x\n"), &source, &err), 0);
+		write_one(p->path, p->prefix, "n1", BASE_SLICE("R: x\n"), &source, &err), 0);
 	expect_file(p, "n1", "R: x\nA: b\n\nhi\n");
 	/* The same again replaces it; another name stands beside it. */
 	assert_int_equal(
-	        write_one(p->path, p->prefix, "n1", BASE_SLICE("R: y\n"), &source, &err), 0);
+		write_one(p->path, p->prefix, "n1", BASE_SLICE("R: y\n"), &source, &err), 0);
 	expect_file(p, "n1", "R: y\nA: b\n\nhi\n");
 	assert_int_equal(write_one(p->path, p->prefix, "n2", BASE_SLICE_EMPTY, &source, &err), 0);
 	expect_file(p, "n2", "A: b\n\nhi\n");
@@ -111,7 +111,7 @@ static void file_message(void **state)
 		assert_int_equal(write(source.fd, "01234567\r\n", 10), 10);
 	source.size = size;
 	assert_int_equal(
-	        write_one(p->path, p->prefix, "big", BASE_SLICE("R: x\n"), &source, &err), 0);
+		write_one(p->path, p->prefix, "big", BASE_SLICE("R: x\n"), &source, &err), 0);
 	snprintf(big_path, sizeof(big_path), "%.500s/new/big", p->path);
 	assert_int_equal(stat(big_path, &st), 0);
 	assert_int_equal(st.st_size, 5 + (off_t)(size / 10 * 9));
@@ -135,13 +135,13 @@ static void batch(void **state)
 
 	snprintf(other, sizeof(other), "%.60s/example.org/bob", p->dir);
 	assert_int_equal(
-	        maildir_begin(p->path, p->prefix, "a", BASE_SLICE_EMPTY, &one, &files[0], &err), 0);
+		maildir_begin(p->path, p->prefix, "a", BASE_SLICE_EMPTY, &one, &files[0], &err), 0);
 	assert_int_equal(
-	        maildir_begin(p->path, p->prefix, "a", BASE_SLICE_EMPTY, &two, &files[1], &err), 0);
+		maildir_begin(p->path, p->prefix, "a", BASE_SLICE_EMPTY, &two, &files[1], &err), 0);
 	assert_int_equal(
-	        maildir_begin(p->path, p->prefix, "b", BASE_SLICE_EMPTY, &one, &files[2], &err), 0);
+		maildir_begin(p->path, p->prefix, "b", BASE_SLICE_EMPTY, &one, &files[2], &err), 0);
 	assert_int_equal(
-	        maildir_begin(other, p->prefix, "a", BASE_SLICE_EMPTY, &one, &files[3], &err), 0);
+		maildir_begin(other, p->prefix, "a", BASE_SLICE_EMPTY, &one, &files[3], &err), 0);
 	snprintf(left, sizeof(left), "%.500s/new/a", p->path);
 	assert_int_equal(access(left, F_OK), -1);
 	maildir_settle(files, 4);
@@ -150,7 +150,7 @@ static void batch(void **state)
 	expect_file(p, "a", "2");
 	expect_file(p, "b", "1");
 	assert_int_equal(
-	        maildir_begin(other, p->prefix, "z", BASE_SLICE_EMPTY, &one, &files[0], &err), 0);
+		maildir_begin(other, p->prefix, "z", BASE_SLICE_EMPTY, &one, &files[0], &err), 0);
 	maildir_abandon(files, 1);
 	snprintf(left, sizeof(left), "rmdir %.500s/tmp", other);
 	assert_int_equal(system(left), 0);
@@ -162,7 +162,7 @@ static void errors_name_the_path(void **state)
 	struct base_error err;
 
 	assert_int_equal(write_one("/proc/nowhere/anna", 5, "n", BASE_SLICE_EMPTY, &source, &err),
-	        BASE_ERROR_TEMPORARY);
+		BASE_ERROR_TEMPORARY);
 	assert_non_null(strstr(err.text, "/proc/nowhere"));
 	assert_true(write_one("/dev/null", 4, "n", BASE_SLICE_EMPTY, &source, &err) < 0);
 }
@@ -170,10 +170,10 @@ static void errors_name_the_path(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test_setup_teardown(inline_message, set_up, tear_down),
-	        cmocka_unit_test_setup_teardown(file_message, set_up, tear_down),
-	        cmocka_unit_test_setup_teardown(batch, set_up, tear_down),
-	        cmocka_unit_test(errors_name_the_path),
+		cmocka_unit_test_setup_teardown(inline_message, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(file_message, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(batch, set_up, tear_down),
+		cmocka_unit_test(errors_name_the_path),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -47,7 +47,7 @@ static void fail_all(struct front *f)
 		if (c->session.wait == FRONT_WAIT_AUTH)
 			give(c, FRONT_AUTH_DOWN, BASE_SLICE_EMPTY);
 		else
-			c->session.auth_id = 0;	/* the client's turn: its next response gets 454 */
+			c->session.auth_id = 0; /* the client's turn: its next response gets 454 */
 	}
 }
 
@@ -71,8 +71,10 @@ static void detach(struct front *f)
 static void lost(struct front *f, const char *why)
 {
 	if (f->auth.ready && !f->draining)
-		log_write(LOG_LEVEL_WARNING, "auth: the connection ended (%s); logins get 454 until it is "
-			"back", why);
+		log_write(LOG_LEVEL_WARNING,
+			"auth: the connection ended (%s); logins get 454 until it is "
+			"back",
+			why);
 	detach(f);
 	front_listen_announce(f);
 	fail_all(f);
@@ -160,7 +162,7 @@ static void send_cont(struct front_conn *c, struct base_slice response, bool out
 		}
 	}
 	if (!wire_dovecot_client_cont(&f->auth.out, c->session.auth_id, response,
-		has_binding ? &binding : NULL, out_of_band)) {
+		    has_binding ? &binding : NULL, out_of_band)) {
 		give(c, FRONT_AUTH_DOWN, BASE_SLICE_EMPTY);
 		return;
 	}
@@ -371,7 +373,8 @@ void front_auth_tick(struct front *f, int64_t now_ms)
 	for (size_t i = 0; i < FRONT_PENDING_MAX; i++) {
 		struct front_conn *c = f->auth.pending.slots[i];
 
-		if (c && c->session.wait == FRONT_WAIT_AUTH && now_ms - c->asked_ms > FRONT_AUTH_WAIT_MS) {
+		if (c && c->session.wait == FRONT_WAIT_AUTH &&
+			now_ms - c->asked_ms > FRONT_AUTH_WAIT_MS) {
 			front_auth_cancel(c);
 			give(c, FRONT_AUTH_DOWN, BASE_SLICE_EMPTY);
 		}

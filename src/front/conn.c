@@ -189,8 +189,9 @@ static unsigned computable_bindings(struct front_conn *c)
 
 size_t front_conn_binding(struct front_conn *c, uint8_t out[TLS_BINDING_MAX_BYTES])
 {
-	const char *name = c->binding == FRONT_BINDING_UNIQUE ? "tls-unique" :
-		c->binding == FRONT_BINDING_END_POINT ? "tls-server-end-point" : "tls-exporter";
+	const char *name = c->binding == FRONT_BINDING_UNIQUE ? "tls-unique"
+		: c->binding == FRONT_BINDING_END_POINT       ? "tls-server-end-point"
+							      : "tls-exporter";
 	size_t len = 0;
 
 	if (!c->tls || !tls_binding(c->tls, name, out, &len))
@@ -237,7 +238,8 @@ static void tls_step(struct front_conn *c)
 	}
 	c->handshake = false;
 	touch(c);
-	front_session_tls(&c->session, tls_version(c->tls), tls_cipher(c->tls), computable_bindings(c));
+	front_session_tls(
+		&c->session, tls_version(c->tls), tls_cipher(c->tls), computable_bindings(c));
 	want(c, UV_READABLE);
 	if (implicit)
 		begin_session(c);
@@ -259,8 +261,10 @@ static void file_write(struct front_conn *c)
 		if (n < 0) {
 			bool no_space = errno == ENOSPC || errno == EDQUOT || errno == EFBIG;
 
-			log_write(LOG_LEVEL_WARNING, "cannot write a message to its file: %s; it is refused "
-				"with %s", strerror(errno), no_space ? "452 4.3.1" : "451 4.3.0");
+			log_write(LOG_LEVEL_WARNING,
+				"cannot write a message to its file: %s; it is refused "
+				"with %s",
+				strerror(errno), no_space ? "452 4.3.1" : "451 4.3.0");
 			front_session_file_failed(&c->session, c->work, no_space);
 			return;
 		}
@@ -479,8 +483,8 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 
 /* ---- birth and death ---- */
 
-void front_conn_new(struct front *f, struct front_listener *l, int fd, const struct base_addr *client,
-	bool counted, const char *refusal)
+void front_conn_new(struct front *f, struct front_listener *l, int fd,
+	const struct base_addr *client, bool counted, const char *refusal)
 {
 	struct front_conn *c = base_alloc_zero(1, sizeof(*c));
 

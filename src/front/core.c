@@ -29,7 +29,8 @@ void front_work_init(struct front_work *w)
 	base_buf_init(&w->out, 65536);
 	base_buf_init_secret(&w->unread, FRONT_UNREAD_MAX_BYTES);
 	base_buf_init(&w->hold, MAIL_FIELD_MAX_BYTES + 1024);
-	base_buf_init(&w->message, IPC_INLINE_MESSAGE_MAX_BYTES + MAIL_FIELD_MAX_BYTES + 256 * 1024);
+	base_buf_init(
+		&w->message, IPC_INLINE_MESSAGE_MAX_BYTES + MAIL_FIELD_MAX_BYTES + 256 * 1024);
 	base_buf_init(&w->rcpts, FRONT_RCPTS_MAX_BYTES);
 	base_buf_init(&w->sender, SMTP_PATH_MAX_BYTES * 2);
 	base_buf_init(&w->envid, SMTP_ENVID_MAX_BYTES * 3);
@@ -43,8 +44,8 @@ enum { BUFFERS = 11, USER_MAX_BYTES = 512 };
 
 static struct base_buf *const *all_buffers(struct front_work *w, struct base_buf *(*list)[BUFFERS])
 {
-	struct base_buf *buffers[BUFFERS] = {&w->line, &w->out, &w->unread, &w->hold, &w->message, &w->rcpts,
-		&w->sender, &w->envid, &w->mail_auth, &w->dialogue, &w->heard};
+	struct base_buf *buffers[BUFFERS] = {&w->line, &w->out, &w->unread, &w->hold, &w->message,
+		&w->rcpts, &w->sender, &w->envid, &w->mail_auth, &w->dialogue, &w->heard};
 
 	memcpy(*list, buffers, sizeof(buffers));
 	return *list;
@@ -129,13 +130,18 @@ void front_session_begin(struct front_session *s, struct front_work *w,
 	const char *version = s->tls_version, *cipher = s->tls_cipher;
 	uint8_t bindings = s->bindings;
 
-	*s = (struct front_session){.listener = listener, .id = id, .client = *client,
-		.tls_version = version, .tls_cipher = cipher, .bindings = bindings};
+	*s = (struct front_session){.listener = listener,
+		.id = id,
+		.client = *client,
+		.tls_version = version,
+		.tls_cipher = cipher,
+		.bindings = bindings};
 	if (has_tls(s))
 		options.flags |= SMTP_SERVER_TLS_ACTIVE;
 	smtp_server_init(&s->smtp, &options);
 	if (refusal) {
-		base_buf_printf(&w->out, "%u %s %s\r\n", refusal->code, refusal->enhanced, refusal->text);
+		base_buf_printf(
+			&w->out, "%u %s %s\r\n", refusal->code, refusal->enhanced, refusal->text);
 		close_after_write(s, w, "refused");
 	} else {
 		apply_mechanisms(s);
@@ -144,8 +150,8 @@ void front_session_begin(struct front_session *s, struct front_work *w,
 	w->effects |= FRONT_WRITE;
 }
 
-void front_session_tls(struct front_session *s, const char *version, const char *cipher,
-	unsigned bindings)
+void front_session_tls(
+	struct front_session *s, const char *version, const char *cipher, unsigned bindings)
 {
 	s->tls_version = version;
 	s->tls_cipher = cipher;
@@ -208,8 +214,8 @@ static void on_auth_response(struct front_session *s, struct front_work *w)
 
 static void show_replies(struct front_session *s, struct front_work *w, size_t from);
 
-void front_session_auth_challenge(struct front_session *s, struct front_work *w,
-	struct base_slice challenge)
+void front_session_auth_challenge(
+	struct front_session *s, struct front_work *w, struct base_slice challenge)
 {
 	size_t before = w->out.len;
 
@@ -217,7 +223,7 @@ void front_session_auth_challenge(struct front_session *s, struct front_work *w,
 	base_secret_clear(&w->secret);
 	smtp_server_auth_challenge(&s->smtp, challenge, &w->out);
 	w->exchange = true;
-	w->again = true;	/* a challenge that no line can carry ends the exchange */
+	w->again = true; /* a challenge that no line can carry ends the exchange */
 	w->effects |= FRONT_WRITE;
 	set_wait(s, FRONT_WAIT_NONE);
 	show_replies(s, w, before);
@@ -272,7 +278,8 @@ static void on_mail(struct front_session *s, struct front_work *w)
 	if (mail->smtputf8)
 		w->envelope_flags |= ENVELOPE_SMTPUTF8;
 	/* Only a listener that trusts its clients passes an AUTH= on (RFC 4954 section 5). */
-	if (mail->auth_given && s->listener->options.flags & SMTP_SERVER_TRUST_AUTH_PARAM && s->user) {
+	if (mail->auth_given && s->listener->options.flags & SMTP_SERVER_TRUST_AUTH_PARAM &&
+		s->user) {
 		base_buf_append_slice(&w->mail_auth, mail->auth);
 		w->envelope_flags |= ENVELOPE_AUTH_GIVEN;
 	}
@@ -295,11 +302,11 @@ static bool may_send_to(const struct front_session *s, struct base_slice address
 	return false;
 }
 
-static struct smtp_reply judge_rcpt(struct front_session *s, struct front_work *w,
-	const struct smtp_rcpt *rcpt)
+static struct smtp_reply judge_rcpt(
+	struct front_session *s, struct front_work *w, const struct smtp_rcpt *rcpt)
 {
-	struct envelope_rcpt line = {.address = rcpt->address, .notify = (uint8_t)rcpt->notify,
-		.orcpt = rcpt->orcpt};
+	struct envelope_rcpt line = {
+		.address = rcpt->address, .notify = (uint8_t)rcpt->notify, .orcpt = rcpt->orcpt};
 	size_t before = w->rcpts.len;
 
 	if (!may_send_to(s, rcpt->address))
@@ -323,8 +330,8 @@ static void on_rcpt(struct front_session *s, struct front_work *w)
 
 /* What stands in Received where the real value is not to be shown: the same for the same value
  * during one run of the server, and of no use to anybody else. */
-static struct base_slice pseudonym(const struct front_now *now, struct base_slice value,
-	struct base_buf *out)
+static struct base_slice pseudonym(
+	const struct front_now *now, struct base_slice value, struct base_buf *out)
 {
 	uint8_t mac[BASE_HASH_MAX_BYTES];
 
@@ -377,7 +384,8 @@ static void on_data(struct front_session *s, struct front_work *w, const struct 
 	w->message_size = w->message.len;
 	w->in_body = true;
 	s->messages_total++;
-	smtp_server_data_answer(&s->smtp, SMTP_REPLY(354, "", "go ahead, end with <CRLF>.<CRLF>"), &w->out);
+	smtp_server_data_answer(
+		&s->smtp, SMTP_REPLY(354, "", "go ahead, end with <CRLF>.<CRLF>"), &w->out);
 }
 
 static void refuse_body(struct front_session *s, struct front_work *w, struct smtp_reply reply)
@@ -457,7 +465,7 @@ void front_session_file(struct front_session *s, struct front_work *w, unsigned 
 {
 	BASE_BUG_IF(s->wait != FRONT_WAIT_FILE);
 	set_wait(s, FRONT_WAIT_NONE);
-	w->again = true;	/* the reply to a BDAT chunk that was the last bytes to come */
+	w->again = true; /* the reply to a BDAT chunk that was the last bytes to come */
 	if (class != 0) {
 		front_session_file_failed(s, w, class == (unsigned)-BASE_ERROR_NO_SPACE);
 		return;
@@ -492,7 +500,8 @@ static void bye_if_draining(struct front_session *s, struct front_work *w)
 {
 	if (!s->draining || s->closing || s->wait != FRONT_WAIT_NONE || w->in_transaction)
 		return;
-	smtp_server_bye(&s->smtp, SMTP_REPLY(421, "4.3.2", "closing down, try again later"), &w->out);
+	smtp_server_bye(
+		&s->smtp, SMTP_REPLY(421, "4.3.2", "closing down, try again later"), &w->out);
 	close_after_write(s, w, "drain");
 	w->effects |= FRONT_WRITE;
 }
@@ -512,7 +521,7 @@ void front_session_submitted(struct front_session *s, struct front_work *w, unsi
 		s->messages++;
 	}
 	smtp_server_message_answer(&s->smtp, reply, &w->out);
-	w->file = false;	/* queue owns it now, or has forgotten it */
+	w->file = false; /* queue owns it now, or has forgotten it */
 	end_transaction(s, w);
 	w->effects |= FRONT_WRITE;
 	show_replies(s, w, before);
@@ -576,8 +585,8 @@ static void show_line(struct front_work *w, struct base_slice line, bool exchang
 		base_buf_append_text(&text, "AUTH ");
 		base_buf_append_slice(&text, base_slice_first(name, 32));
 		if (words.len)
-			base_buf_printf(&text, " (initial response, %zu characters, not shown)",
-				words.len);
+			base_buf_printf(
+				&text, " (initial response, %zu characters, not shown)", words.len);
 	} else {
 		base_buf_append_slice(&text, base_slice_first(line, 400));
 	}
@@ -587,8 +596,8 @@ static void show_line(struct front_work *w, struct base_slice line, bool exchang
 
 /* Only a whole line tells what it is, so half of one waits. Of a line that is longer than any that is
  * taken, some parts are left out. */
-static void show_input(struct front_session *s, struct front_work *w, struct base_slice taken,
-	bool exchange)
+static void show_input(
+	struct front_session *s, struct front_work *w, struct base_slice taken, bool exchange)
 {
 	size_t end;
 
@@ -612,7 +621,7 @@ static bool handle(struct front_session *s, struct front_work *w, enum smtp_serv
 	switch (event) {
 	case SMTP_SERVER_MORE:
 		return false;
-	case SMTP_SERVER_FULL:	/* the shell writes, and offers the rest again */
+	case SMTP_SERVER_FULL: /* the shell writes, and offers the rest again */
 		w->again = true;
 		return false;
 	case SMTP_SERVER_HELLO:
@@ -631,8 +640,9 @@ static bool handle(struct front_session *s, struct front_work *w, enum smtp_serv
 		return false;
 	case SMTP_SERVER_AUTH_CANCEL:
 		w->exchange = false;
-		s->login_end = smtp_server_auth_given_up(&s->smtp) ? "the client gave up the login with \"*\"" :
-			"the client's response cannot be used";
+		s->login_end = smtp_server_auth_given_up(&s->smtp)
+			? "the client gave up the login with \"*\""
+			: "the client's response cannot be used";
 		if (s->auth_id)
 			w->effects |= FRONT_AUTH_CANCEL;
 		return true;
@@ -655,8 +665,11 @@ static bool handle(struct front_session *s, struct front_work *w, enum smtp_serv
 		end_transaction(s, w);
 		return true;
 	case SMTP_SERVER_CLOSE:
-		close_after_write(s, w, base_slice_equal_text(
-			base_slice_text(smtp_server_verb_name(&s->smtp)), "QUIT") ? "quit" : "errors");
+		close_after_write(s, w,
+			base_slice_equal_text(
+				base_slice_text(smtp_server_verb_name(&s->smtp)), "QUIT")
+				? "quit"
+				: "errors");
 		return false;
 	}
 	return false;
@@ -680,7 +693,8 @@ void front_session_input(struct front_session *s, struct front_work *w, struct b
 		struct base_slice rest = base_slice_from(in, *out_used);
 		size_t before = w->out.len;
 		bool exchange = w->exchange;
-		enum smtp_server_event event = smtp_server_push(&s->smtp, rest, &used, &w->line, &w->out);
+		enum smtp_server_event event = smtp_server_push(
+			&s->smtp, rest, &used, &w->line, &w->out);
 
 		show_input(s, w, base_slice_first(rest, used), exchange);
 		*out_used += used;

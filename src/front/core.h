@@ -31,11 +31,11 @@
 #include "smtp/server.h"
 #include "wire/dovecot.h"
 
-#define FRONT_SESSION_MAX_BYTES	1024
+#define FRONT_SESSION_MAX_BYTES 1024
 /* A message passes to its file in pieces of this size once it is no longer inline. */
-#define FRONT_FILE_CHUNK_BYTES	65536
-#define FRONT_RCPTS_MAX_BYTES	(1024 * 1024)
-#define FRONT_UNREAD_MAX_BYTES	(128 * 1024)
+#define FRONT_FILE_CHUNK_BYTES 65536
+#define FRONT_RCPTS_MAX_BYTES (1024 * 1024)
+#define FRONT_UNREAD_MAX_BYTES (128 * 1024)
 
 /* What a listener demands, made from the configuration; shared by its sessions, counted. */
 struct front_listener {
@@ -44,12 +44,12 @@ struct front_listener {
 	char *host_name;
 	enum conf_tls_mode tls;
 	enum conf_auth_mode auth;
-	uint32_t mechanisms;		/* masks of conf_mechanism_parse() bits */
+	uint32_t mechanisms; /* masks of conf_mechanism_parse() bits */
 	bool plaintext_without_tls;
 	bool trace_client, trace_user, dialogue;
 	struct conf_networks from_networks;
 	struct conf_strings accept;
-	struct smtp_server_options options;	/* flags without TLS_ACTIVE */
+	struct smtp_server_options options; /* flags without TLS_ACTIVE */
 	uint32_t command_timeout_s;
 	/* words after AUTH, by front_listener_announce() */
 	char announce_clear[256], announce_tls[256], announce_tls_unbound[256], withheld[64];
@@ -57,90 +57,101 @@ struct front_listener {
 
 /* What auth offers now, from the handshake of the link. */
 struct front_mechanisms {
-	bool known;			/* false: the link is down; what is configured is announced, 454 */
+	bool known; /* false: the link is down; what is configured is announced, 454 */
 	uint32_t mask;
-	uint32_t plaintext;		/* of these, the ones with the flag "plaintext" */
-	uint32_t binding;		/* the -PLUS ones */
+	uint32_t plaintext; /* of these, the ones with the flag "plaintext" */
+	uint32_t binding;   /* the -PLUS ones */
 };
 
-enum front_wait { FRONT_WAIT_NONE, FRONT_WAIT_TLS, FRONT_WAIT_AUTH, FRONT_WAIT_FILE, FRONT_WAIT_QUEUE,
-	FRONT_WAIT_COUNT };
+enum front_wait {
+	FRONT_WAIT_NONE,
+	FRONT_WAIT_TLS,
+	FRONT_WAIT_AUTH,
+	FRONT_WAIT_FILE,
+	FRONT_WAIT_QUEUE,
+	FRONT_WAIT_COUNT
+};
 
 enum front_effects {
-	FRONT_WRITE = 1u << 0,		/* work->out has bytes for the client */
-	FRONT_START_TLS = 1u << 1,	/* when they are written: drop unread bytes, handshake */
-	FRONT_AUTH_BEGIN = 1u << 2,	/* open a request: work->mechanism, work->secret if has_initial */
-	FRONT_AUTH_CONTINUE = 1u << 3,	/* work->secret is the client's response */
-	FRONT_AUTH_CANCEL = 1u << 9,	/* CANCEL the open request */
-	FRONT_WANT_FILE = 1u << 4,	/* ask queue for a file */
-	FRONT_FILE_WRITE = 1u << 5,	/* append work->message to the file, clear it */
-	FRONT_SUBMIT = 1u << 6,		/* give envelope and message to queue */
-	FRONT_SUBMIT_ABORT = 1u << 7,	/* forget the transaction and its file */
-	FRONT_CLOSE = 1u << 8,		/* when work->out is written */
+	FRONT_WRITE = 1u << 0,     /* work->out has bytes for the client */
+	FRONT_START_TLS = 1u << 1, /* when they are written: drop unread bytes, handshake */
+	FRONT_AUTH_BEGIN = 1u
+		<< 2, /* open a request: work->mechanism, work->secret if has_initial */
+	FRONT_AUTH_CONTINUE = 1u << 3, /* work->secret is the client's response */
+	FRONT_AUTH_CANCEL = 1u << 9,   /* CANCEL the open request */
+	FRONT_WANT_FILE = 1u << 4,     /* ask queue for a file */
+	FRONT_FILE_WRITE = 1u << 5,    /* append work->message to the file, clear it */
+	FRONT_SUBMIT = 1u << 6,        /* give envelope and message to queue */
+	FRONT_SUBMIT_ABORT = 1u << 7,  /* forget the transaction and its file */
+	FRONT_CLOSE = 1u << 8,         /* when work->out is written */
 };
 
 struct front_work {
 	unsigned effects;
-	struct base_buf line;		/* secret: the engine's half lines */
-	struct base_buf out;		/* replies */
-	struct base_buf unread;		/* secret: offered again after an answer */
-	struct base_buf hold;		/* header field being read */
+	struct base_buf line;   /* secret: the engine's half lines */
+	struct base_buf out;    /* replies */
+	struct base_buf unread; /* secret: offered again after an answer */
+	struct base_buf hold;   /* header field being read */
 	struct base_buf message;
-	struct base_buf rcpts;		/* encoded by envelope_put_rcpt() */
+	struct base_buf rcpts; /* encoded by envelope_put_rcpt() */
 	struct base_buf sender, envid, mail_auth;
-	struct base_secret secret;	/* one decoded response */
+	struct base_secret secret; /* one decoded response */
 	struct mail_intake intake;
 	struct base_id message_id;
-	uint64_t message_size;		/* bytes that went to message or file so far */
+	uint64_t message_size; /* bytes that went to message or file so far */
 	uint32_t rcpt_count;
 	unsigned envelope_flags;
 	uint8_t ret;
-	bool in_transaction;		/* between an accepted MAIL and its end */
+	bool in_transaction; /* between an accepted MAIL and its end */
 	bool in_body;
-	bool file;			/* the message goes (or went) to a file */
-	bool submit_after_file;		/* the message was complete when it proved to be too long */
-	bool again;			/* the engine has more to say: push even without bytes */
-	bool refused;			/* the rest of the body is read and dropped */
+	bool file;              /* the message goes (or went) to a file */
+	bool submit_after_file; /* the message was complete when it proved to be too long */
+	bool again;             /* the engine has more to say: push even without bytes */
+	bool refused;           /* the rest of the body is read and dropped */
 	bool has_initial;
 	bool plus_offered;
-	bool exchange;			/* the client's next line answers a challenge */
-	const char *mechanism;		/* of the exchange */
+	bool exchange;         /* the client's next line answers a challenge */
+	const char *mechanism; /* of the exchange */
 	unsigned auth_step;
-	struct base_buf dialogue;	/* lines "C: …" and "S: …", secrets masked; only if asked for */
-	struct base_buf heard;		/* secret: half a line of the client's, until it can be masked */
+	struct base_buf dialogue; /* lines "C: …" and "S: …", secrets masked; only if asked for */
+	struct base_buf heard;    /* secret: half a line of the client's, until it can be masked */
 };
 
 struct front_session {
 	struct smtp_server smtp;
 	const struct front_listener *listener;
-	char *user;			/* null until authenticated; owned */
+	char *user; /* null until authenticated; owned */
 	struct base_id id;
 	struct base_addr client;
-	const char *tls_version, *tls_cipher;	/* static texts of OpenSSL; null without TLS */
-	const char *end;		/* why it ended, for the log */
-	const char *mechanism;		/* of the login, or of the last that failed (static name) */
-	const char *login_end;		/* why the last exchange was left unfinished; static; null: it was not */
+	const char *tls_version, *tls_cipher; /* static texts of OpenSSL; null without TLS */
+	const char *end;                      /* why it ended, for the log */
+	const char *mechanism; /* of the login, or of the last that failed (static name) */
+	const char *
+		login_end; /* why the last exchange was left unfinished; static; null: it was not */
 	uint32_t messages, messages_total;
-	uint32_t auth_id;		/* open request at the link, 0: none */
-	uint32_t queue_id;		/* open transaction at queue, 0: none */
-	uint8_t wait;			/* enum front_wait */
-	uint8_t bindings;		/* mask of FRONT_BINDING_* that the shell can compute */
+	uint32_t auth_id;  /* open request at the link, 0: none */
+	uint32_t queue_id; /* open transaction at queue, 0: none */
+	uint8_t wait;      /* enum front_wait */
+	uint8_t bindings;  /* mask of FRONT_BINDING_* that the shell can compute */
 	bool closing;
 	bool draining;
 };
 
-enum front_bindings { FRONT_BINDING_UNIQUE = 1u << 0, FRONT_BINDING_END_POINT = 1u << 1,
-	FRONT_BINDING_EXPORTER = 1u << 2 };
+enum front_bindings {
+	FRONT_BINDING_UNIQUE = 1u << 0,
+	FRONT_BINDING_END_POINT = 1u << 1,
+	FRONT_BINDING_EXPORTER = 1u << 2
+};
 
 /* Random bytes and time, taken by the shell once for each call. */
 struct front_now {
 	int64_t wall_ms;
-	uint8_t random[8];		/* fresh: for the message id */
+	uint8_t random[8]; /* fresh: for the message id */
 	struct base_slice pseudonym_key;
 };
 
 void front_work_init(struct front_work *w);
-void front_work_clear(struct front_work *w);	/* wipe what is secret, keep some memory */
+void front_work_clear(struct front_work *w); /* wipe what is secret, keep some memory */
 void front_work_release(struct front_work *w);
 
 /* @refusal not null: it stands in place of the greeting, and the session closes. */
@@ -148,8 +159,8 @@ void front_session_begin(struct front_session *s, struct front_work *w,
 	const struct front_listener *listener, const struct base_addr *client, struct base_id id,
 	const struct smtp_reply *refusal);
 /* Implicit TLS: before begin. STARTTLS: at WAIT_TLS. Texts are static. */
-void front_session_tls(struct front_session *s, const char *version, const char *cipher,
-	unsigned bindings);
+void front_session_tls(
+	struct front_session *s, const char *version, const char *cipher, unsigned bindings);
 void front_session_tls_unavailable(struct front_session *s, struct front_work *w);
 
 /* Client's bytes. @out_used: taken; the rest must be offered again after the answer. */
@@ -157,9 +168,14 @@ void front_session_input(struct front_session *s, struct front_work *w, struct b
 	size_t *out_used, const struct front_now *now);
 
 /* Answers of auth. */
-enum front_auth_result { FRONT_AUTH_OK, FRONT_AUTH_REJECTED, FRONT_AUTH_MALFORMED, FRONT_AUTH_DOWN };
-void front_session_auth_challenge(struct front_session *s, struct front_work *w,
-	struct base_slice challenge);
+enum front_auth_result {
+	FRONT_AUTH_OK,
+	FRONT_AUTH_REJECTED,
+	FRONT_AUTH_MALFORMED,
+	FRONT_AUTH_DOWN
+};
+void front_session_auth_challenge(
+	struct front_session *s, struct front_work *w, struct base_slice challenge);
 void front_session_auth_done(struct front_session *s, struct front_work *w,
 	enum front_auth_result result, struct base_slice user);
 
@@ -186,6 +202,6 @@ bool front_session_is_idle(const struct front_session *s, const struct front_wor
 struct front_listener *front_listener_new(const struct conf *conf, const struct conf_listener *l,
 	const struct front_mechanisms *mechanisms);
 void front_listener_announce(struct front_listener *l, const struct front_mechanisms *mechanisms);
-void front_listener_free(struct front_listener **l);	/* drops one reference */
+void front_listener_free(struct front_listener **l); /* drops one reference */
 
 #endif

@@ -12,12 +12,12 @@
 
 #include <uv.h>
 
-#define FRONT_READ_BYTES	65536
-#define FRONT_PENDING_MAX	4096	/* open requests at auth, and transactions at queue */
-#define FRONT_AUTH_WAIT_MS	30000
-#define FRONT_QUEUE_WAIT_MS	60000
-#define FRONT_REFUSED_TLS_MAX	64	/* refused connections that get a handshake to read why */
-#define FRONT_WORK_SPARE_MAX	64
+#define FRONT_READ_BYTES 65536
+#define FRONT_PENDING_MAX 4096 /* open requests at auth, and transactions at queue */
+#define FRONT_AUTH_WAIT_MS 30000
+#define FRONT_QUEUE_WAIT_MS 60000
+#define FRONT_REFUSED_TLS_MAX 64 /* refused connections that get a handshake to read why */
+#define FRONT_WORK_SPARE_MAX 64
 
 struct front;
 
@@ -25,23 +25,23 @@ struct front_conn {
 	struct front_session session;
 	struct front *front;
 	struct front_listener *listener;
-	struct front_conn *next, *prev;	/* in front->conns, the longest inactive first */
+	struct front_conn *next, *prev; /* in front->conns, the longest inactive first */
 	struct tls_session *tls;
-	struct front_work *work;	/* null while idle */
+	struct front_work *work; /* null while idle */
 	uv_poll_t poll;
-	int64_t active_ms;		/* monotonic: when the running time-out began */
-	uint64_t body_seen;		/* body bytes when it began */
-	int64_t asked_ms;		/* monotonic: when auth or queue was asked */
-	const char *refusal;		/* greet with this and close */
+	int64_t active_ms;   /* monotonic: when the running time-out began */
+	uint64_t body_seen;  /* body bytes when it began */
+	int64_t asked_ms;    /* monotonic: when auth or queue was asked */
+	const char *refusal; /* greet with this and close */
 	int fd;
-	int file_fd;			/* -1: none */
-	uint8_t polling;		/* events asked of uv_poll */
-	uint8_t binding;		/* enum front_bindings wanted with the next CONT, 0: none */
+	int file_fd;     /* -1: none */
+	uint8_t polling; /* events asked of uv_poll */
+	uint8_t binding; /* enum front_bindings wanted with the next CONT, 0: none */
 	bool handshake;
 	bool counted;
-	bool closing;			/* uv_close() is under way */
-	bool busy;			/* conn_run() is on the stack */
-	bool queue_asks;		/* WAIT_QUEUE lost its queue: SUBMIT_QUERY is due */
+	bool closing;    /* uv_close() is under way */
+	bool busy;       /* conn_run() is on the stack */
+	bool queue_asks; /* WAIT_QUEUE lost its queue: SUBMIT_QUERY is due */
 };
 
 /* Numbers for open questions: a slot and a generation, so that a late answer finds nobody. */
@@ -55,11 +55,11 @@ uint32_t front_pending_add(struct front_pending *p, struct front_conn *c);
 struct front_conn *front_pending_find(const struct front_pending *p, uint32_t id);
 void front_pending_remove(struct front_pending *p, uint32_t id);
 
-struct front_door {			/* a listening socket */
+struct front_door { /* a listening socket */
 	struct front_door *next;
 	struct front *front;
 	char *name;
-	struct front_listener *listener;	/* null: the configuration does not know it (any more) */
+	struct front_listener *listener; /* null: the configuration does not know it (any more) */
 	uv_poll_t poll;
 	int fd;
 	bool polling;
@@ -67,10 +67,10 @@ struct front_door {			/* a listening socket */
 };
 
 struct front_auth_link {
-	int fd;				/* -1: no stream */
+	int fd; /* -1: no stream */
 	uv_poll_t *poll;
-	int polling;			/* events asked of it */
-	bool ready;			/* the handshake is done */
+	int polling; /* events asked of it */
+	bool ready;  /* the handshake is done */
 	struct wire_dovecot_client codec;
 	struct front_mechanisms coming; /* collected until DONE */
 	struct base_buf in, out, scratch;
@@ -87,7 +87,7 @@ struct front {
 	uint32_t conn_count, refused_tls;
 	struct front_auth_link auth;
 	struct front_pending queue_pending;
-	struct base_buf frame;		/* for building frames */
+	struct base_buf frame; /* for building frames */
 	struct front_work *spare[FRONT_WORK_SPARE_MAX];
 	size_t spare_count;
 	uint8_t pseudonym_key[BASE_HASH_MAX_BYTES];
@@ -95,7 +95,7 @@ struct front {
 	size_t random_used;
 	uv_timer_t tick, accept_again;
 	bool accept_paused;
-	bool accepting;			/* since auth is there, or did not come in time */
+	bool accepting; /* since auth is there, or did not come in time */
 	int64_t started_ms;
 	bool draining;
 	uint8_t read[FRONT_READ_BYTES];
@@ -104,8 +104,8 @@ struct front {
 void front_random(struct front *f, void *out, size_t len);
 
 /* conn.c */
-void front_conn_new(struct front *f, struct front_listener *l, int fd, const struct base_addr *client,
-	bool counted, const char *refusal);
+void front_conn_new(struct front *f, struct front_listener *l, int fd,
+	const struct base_addr *client, bool counted, const char *refusal);
 /* Go on after an answer changed the session: effects, unread bytes, writing. */
 void front_conn_run(struct front_conn *c);
 void front_conn_lost(struct front_conn *c, const char *why);

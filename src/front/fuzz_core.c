@@ -21,16 +21,42 @@ struct shell {
 	bool auth_open, transaction, file;
 	bool closed;
 	uint64_t file_bytes;
-	struct base_buf body;		/* of the message: what went to the file, and what is inline */
+	struct base_buf body; /* of the message: what went to the file, and what is inline */
 };
 
 static const char *const lines[] = {
-	"EHLO a\r\n", "HELO a\r\n", "STARTTLS\r\n", "AUTH PLAIN AGEAYg==\r\n", "AUTH PLAIN\r\n", "AUTH LOGIN\r\n",
-	"AUTH SCRAM-SHA-256 biws\r\n", "*\r\n", "AGEAYg==\r\n", "=\r\n", "MAIL FROM:<a@b.c>\r\n", "MAIL FROM:<>\r\n",
-	"MAIL FROM:<a@b.c> SIZE=9 BODY=8BITMIME SMTPUTF8 RET=HDRS ENVID=x AUTH=a@b.c\r\n", "RCPT TO:<d@e.f>\r\n",
-	"RCPT TO:<d@e.f> NOTIFY=NEVER ORCPT=rfc822;x\r\n", "RCPT TO:<d@local.example>\r\n", "DATA\r\n",
-	"Subject: x\r\n\r\nx\r\n.\r\n", ".\r\n", "\r\n", "\n.\n", "BDAT 5\r\na: b\n", "BDAT 6\r\na: b\r\n", "BDAT 0 LAST\r\n",
-	"BDAT 20000\r\n", "BDAT x\r\n", "RSET\r\n", "NOOP\r\n", "QUIT\r\n", "X\r\n", "VRFY a\r\n", "GET / HTTP\r\n",
+	"EHLO a\r\n",
+	"HELO a\r\n",
+	"STARTTLS\r\n",
+	"AUTH PLAIN AGEAYg==\r\n",
+	"AUTH PLAIN\r\n",
+	"AUTH LOGIN\r\n",
+	"AUTH SCRAM-SHA-256 biws\r\n",
+	"*\r\n",
+	"AGEAYg==\r\n",
+	"=\r\n",
+	"MAIL FROM:<a@b.c>\r\n",
+	"MAIL FROM:<>\r\n",
+	"MAIL FROM:<a@b.c> SIZE=9 BODY=8BITMIME SMTPUTF8 RET=HDRS ENVID=x AUTH=a@b.c\r\n",
+	"RCPT TO:<d@e.f>\r\n",
+	"RCPT TO:<d@e.f> NOTIFY=NEVER ORCPT=rfc822;x\r\n",
+	"RCPT TO:<d@local.example>\r\n",
+	"DATA\r\n",
+	"Subject: x\r\n\r\nx\r\n.\r\n",
+	".\r\n",
+	"\r\n",
+	"\n.\n",
+	"BDAT 5\r\na: b\n",
+	"BDAT 6\r\na: b\r\n",
+	"BDAT 0 LAST\r\n",
+	"BDAT 20000\r\n",
+	"BDAT x\r\n",
+	"RSET\r\n",
+	"NOOP\r\n",
+	"QUIT\r\n",
+	"X\r\n",
+	"VRFY a\r\n",
+	"GET / HTTP\r\n",
 };
 
 static void check_lines(struct base_slice s)
@@ -65,7 +91,8 @@ static void submit(struct shell *x)
 	base_buf_init(&head, FRONT_RCPTS_MAX_BYTES + 8192);
 	front_session_envelope(&x->s, w, x->now.wall_ms, &head);
 	base_buf_append_slice(&head, base_buf_slice(&w->rcpts));
-	BASE_BUG_IF(!envelope_visit(base_buf_slice(&head), &sender, count_rcpt, &count) || count == 0);
+	BASE_BUG_IF(
+		!envelope_visit(base_buf_slice(&head), &sender, count_rcpt, &count) || count == 0);
 	base_buf_release(&head);
 	if (!x->file)
 		base_buf_append_slice(&x->body, base_buf_slice(&w->message));
@@ -109,7 +136,8 @@ static void carry_out(struct shell *x, bool auth_is_up)
 			x->auth_open = auth_is_up;
 			x->s.auth_id = auth_is_up;
 			if (!auth_is_up)
-				front_session_auth_done(&x->s, w, FRONT_AUTH_DOWN, BASE_SLICE_EMPTY);
+				front_session_auth_done(
+					&x->s, w, FRONT_AUTH_DOWN, BASE_SLICE_EMPTY);
 		}
 		if (todo & FRONT_AUTH_CONTINUE && !x->auth_open)
 			front_session_auth_done(&x->s, w, FRONT_AUTH_DOWN, BASE_SLICE_EMPTY);
@@ -185,7 +213,8 @@ static void give(struct shell *x, struct base_slice bytes, bool auth_is_up)
 
 	if (!x->w.unread.len && x->s.wait == FRONT_WAIT_NONE)
 		front_session_input(&x->s, &x->w, bytes, &used, &x->now);
-	if (used < bytes.len && !base_buf_append_slice(&x->w.unread, base_slice_from(bytes, used))) {
+	if (used < bytes.len &&
+		!base_buf_append_slice(&x->w.unread, base_slice_from(bytes, used))) {
 		front_session_lost(&x->s, &x->w, "too-far-ahead");
 		carry_out(x, auth_is_up);
 		close_session(x);
@@ -196,9 +225,11 @@ static void give(struct shell *x, struct base_slice bytes, bool auth_is_up)
 
 static void answer(struct shell *x, uint8_t how)
 {
-	static const struct base_slice users[] = {{(const uint8_t *)"a@b.c", 5}, {(const uint8_t *)"a\nb", 3}};
-	unsigned class = how % 3 == 0 ? 0 : how % 3 == 1 ? (unsigned)-BASE_ERROR_NO_SPACE :
-		(unsigned)-BASE_ERROR_TEMPORARY;
+	static const struct base_slice users[] = {
+		{(const uint8_t *)"a@b.c", 5}, {(const uint8_t *)"a\nb", 3}};
+	unsigned class = how % 3 == 0 ? 0
+		: how % 3 == 1        ? (unsigned)-BASE_ERROR_NO_SPACE
+				      : (unsigned)-BASE_ERROR_TEMPORARY;
 
 	switch ((enum front_wait)x->s.wait) {
 	case FRONT_WAIT_NONE:
@@ -217,8 +248,8 @@ static void answer(struct shell *x, uint8_t how)
 			break;
 		}
 		x->auth_open = false;
-		front_session_auth_done(&x->s, &x->w, (enum front_auth_result)(how / 2 % 4),
-			users[how % 16 == 0]);
+		front_session_auth_done(
+			&x->s, &x->w, (enum front_auth_result)(how / 2 % 4), users[how % 16 == 0]);
 		break;
 	case FRONT_WAIT_FILE:
 		if (class == 0)

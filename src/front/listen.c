@@ -35,8 +35,10 @@ static void on_again(uv_timer_t *timer)
 static void pause_accept(struct front *f, int code)
 {
 	if (!f->accept_paused)
-		log_write(LOG_LEVEL_WARNING, "cannot accept: %s; accepting pauses until a connection ends "
-			"(see limits.connections and the limit of open files)", strerror(code));
+		log_write(LOG_LEVEL_WARNING,
+			"cannot accept: %s; accepting pauses until a connection ends "
+			"(see limits.connections and the limit of open files)",
+			strerror(code));
 	f->accept_paused = true;
 	poll_doors(f, false);
 	uv_timer_start(&f->accept_again, on_again, ACCEPT_AGAIN_MS, 0);
@@ -90,8 +92,8 @@ static void take(struct front *f, struct front_listener *l, int fd, const struct
 	if (!from_allowed(l, client)) {
 		refusal = "this listener does not serve your network";
 	} else if (f->counters) {
-		switch (counters_enter(f->counters, role_index(f->role), client, conf->limits.per_ip,
-			conf->limits.connections)) {
+		switch (counters_enter(f->counters, role_index(f->role), client,
+			conf->limits.per_ip, conf->limits.connections)) {
 		case COUNTERS_OK:
 			counted = true;
 			break;
@@ -120,10 +122,12 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 		struct sockaddr_storage from;
 		socklen_t len = sizeof(from);
 		struct base_addr client;
-		int fd = accept4(d->fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		int fd = accept4(
+			d->fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 		if (fd < 0) {
-			if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+			if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
+				errno == ENOMEM)
 				pause_accept(f, errno);
 			return;
 		}
@@ -153,7 +157,8 @@ static void door_close(struct front *f, struct front_door *d)
 	uv_close((uv_handle_t *)&d->poll, door_closed);
 }
 
-static struct front_listener *listener_for(struct front *f, const struct conf *conf, const char *name)
+static struct front_listener *listener_for(
+	struct front *f, const struct conf *conf, const char *name)
 {
 	const struct conf_listener *l = conf_listener_find(conf, name);
 

@@ -46,7 +46,8 @@ static void on_tick(uv_timer_t *timer)
 	for (size_t i = 0; i < FRONT_PENDING_MAX; i++) {
 		struct front_conn *c = f->queue_pending.slots[i];
 
-		if (c && now - c->asked_ms > FRONT_QUEUE_WAIT_MS && c->session.wait == FRONT_WAIT_QUEUE)
+		if (c && now - c->asked_ms > FRONT_QUEUE_WAIT_MS &&
+			c->session.wait == FRONT_WAIT_QUEUE)
 			front_conn_lost(c, "queue-timeout");
 	}
 	front_conn_tick(f);
@@ -86,7 +87,8 @@ static int on_reload(struct role *r, const struct conf *conf, struct base_error 
 	return 0;
 }
 
-static void on_peer(struct role *r, enum ipc_role peer, unsigned index, struct ipc_channel *ch, int fd)
+static void on_peer(
+	struct role *r, enum ipc_role peer, unsigned index, struct ipc_channel *ch, int fd)
 {
 	if (peer == IPC_AUTH)
 		front_auth_attach(front_of(r), fd);
@@ -94,8 +96,8 @@ static void on_peer(struct role *r, enum ipc_role peer, unsigned index, struct i
 		front_queue_back(front_of(r));
 }
 
-static void on_peer_frame(struct role *r, enum ipc_role peer, unsigned index, struct ipc_channel *ch,
-	struct ipc_frame *frame)
+static void on_peer_frame(struct role *r, enum ipc_role peer, unsigned index,
+	struct ipc_channel *ch, struct ipc_frame *frame)
 {
 	if (peer == IPC_QUEUE)
 		front_queue_frame(front_of(r), frame);
@@ -153,7 +155,8 @@ static int use_tls(struct front *f, int fd, struct base_error *err)
 		rc = base_error_set(err, BASE_ERROR_PEER, 0, "certificate: cut short");
 	} else {
 		rc = tls_server_context_new(&fresh, chain, key, tickets, err);
-		base_hmac(BASE_HASH_SHA256, tickets, BASE_SLICE("postern pseudonyms"), f->pseudonym_key);
+		base_hmac(BASE_HASH_SHA256, tickets, BASE_SLICE("postern pseudonyms"),
+			f->pseudonym_key);
 	}
 	base_wipe(bytes, (size_t)st.st_size);
 	free(bytes);

@@ -10,7 +10,8 @@ uint32_t front_pending_add(struct front_pending *p, struct front_conn *c)
 		if (p->slots[slot])
 			continue;
 		p->slots[slot] = c;
-		p->generations[slot] = (p->generations[slot] + 1) % (UINT32_MAX / FRONT_PENDING_MAX - 1);
+		p->generations[slot] = (p->generations[slot] + 1) %
+			(UINT32_MAX / FRONT_PENDING_MAX - 1);
 		return p->generations[slot] * FRONT_PENDING_MAX + slot + 1;
 	}
 	return 0;

@@ -42,7 +42,8 @@ void front_record_session(struct front_conn *c)
 		log_put_text(&r, LOG_KEY_TLS, s->tls_version);
 	log_put_ratio(&r, LOG_KEY_MAIL, s->messages, s->messages_total);
 	log_put_ratio(&r, LOG_KEY_RCPT, counts->rcpt_ok, counts->rcpt);
-	log_put_ratio(&r, LOG_KEY_COMMANDS, counts->commands - counts->bad_commands, counts->commands);
+	log_put_ratio(
+		&r, LOG_KEY_COMMANDS, counts->commands - counts->bad_commands, counts->commands);
 	if (c->refusal)
 		log_put_text(&r, LOG_KEY_REASON, c->refusal);
 	else if (s->login_end)
@@ -66,8 +67,9 @@ void front_record_message(struct front_conn *c, unsigned class)
 	log_put_u64(&r, LOG_KEY_SIZE, w->message_size);
 	log_put_text(&r, LOG_KEY_RESULT, class ? "not stored" : "accepted");
 	if (class)
-		log_put_text(&r, LOG_KEY_REASON, class == (unsigned)-BASE_ERROR_NO_SPACE ?
-			"no disk space" : "the queue could not store it");
+		log_put_text(&r, LOG_KEY_REASON,
+			class == (unsigned)-BASE_ERROR_NO_SPACE ? "no disk space"
+								: "the queue could not store it");
 	log_commit(&r);
 }
 

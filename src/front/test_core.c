@@ -19,10 +19,12 @@ static void start(struct play *p, enum conf_tls_mode tls, enum conf_auth_mode au
 	const uint8_t random[5] = {1, 2, 3, 4, 5};
 
 	memset(p, 0, sizeof(*p));
-	m.mask = conf_mechanism_parse(BASE_SLICE("PLAIN")) | conf_mechanism_parse(BASE_SLICE("LOGIN")) |
+	m.mask = conf_mechanism_parse(BASE_SLICE("PLAIN")) |
+		conf_mechanism_parse(BASE_SLICE("LOGIN")) |
 		conf_mechanism_parse(BASE_SLICE("SCRAM-SHA-256")) |
 		conf_mechanism_parse(BASE_SLICE("SCRAM-SHA-256-PLUS"));
-	m.plaintext = conf_mechanism_parse(BASE_SLICE("PLAIN")) | conf_mechanism_parse(BASE_SLICE("LOGIN"));
+	m.plaintext = conf_mechanism_parse(BASE_SLICE("PLAIN")) |
+		conf_mechanism_parse(BASE_SLICE("LOGIN"));
 	m.binding = conf_mechanism_parse(BASE_SLICE("SCRAM-SHA-256-PLUS"));
 	p->listener.references = 1;
 	p->listener.title = (char *)"test";
@@ -44,7 +46,8 @@ static void start(struct play *p, enum conf_tls_mode tls, enum conf_auth_mode au
 	assert_true(base_addr_parse(BASE_SLICE("192.0.2.7"), &client));
 	front_work_init(&p->w);
 	if (tls == CONF_TLS_IMPLICIT)
-		front_session_tls(&p->s, "TLSv1.3", "TLS_AES_256_GCM_SHA384", FRONT_BINDING_EXPORTER);
+		front_session_tls(
+			&p->s, "TLSv1.3", "TLS_AES_256_GCM_SHA384", FRONT_BINDING_EXPORTER);
 	front_session_begin(&p->s, &p->w, &p->listener, &client, base_id_make(1, random), NULL);
 }
 
@@ -97,13 +100,15 @@ static void message_from_login_to_queue(void **state)
 	start(&p, CONF_TLS_IMPLICIT, CONF_AUTH_REQUIRED);
 	assert_reply(&p, "220 mail.example.org");
 	log_in(&p);
-	say(&p, "MAIL FROM:<tim@example.org>\r\nRCPT TO:<a@example.net>\r\nRCPT TO:<b@example.net>\r\nDATA\r\n");
+	say(&p,
+		"MAIL FROM:<tim@example.org>\r\nRCPT TO:<a@example.net>\r\nRCPT "
+		"TO:<b@example.net>\r\nDATA\r\n");
 	assert_true(p.w.in_transaction);
 	assert_int_equal(p.w.rcpt_count, 2);
 	say(&p, "Subject: x\r\n\r\nhello\r\n.\r\n");
 	assert_int_equal(p.s.wait, FRONT_WAIT_QUEUE);
 	assert_true(p.w.effects & FRONT_SUBMIT);
-	assert_int_equal(p.w.out.len, 0);	/* no word before queue has spoken */
+	assert_int_equal(p.w.out.len, 0); /* no word before queue has spoken */
 	assert_int_equal(p.w.message_size, p.w.message.len);
 	base_buf_init(&envelope, 10000);
 	front_session_envelope(&p.s, &p.w, 5, &envelope);
@@ -133,11 +138,13 @@ static void every_class_of_failure_has_its_code(void **state)
 
 		start(&p, CONF_TLS_IMPLICIT, CONF_AUTH_REQUIRED);
 		log_in(&p);
-		say(&p, "MAIL FROM:<tim@example.org>\r\nRCPT TO:<a@example.net>\r\nDATA\r\nSubject: x\r\n\r\nx\r\n.\r\n");
+		say(&p,
+			"MAIL FROM:<tim@example.org>\r\nRCPT "
+			"TO:<a@example.net>\r\nDATA\r\nSubject: x\r\n\r\nx\r\n.\r\n");
 		base_buf_clear(&p.w.out);
 		front_session_submitted(&p.s, &p.w, (unsigned)-rows[i].class);
 		assert_reply(&p, rows[i].reply);
-		say(&p, "RCPT TO:<a@example.net>\r\n");	/* nothing of the transaction is left */
+		say(&p, "RCPT TO:<a@example.net>\r\n"); /* nothing of the transaction is left */
 		assert_reply(&p, "503");
 		end(&p);
 	}
@@ -153,7 +160,9 @@ static void a_long_message_waits_for_a_file(void **state)
 	memcpy(line + 998, "\r\n", 3);
 	start(&p, CONF_TLS_IMPLICIT, CONF_AUTH_REQUIRED);
 	log_in(&p);
-	say(&p, "MAIL FROM:<tim@example.org>\r\nRCPT TO:<a@example.net>\r\nDATA\r\nSubject: x\r\n\r\n");
+	say(&p,
+		"MAIL FROM:<tim@example.org>\r\nRCPT TO:<a@example.net>\r\nDATA\r\nSubject: "
+		"x\r\n\r\n");
 	while (p.s.wait == FRONT_WAIT_NONE && count < 100) {
 		say(&p, line);
 		count++;
@@ -182,7 +191,9 @@ static void no_file_means_452_after_the_whole_body(void **state)
 	memcpy(line + 998, "\r\n", 3);
 	start(&p, CONF_TLS_IMPLICIT, CONF_AUTH_REQUIRED);
 	log_in(&p);
-	say(&p, "MAIL FROM:<tim@example.org>\r\nRCPT TO:<a@example.net>\r\nDATA\r\nSubject: x\r\n\r\n");
+	say(&p,
+		"MAIL FROM:<tim@example.org>\r\nRCPT TO:<a@example.net>\r\nDATA\r\nSubject: "
+		"x\r\n\r\n");
 	for (int i = 0; i < 100 && p.s.wait == FRONT_WAIT_NONE; i++)
 		say(&p, line);
 	front_session_file(&p.s, &p.w, (unsigned)-BASE_ERROR_NO_SPACE);
@@ -291,7 +302,7 @@ static void starttls_forgets_the_login(void **state)
 	assert_int_equal(p.s.wait, FRONT_WAIT_TLS);
 	assert_true(p.w.effects & FRONT_START_TLS);
 	assert_reply(&p, "220");
-	assert_int_equal(left.len, 0);	/* dropped with the 220, not kept for later */
+	assert_int_equal(left.len, 0); /* dropped with the 220, not kept for later */
 	front_session_tls(&p.s, "TLSv1.3", "x", FRONT_BINDING_EXPORTER);
 	assert_null(p.s.user);
 	say(&p, "MAIL FROM:<tim@example.org>\r\n");
@@ -322,7 +333,9 @@ static void time_is_up(void **state)
 	/* A message that may be stored gets no 4xx. */
 	start(&p, CONF_TLS_IMPLICIT, CONF_AUTH_REQUIRED);
 	log_in(&p);
-	say(&p, "MAIL FROM:<tim@example.org>\r\nRCPT TO:<a@example.net>\r\nDATA\r\nSubject: x\r\n\r\nx\r\n.\r\n");
+	say(&p,
+		"MAIL FROM:<tim@example.org>\r\nRCPT TO:<a@example.net>\r\nDATA\r\nSubject: "
+		"x\r\n\r\nx\r\n.\r\n");
 	base_buf_clear(&p.w.out);
 	front_session_timeout(&p.s, &p.w);
 	assert_int_equal(p.w.out.len, 0);
@@ -374,7 +387,8 @@ static void the_dialogue_hides_responses(void **state)
 	p.listener.dialogue = true;
 	log_in(&p);
 	assert_null(strstr(base_buf_text(&p.w.dialogue), "AHRpbQ"));
-	assert_non_null(strstr(base_buf_text(&p.w.dialogue), "C: AUTH PLAIN (initial response, 28 characters, not shown)"));
+	assert_non_null(strstr(base_buf_text(&p.w.dialogue),
+		"C: AUTH PLAIN (initial response, 28 characters, not shown)"));
 	assert_non_null(strstr(base_buf_text(&p.w.dialogue), "S: 235 2.7.0"));
 	end(&p);
 }
@@ -401,8 +415,8 @@ static void the_dialogue_hides_them_in_pieces(void **state)
 		base_buf_clear(&p.w.dialogue);
 		say(&p, "dGFu");
 		say(&p, "c3RhYWY=\r\n");
-		assert_non_null(strstr(base_buf_text(&p.w.dialogue),
-			"C: (response, 12 characters, not shown)\n"));
+		assert_non_null(strstr(
+			base_buf_text(&p.w.dialogue), "C: (response, 12 characters, not shown)\n"));
 		assert_null(strstr(base_buf_text(&p.w.dialogue), "c3RhYWY"));
 		end(&p);
 	}

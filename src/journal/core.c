@@ -83,8 +83,8 @@ static struct journal_repeat *slot(struct journal_core *core, uint64_t hash)
 }
 
 /* Is it to be counted only? */
-static bool is_repeat(struct journal_core *core, struct journal_repeat *r, uint64_t hash,
-	int64_t now_ms)
+static bool is_repeat(
+	struct journal_core *core, struct journal_repeat *r, uint64_t hash, int64_t now_ms)
 {
 	if (r->hash == hash && now_ms < r->until_ms) {
 		if (r->seen++ < JOURNAL_REPEAT_SHOWN)
@@ -106,8 +106,8 @@ void journal_core_record(struct journal_core *core, struct base_slice record, in
 	if (r && is_repeat(core, r, hash, now_ms))
 		return;
 	before = core->out.len;
-	if (!(core->json ? log_format_json(record, &core->out) :
-		log_format_text(record, &core->out))) {
+	if (!(core->json ? log_format_json(record, &core->out)
+			 : log_format_text(record, &core->out))) {
 		core->broken++;
 		return;
 	}
@@ -147,7 +147,8 @@ void journal_core_tick(struct journal_core *core, int64_t now_ms, bool all)
 		return;
 	base_buf_init(&line, 256);
 	if (core->json)
-		base_buf_append_text(&line, "{\"level\": \"warning\", \"kind\": \"system\", "
+		base_buf_append_text(&line,
+			"{\"level\": \"warning\", \"kind\": \"system\", "
 			"\"text\": \"log lines lost\", \"count\": ");
 	else
 		base_buf_append_text(&line, "warning: log lines lost count=");

@@ -8,28 +8,28 @@
 
 #include "base/buf.h"
 
-#define JOURNAL_OUT_MAX_BYTES	(1024 * 1024)
-#define JOURNAL_REPEAT_SLOTS	64
-#define JOURNAL_REPEAT_MS	10000
-#define JOURNAL_REPEAT_SHOWN	3	/* times that a line is printed before repeats are only counted */
-#define JOURNAL_LINE_KEPT_BYTES	1024
+#define JOURNAL_OUT_MAX_BYTES (1024 * 1024)
+#define JOURNAL_REPEAT_SLOTS 64
+#define JOURNAL_REPEAT_MS 10000
+#define JOURNAL_REPEAT_SHOWN 3 /* times that a line is printed before repeats are only counted */
+#define JOURNAL_LINE_KEPT_BYTES 1024
 
 /* A warning or error that was printed; repeats are counted until its time is over. */
 struct journal_repeat {
-	uint64_t hash;			/* 0: the slot is free */
+	uint64_t hash; /* 0: the slot is free */
 	int64_t until_ms;
 	uint32_t seen;
-	uint32_t count;			/* not printed */
+	uint32_t count; /* not printed */
 	uint16_t len;
 	uint8_t line[JOURNAL_LINE_KEPT_BYTES];
 };
 
 struct journal_core {
 	bool json;
-	struct base_buf out;		/* lines to be written; the shell consumes them */
+	struct base_buf out; /* lines to be written; the shell consumes them */
 	uint64_t lines, lost, broken;
 	uint64_t lost_told;
-	unsigned watched;		/* slots of repeats in use */
+	unsigned watched; /* slots of repeats in use */
 	struct journal_repeat repeats[JOURNAL_REPEAT_SLOTS];
 };
 

@@ -28,7 +28,7 @@ enum {
 struct journal {
 	struct role *role;
 	struct journal_core core;
-	struct events *events;		/* null: could not be opened; lines are written all the same */
+	struct events *events; /* null: could not be opened; lines are written all the same */
 	char *path;
 	uv_timer_t write, store, prune, repeat, last;
 	uint64_t stored;
@@ -139,8 +139,8 @@ static void on_event(struct journal *j, struct ipc_frame *frame)
 	lines_due(j);
 }
 
-static void on_peer_frame(struct role *r, enum ipc_role peer, unsigned index, struct ipc_channel *ch,
-	struct ipc_frame *frame)
+static void on_peer_frame(struct role *r, enum ipc_role peer, unsigned index,
+	struct ipc_channel *ch, struct ipc_frame *frame)
 {
 	if (frame->type == IPC_EVENT)
 		on_event(journal_of(r), frame);
@@ -154,17 +154,18 @@ static void put_status(struct journal *j, struct base_buf *out)
 		events += events_pending(j->events);
 		events_size(j->events, &rows, &bytes);
 	}
-	base_buf_printf(out, "{\"pid\": %d, \"lines\": %llu, \"lines_lost\": %llu, "
-		"\"events\": %llu, \"store_rows\": %llu, \"store_bytes\": %llu}", (int)getpid(),
-		(unsigned long long)j->core.lines, (unsigned long long)j->core.lost,
-		(unsigned long long)events,
-		(unsigned long long)rows, (unsigned long long)bytes);
+	base_buf_printf(out,
+		"{\"pid\": %d, \"lines\": %llu, \"lines_lost\": %llu, "
+		"\"events\": %llu, \"store_rows\": %llu, \"store_bytes\": %llu}",
+		(int)getpid(), (unsigned long long)j->core.lines, (unsigned long long)j->core.lost,
+		(unsigned long long)events, (unsigned long long)rows, (unsigned long long)bytes);
 }
 
-static void on_request(struct role *r, const struct control_request *req, struct control_reply *reply)
+static void on_request(
+	struct role *r, const struct control_request *req, struct control_reply *reply)
 {
 	struct journal *j = journal_of(r);
-	struct base_error err = { 0 };
+	struct base_error err = {0};
 	struct base_buf out;
 	int rc = 0;
 
@@ -178,8 +179,8 @@ static void on_request(struct role *r, const struct control_request *req, struct
 	else
 		rc = events_answer(j->events, req, &out, &err);
 	if (rc == 0 && !base_buf_ok(&out))
-		rc = base_error_set(&err, BASE_ERROR_PERMANENT, 0,
-			"the answer is too long; ask for less");
+		rc = base_error_set(
+			&err, BASE_ERROR_PERMANENT, 0, "the answer is too long; ask for less");
 	if (rc == 0)
 		control_json(reply, base_buf_slice(&out));
 	control_end(reply, rc == 0 ? NULL : &err);
@@ -203,25 +204,27 @@ static int on_open(struct role *r, struct base_error *err)
 	j->core.json = role_conf(r)->log_format == CONF_LOG_JSON;
 	j->path = path_of(role_conf(r), "");
 	if (events_open(j->path, true, &j->events, err) != 0)
-		log_write(LOG_LEVEL_ERROR, "%s; postern why knows nothing until it is repaired or moved "
-			"away and the server restarted", err->text);
+		log_write(LOG_LEVEL_ERROR,
+			"%s; postern why knows nothing until it is repaired or moved "
+			"away and the server restarted",
+			err->text);
 	return 0;
 }
 
 /* The store's three files, which are there while it is open, and nothing else of data/. */
 static size_t paths(struct role *r, struct role_path *out, size_t max)
 {
-	static const char *const suffixes[] = { "", "-wal", "-shm" };
+	static const char *const suffixes[] = {"", "-wal", "-shm"};
 
 	for (size_t i = 0; i < BASE_COUNT(suffixes); i++)
-		out[i] = (struct role_path){ path_of(role_conf(r), suffixes[i]), true };
+		out[i] = (struct role_path){path_of(role_conf(r), suffixes[i]), true};
 	return BASE_COUNT(suffixes);
 }
 
 static void on_start(struct role *r)
 {
 	struct journal *j = journal_of(r);
-	uv_timer_t *timers[] = { &j->write, &j->store, &j->prune, &j->repeat, &j->last };
+	uv_timer_t *timers[] = {&j->write, &j->store, &j->prune, &j->repeat, &j->last};
 
 	for (size_t i = 0; i < BASE_COUNT(timers); i++) {
 		uv_timer_init(role_loop(r), timers[i]);

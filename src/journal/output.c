@@ -10,7 +10,7 @@
 
 static ssize_t write_some(struct base_slice s)
 {
-	struct iovec iov = { (void *)(uintptr_t)s.ptr, s.len };
+	struct iovec iov = {(void *)(uintptr_t)s.ptr, s.len};
 	struct stat st;
 	ssize_t n;
 

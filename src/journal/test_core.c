@@ -41,7 +41,7 @@ static void test_repeats(void **state)
 		say(LOG_LEVEL_WARNING, LOG_KIND_SYSTEM, "vault is away", 1000 + i);
 	say(LOG_LEVEL_WARNING, LOG_KIND_SYSTEM, "something else", 1020);
 	expect("warning: vault is away\nwarning: vault is away\nwarning: vault is away\n"
-		"warning: something else\n");
+	       "warning: something else\n");
 	assert_int_equal(journal_core_wait_ms(&core, 1020), JOURNAL_REPEAT_MS - 20);
 	journal_core_tick(&core, 1000 + JOURNAL_REPEAT_MS, false);
 	expect("warning: vault is away count=7\n");
@@ -114,8 +114,12 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_repeats), T(test_repeats_json), T(test_no_repeats_of_events),
-		T(test_more_kinds_than_slots), T(test_full), T(test_broken),
+		T(test_repeats),
+		T(test_repeats_json),
+		T(test_no_repeats_of_events),
+		T(test_more_kinds_than_slots),
+		T(test_full),
+		T(test_broken),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

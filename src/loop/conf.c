@@ -9,17 +9,17 @@
 
 /* By bit, as enum sasl_mechanism counts them. */
 static const char *const mechanisms[] = {
-        NULL,
-        "LOGIN",
-        "PLAIN",
-        "CRAM-MD5",
-        "SCRAM-SHA-1",
-        "SCRAM-SHA-1-PLUS",
-        "SCRAM-SHA-256",
-        "SCRAM-SHA-256-PLUS",
-        "SCRAM-SHA-512",
-        "SCRAM-SHA-512-PLUS",
-        NULL,
+	NULL,
+	"LOGIN",
+	"PLAIN",
+	"CRAM-MD5",
+	"SCRAM-SHA-1",
+	"SCRAM-SHA-1-PLUS",
+	"SCRAM-SHA-256",
+	"SCRAM-SHA-256-PLUS",
+	"SCRAM-SHA-512",
+	"SCRAM-SHA-512-PLUS",
+	NULL,
 };
 
 const char *conf_mechanism_name(unsigned bit)
@@ -66,8 +66,8 @@ static unsigned distance(const char *a, size_t a_len, const char *b, size_t b_le
 
 			now[k] = least(last[k] + 1, now[k - 1] + 1, last[k - 1] + (x != y));
 			if (i > 1 && k > 1 && x == base_ascii_lower((uint8_t)b[k - 2]) &&
-			        y == base_ascii_lower((uint8_t)a[i - 2]) &&
-			        before[k - 2] + 1 < now[k])
+				y == base_ascii_lower((uint8_t)a[i - 2]) &&
+				before[k - 2] + 1 < now[k])
 				now[k] = before[k - 2] + 1;
 		}
 		spare = before;
@@ -102,7 +102,7 @@ const char *conf_nearest(const char *word, const char *const *names)
 }
 
 static void BASE_PRINTF(4, 0) add_finding(
-        struct conf_work *w, bool warning, unsigned line, const char *format, va_list args)
+	struct conf_work *w, bool warning, unsigned line, const char *format, va_list args)
 {
 	struct conf_findings *f = w->findings;
 	struct base_buf text;
@@ -114,8 +114,8 @@ static void BASE_PRINTF(4, 0) add_finding(
 	base_buf_init(&text, 4 * CONF_STRING_MAX_BYTES);
 	base_buf_vprintf(&text, format, args);
 	f->items = base_realloc(f->items, (f->count + 1) * sizeof(*f->items));
-	f->items[f->count++] =
-	        (struct conf_finding){warning, line, base_slice_dup(base_buf_slice(&text))};
+	f->items[f->count++] = (struct conf_finding){
+		warning, line, base_slice_dup(base_buf_slice(&text))};
 	base_buf_release(&text);
 }
 
@@ -147,13 +147,13 @@ static int by_line(const void *a, const void *b)
 }
 
 static struct conf *build(struct base_slice text, const char *file, const char *base_dir,
-        bool look_at_files, struct conf_findings *out_findings)
+	bool look_at_files, struct conf_findings *out_findings)
 {
 	struct conf_arena *arena = conf_arena_new();
 	struct conf_work w = {.arena = arena,
-	        .findings = out_findings,
-	        .base_dir = base_dir,
-	        .look_at_files = look_at_files};
+		.findings = out_findings,
+		.base_dir = base_dir,
+		.look_at_files = look_at_files};
 	struct conf *c = conf_arena_alloc(arena, sizeof(*c));
 	struct conf_tree tree;
 
@@ -166,14 +166,14 @@ static struct conf *build(struct base_slice text, const char *file, const char *
 	conf_judge(&w, &tree, c);
 	if (out_findings->count > 1)
 		qsort(out_findings->items, out_findings->count, sizeof(*out_findings->items),
-		        by_line);
+			by_line);
 	if (w.failed)
 		conf_free(&c);
 	return c;
 }
 
 struct conf *conf_parse(struct base_slice text, const char *file, const char *base_dir,
-        struct conf_findings *out_findings)
+	struct conf_findings *out_findings)
 {
 	return build(text, file, base_dir, false, out_findings);
 }
@@ -231,9 +231,9 @@ struct conf *conf_load(const char *path, struct conf_findings *out_findings)
 		conf_fail(&w, 0, "the file is larger than %d bytes", CONF_FILE_MAX_BYTES);
 	else if (rc != 0)
 		conf_fail(&w, 0,
-		        "cannot read the configuration: %s; name another with -c FILE, or make "
-		        "one with postern init",
-		        strerror(rc));
+			"cannot read the configuration: %s; name another with -c FILE, or make "
+			"one with postern init",
+			strerror(rc));
 	else
 		c = build(base_buf_slice(&text), path, dir, true, out_findings);
 	free(dir);
@@ -253,7 +253,7 @@ void conf_free(struct conf **conf)
 }
 
 void conf_findings_print(
-        const char *file, const struct conf_findings *findings, struct base_buf *out)
+	const char *file, const struct conf_findings *findings, struct base_buf *out)
 {
 	for (size_t i = 0; i < findings->count; i++) {
 		const struct conf_finding *f = &findings->items[i];

@@ -19,8 +19,13 @@
 
 enum conf_tls_mode { CONF_TLS_NONE, CONF_TLS_STARTTLS, CONF_TLS_IMPLICIT };
 enum conf_auth_mode { CONF_AUTH_REQUIRED, CONF_AUTH_OPTIONAL, CONF_AUTH_NONE };
-enum conf_tls_policy { CONF_POLICY_UNSET, CONF_POLICY_NONE, CONF_POLICY_MAY, CONF_POLICY_REQUIRE,
-	CONF_POLICY_VERIFY };
+enum conf_tls_policy {
+	CONF_POLICY_UNSET,
+	CONF_POLICY_NONE,
+	CONF_POLICY_MAY,
+	CONF_POLICY_REQUIRE,
+	CONF_POLICY_VERIFY
+};
 enum conf_log_format { CONF_LOG_TEXT, CONF_LOG_JSON };
 
 struct conf_strings {
@@ -39,10 +44,10 @@ struct conf_listener {
 	struct base_addr address;
 	enum conf_tls_mode tls;
 	enum conf_auth_mode auth;
-	uint32_t mechanisms;		/* sasl mask by bit of conf_mechanism_name(); 0: as auth { } */
-	bool plaintext_without_tls;	/* this listener's, or auth { }'s */
-	struct conf_networks from_networks;	/* empty: everybody */
-	struct conf_strings accept;	/* recipient domains for unauthenticated clients */
+	uint32_t mechanisms;        /* sasl mask by bit of conf_mechanism_name(); 0: as auth { } */
+	bool plaintext_without_tls; /* this listener's, or auth { }'s */
+	struct conf_networks from_networks; /* empty: everybody */
+	struct conf_strings accept;         /* recipient domains for unauthenticated clients */
 };
 
 /* `type` of a provider; a type that is known but not in this build is a configuration error. */
@@ -52,59 +57,60 @@ struct conf_provider {
 	char *title;
 	unsigned line;
 	enum conf_provider_type type;
-	struct conf_strings domains;	/* empty: all */
+	struct conf_strings domains; /* empty: all */
 	char *path;
 };
 
 struct conf_account {
 	char *title;
 	unsigned line;
-	char *url;			/* smtp://host:port or smtps://host:port */
+	char *url; /* smtp://host:port or smtps://host:port */
 	bool implicit_tls;
 	char *host;
-	uint16_t port;			/* 587 or 465 if the URL has none */
+	uint16_t port; /* 587 or 465 if the URL has none */
 	char *user;
-	uint32_t mechanisms;		/* 0: all */
+	uint32_t mechanisms; /* 0: all */
 };
 
 enum conf_via {
 	CONF_VIA_MX,
-	CONF_VIA_SMTP,			/* host, port */
+	CONF_VIA_SMTP, /* host, port */
 	CONF_VIA_SMTPS,
-	CONF_VIA_ACCOUNT,		/* text: name */
-	CONF_VIA_LMTP,			/* text: socket path, or host and port */
-	CONF_VIA_MAILDIR,		/* text: /path/{user} */
+	CONF_VIA_ACCOUNT, /* text: name */
+	CONF_VIA_LMTP,    /* text: socket path, or host and port */
+	CONF_VIA_MAILDIR, /* text: /path/{user} */
 	CONF_VIA_DISCARD,
-	CONF_VIA_ERROR,			/* text: for the notice */
+	CONF_VIA_ERROR, /* text: for the notice */
 };
 
 struct conf_route {
-	char *title;			/* "example.org", ".example.org" (subdomains), "user@example.org", "*" */
+	char *title; /* "example.org", ".example.org" (subdomains), "user@example.org", "*" */
 	unsigned line;
 	enum conf_via via;
-	char *via_text;			/* as written */
+	char *via_text; /* as written */
 	char *text;
-	char *host;			/* null: a socket path or none */
+	char *host; /* null: a socket path or none */
 	uint16_t port;
-	enum conf_tls_policy tls;	/* UNSET: may for mx, smtp and lmtp; verify where credentials are */
-	char *account;			/* `account = "NAME"` beside via = "smtp://…", or from via */
+	enum conf_tls_policy
+		tls;   /* UNSET: may for mx, smtp and lmtp; verify where credentials are */
+	char *account; /* `account = "NAME"` beside via = "smtp://…", or from via */
 };
 
 struct conf {
-	char *file;			/* for messages */
+	char *file; /* for messages */
 	char *hostname, *data, *run, *user;
-	bool has_tls;			/* certificate and key are given */
-	unsigned tls_line;		/* of the section; 0: none */
-	char *tls_certificate, *tls_key, *tls_ca, *tls_client_ca;	/* null: none */
+	bool has_tls;      /* certificate and key are given */
+	unsigned tls_line; /* of the section; 0: none */
+	char *tls_certificate, *tls_key, *tls_ca, *tls_client_ca; /* null: none */
 	struct conf_listener *listeners;
 	size_t listener_count;
 	struct {
 		uint32_t mechanisms;
 		struct conf_strings providers;
-		char *default_domain;	/* "" */
+		char *default_domain; /* "" */
 		bool plaintext_without_tls, legacy_announcement, upgrade;
 		int64_t cache_ttl_s;
-		char *service;		/* "" */
+		char *service; /* "" */
 	} auth;
 	struct conf_provider *providers;
 	size_t provider_count;
@@ -113,28 +119,28 @@ struct conf {
 	unsigned auth_service_mode;
 	struct conf_account *accounts;
 	size_t account_count;
-	struct conf_route *routes;	/* in the order of the file */
+	struct conf_route *routes; /* in the order of the file */
 	size_t route_count;
 	struct {
 		uint64_t message_size;
 		uint32_t recipients, connections, per_ip, command_timeout_s, auth_failures;
 	} limits;
 	struct {
-		int64_t lifetime_s, delay_warning_s;	/* delay_warning 0: none */
+		int64_t lifetime_s, delay_warning_s; /* delay_warning 0: none */
 		int64_t retry_s[32];
 		size_t retry_count;
 	} queue;
 	bool trace_client_address, trace_user;
 	enum conf_log_format log_format;
-	bool dialogue;			/* internal: postern try; key `dialogue` in log { } */
-	struct conf_arena *arena;	/* private */
+	bool dialogue;            /* internal: postern try; key `dialogue` in log { } */
+	struct conf_arena *arena; /* private */
 };
 
 /* One finding. */
 struct conf_finding {
 	bool warning;
 	unsigned line;
-	char *text;			/* "what, what would be right" */
+	char *text; /* "what, what would be right" */
 };
 struct conf_findings {
 	struct conf_finding *items;
@@ -147,7 +153,8 @@ struct conf *conf_load(const char *path, struct conf_findings *out_findings);
 struct conf *conf_parse(struct base_slice text, const char *file, const char *base_dir,
 	struct conf_findings *out_findings);
 void conf_free(struct conf **conf);
-void conf_findings_print(const char *file, const struct conf_findings *findings, struct base_buf *out);
+void conf_findings_print(
+	const char *file, const struct conf_findings *findings, struct base_buf *out);
 void conf_findings_release(struct conf_findings *findings);
 /* What @role needs, as text that conf_parse() takes; secrets-free, paths absolute, defaults left out
  * or written: the role's struct conf is the same in all that concerns it. */
@@ -156,7 +163,7 @@ void conf_render(const struct conf *conf, enum ipc_role role, struct base_buf *o
 /* Names and mask bits of mechanisms are those of sasl/mechanism.h; loop/ holds its own small copy of
  * the names so that front, which has no sasl/, can use it (a test compares the two tables). */
 const char *conf_mechanism_name(unsigned bit);
-uint32_t conf_mechanism_parse(struct base_slice name);	/* mask of one bit, 0 if unknown */
+uint32_t conf_mechanism_parse(struct base_slice name); /* mask of one bit, 0 if unknown */
 
 /* The nearest of @names (null-ended) to @word, or null if none is near: for "did you mean". */
 const char *conf_nearest(const char *word, const char *const *names);

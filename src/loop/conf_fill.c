@@ -28,9 +28,9 @@ void conf_defaults(struct conf *c, struct conf_arena *arena)
 	c->data = conf_arena_text(arena, BASE_SLICE("/var/lib/postern"));
 	c->run = conf_arena_text(arena, BASE_SLICE("/run/postern"));
 	c->auth.mechanisms = conf_mechanism_parse(BASE_SLICE("SCRAM-SHA-256-PLUS")) |
-	                     conf_mechanism_parse(BASE_SLICE("SCRAM-SHA-256")) |
-	                     conf_mechanism_parse(BASE_SLICE("PLAIN")) |
-	                     conf_mechanism_parse(BASE_SLICE("LOGIN"));
+		conf_mechanism_parse(BASE_SLICE("SCRAM-SHA-256")) |
+		conf_mechanism_parse(BASE_SLICE("PLAIN")) |
+		conf_mechanism_parse(BASE_SLICE("LOGIN"));
 	c->auth.providers.items = conf_arena_alloc(arena, sizeof(char *));
 	c->auth.providers.items[0] = conf_arena_text(arena, BASE_SLICE("store"));
 	c->auth.providers.count = 1;
@@ -74,11 +74,11 @@ static void unknown_section(struct conf_work *w, const struct conf_section *s)
 	near = conf_nearest(s->name, names);
 	if (near)
 		conf_fail(
-		        w, s->line, "unknown section \"%s\"; did you mean \"%s\"?", s->name, near);
+			w, s->line, "unknown section \"%s\"; did you mean \"%s\"?", s->name, near);
 	else
 		conf_fail(w, s->line,
-		        "unknown section \"%s\"; see postern.conf(5) for what may stand here",
-		        s->name);
+			"unknown section \"%s\"; see postern.conf(5) for what may stand here",
+			s->name);
 }
 
 static void unknown_key(struct conf_work *w, const struct conf_section *s, const struct conf_key *k)
@@ -99,14 +99,14 @@ static void unknown_key(struct conf_work *w, const struct conf_section *s, const
 	near = conf_nearest(k->name, names);
 	if (near)
 		conf_fail(w, k->line, "unknown key \"%s\" %s; did you mean \"%s\"?", k->name,
-		        place(w, s), near);
+			place(w, s), near);
 	else if (elsewhere && elsewhere[0])
 		conf_fail(w, k->line, "unknown key \"%s\" %s; it belongs into section %s", k->name,
-		        place(w, s), elsewhere);
+			place(w, s), elsewhere);
 	else
 		conf_fail(w, k->line,
-		        "unknown key \"%s\" %s; see postern.conf(5) for what may stand here",
-		        k->name, place(w, s));
+			"unknown key \"%s\" %s; see postern.conf(5) for what may stand here",
+			k->name, place(w, s));
 }
 
 static bool is_double(struct conf_work *w, const struct conf_section *s, const struct conf_key *k)
@@ -116,7 +116,7 @@ static bool is_double(struct conf_work *w, const struct conf_section *s, const s
 	if (first == k)
 		return false;
 	conf_fail(w, k->line, "key \"%s\" stands twice %s, first on line %u; remove one", k->name,
-	        place(w, s), first->line);
+		place(w, s), first->line);
 	return true;
 }
 
@@ -135,7 +135,7 @@ static bool type_is_later(const struct conf_section *s)
 }
 
 static void fill_keys(struct conf_work *w, const struct conf_section *s,
-        const struct conf_section_rule *sr, void *base)
+	const struct conf_section_rule *sr, void *base)
 {
 	bool quiet = (sr->flags & CONF_LATER) || type_is_later(s);
 
@@ -150,59 +150,59 @@ static void fill_keys(struct conf_work *w, const struct conf_section *s,
 			continue;
 		if ((r->flags & CONF_LATER) && !quiet)
 			conf_fail(w, k->line, "key \"%s\" %s: not available in this build", k->name,
-			        place(w, s));
+				place(w, s));
 		conf_value_store(w, r, k, base);
 	}
 	for (size_t i = 0; i < conf_rule_count && !w->broken; i++) {
 		const struct conf_rule *r = &conf_rules[i];
 
 		if (strcmp(r->section, s->name) == 0 && (r->flags & CONF_REQUIRED) &&
-		        !conf_key_find(s, r->key))
+			!conf_key_find(s, r->key))
 			conf_fail(w, s->line, "key \"%s\" is missing %s; write %s = %s", r->key,
-			        place(w, s), r->key,
-			        r->words ? conf_arena_printf(w->arena, "\"%s\"", r->words[1].text)
-			                 : conf_type_example(r->type));
+				place(w, s), r->key,
+				r->words ? conf_arena_printf(w->arena, "\"%s\"", r->words[1].text)
+					 : conf_type_example(r->type));
 	}
 }
 
 static const struct conf_section *same_before(
-        const struct conf_tree *tree, const struct conf_section *s)
+	const struct conf_tree *tree, const struct conf_section *s)
 {
 	for (const struct conf_section *b = tree->first->next; b != s; b = b->next)
 		if (strcmp(b->name, s->name) == 0 &&
-		        (!s->title || !b->title ||
-		                base_slice_equal_nocase(
-		                        base_slice_text(b->title), base_slice_text(s->title))))
+			(!s->title || !b->title ||
+				base_slice_equal_nocase(
+					base_slice_text(b->title), base_slice_text(s->title))))
 			return b;
 	return NULL;
 }
 
 /* Title there or not as it should be, and not twice. */
 static void judge_title(struct conf_work *w, const struct conf_tree *tree,
-        const struct conf_section *s, const struct conf_section_rule *sr)
+	const struct conf_section *s, const struct conf_section_rule *sr)
 {
 	bool titled = sr->flags & CONF_TITLED;
 	const struct conf_section *before = same_before(tree, s);
 
 	if (titled && !s->title)
 		conf_fail(w, s->line, "section %s needs a title; write %s NAME { … }", s->name,
-		        s->name);
+			s->name);
 	else if (!titled && s->title)
 		conf_fail(
-		        w, s->line, "section %s takes no title; write %s { … }", s->name, s->name);
+			w, s->line, "section %s takes no title; write %s { … }", s->name, s->name);
 	else if (titled && s->title[0] == '\0')
 		conf_fail(w, s->line, "the title of section %s is empty; write %s NAME { … }",
-		        s->name, s->name);
+			s->name, s->name);
 	else if (before)
 		conf_fail(w, s->line, "%s%s%s%s stands twice, first on line %u; %s", s->name,
-		        titled ? " \"" : "", titled ? s->title : "", titled ? "\"" : "",
-		        before->line,
-		        titled ? "give it another title" : "put all keys into one section");
+			titled ? " \"" : "", titled ? s->title : "", titled ? "\"" : "",
+			before->line,
+			titled ? "give it another title" : "put all keys into one section");
 }
 
 /* The titled section's next item. */
 static void *next_item(
-        struct conf *c, const struct conf_section_rule *sr, const struct conf_section *s)
+	struct conf *c, const struct conf_section_rule *sr, const struct conf_section *s)
 {
 	size_t count = conf_item_count(c, sr);
 	char *item = conf_item(c, sr, count);

@@ -6,12 +6,12 @@
 
 #include "loop/conf.h"
 
-#define CONF_FILE_MAX_BYTES   (1024 * 1024)
+#define CONF_FILE_MAX_BYTES (1024 * 1024)
 #define CONF_STRING_MAX_BYTES 4096
-#define CONF_SECTIONS_MAX     4096
-#define CONF_KEYS_MAX         128
-#define CONF_FINDINGS_MAX     200
-#define CONF_RETRY_MAX        32
+#define CONF_SECTIONS_MAX 4096
+#define CONF_KEYS_MAX 128
+#define CONF_FINDINGS_MAX 200
+#define CONF_RETRY_MAX 32
 
 /* Memory of one configuration, given up at once. */
 struct conf_arena *conf_arena_new(void);
@@ -149,7 +149,7 @@ size_t conf_item_count(const struct conf *c, const struct conf_section_rule *s);
 
 /* Check @key's value against @rule; when good and rule->at is a place, store it below @base. */
 void conf_value_store(
-        struct conf_work *w, const struct conf_rule *rule, const struct conf_key *key, void *base);
+	struct conf_work *w, const struct conf_rule *rule, const struct conf_key *key, void *base);
 
 /* Defaults of every key that has one. */
 void conf_defaults(struct conf *c, struct conf_arena *arena);
@@ -163,7 +163,7 @@ void conf_account_resolve(struct conf_work *w, struct conf_account *a, unsigned 
 
 const struct conf_key *conf_key_find(const struct conf_section *s, const char *name);
 unsigned conf_key_line(
-        const struct conf_section *s, const char *name); /* the section's if absent */
+	const struct conf_section *s, const char *name); /* the section's if absent */
 
 const char *const *conf_mechanism_names(void); /* null-ended, without NONE */
 

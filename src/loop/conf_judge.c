@@ -49,42 +49,42 @@ static uint32_t usable_without_tls(const struct conf *c, const struct conf_liste
 }
 
 static void judge_listener(struct conf_work *w, const struct conf *c, struct conf_listener *l,
-        const struct conf_section *s)
+	const struct conf_section *s)
 {
 	uint32_t foreign = l->mechanisms & ~c->auth.mechanisms;
 
 	for (unsigned bit = 0; bit < 32; bit++)
 		if (foreign & (1u << bit))
 			conf_fail(w, conf_key_line(s, "mechanisms"),
-			        "listener \"%s\" lists %s, which "
-			        "auth { mechanisms } does not; a listener can only narrow it, so "
-			        "add it there",
-			        l->title, conf_mechanism_name(bit));
+				"listener \"%s\" lists %s, which "
+				"auth { mechanisms } does not; a listener can only narrow it, so "
+				"add it there",
+				l->title, conf_mechanism_name(bit));
 	if (!conf_key_find(s, "plaintext_without_tls"))
 		l->plaintext_without_tls = c->auth.plaintext_without_tls;
 	if (l->tls == CONF_TLS_NONE && l->auth == CONF_AUTH_REQUIRED && !foreign &&
-	        !base_addr_is_loopback(&l->address) && !usable_without_tls(c, l))
+		!base_addr_is_loopback(&l->address) && !usable_without_tls(c, l))
 		conf_fail(w, conf_key_line(s, "tls"),
-		        "listener \"%s\" demands AUTH but tls = \"none\" "
-		        "leaves no mechanism to offer; write tls = \"starttls\", or add a SCRAM "
-		        "mechanism, "
-		        "or plaintext_without_tls = true",
-		        l->title);
+			"listener \"%s\" demands AUTH but tls = \"none\" "
+			"leaves no mechanism to offer; write tls = \"starttls\", or add a SCRAM "
+			"mechanism, "
+			"or plaintext_without_tls = true",
+			l->title);
 	if (l->auth == CONF_AUTH_REQUIRED && l->accept.count)
 		conf_fail(w, conf_key_line(s, "accept"),
-		        "listener \"%s\" accepts mail without AUTH "
-		        "for domains but auth = \"required\" forbids it; write auth = \"optional\"",
-		        l->title);
+			"listener \"%s\" accepts mail without AUTH "
+			"for domains but auth = \"required\" forbids it; write auth = \"optional\"",
+			l->title);
 	if (l->auth == CONF_AUTH_NONE && !l->accept.count)
 		conf_fail(w, conf_key_line(s, "auth"),
-		        "listener \"%s\" has auth = \"none\" and accepts "
-		        "no domain, so it takes no mail; write accept = {\"example.org\"}",
-		        l->title);
+			"listener \"%s\" has auth = \"none\" and accepts "
+			"no domain, so it takes no mail; write accept = {\"example.org\"}",
+			l->title);
 	if (l->tls != CONF_TLS_NONE && !c->has_tls && w->look_at_files)
 		conf_warn(w, s->line,
-		        "listener \"%s\" serves TLS without tls { certificate … key … }; "
-		        "a self-signed certificate is made in \"%s\"",
-		        l->title, c->data);
+			"listener \"%s\" serves TLS without tls { certificate … key … }; "
+			"a self-signed certificate is made in \"%s\"",
+			l->title, c->data);
 }
 
 static bool is_any(const struct base_addr *a)
@@ -107,21 +107,21 @@ static void judge_listeners(struct conf_work *w, const struct conf_tree *tree, s
 			const struct conf_listener *b = &c->listeners[k];
 
 			if (b->address.family != l->address.family ||
-			        b->address.port != l->address.port ||
-			        (!base_addr_equal(&b->address, &l->address) &&
-			                !is_any(&b->address) && !is_any(&l->address)))
+				b->address.port != l->address.port ||
+				(!base_addr_equal(&b->address, &l->address) &&
+					!is_any(&b->address) && !is_any(&l->address)))
 				continue;
 			conf_fail(w, conf_key_line(s, "address"),
-			        "listener \"%s\" has the address of "
-			        "listener \"%s\" on line %u; give it another address or port",
-			        l->title, b->title, b->line);
+				"listener \"%s\" has the address of "
+				"listener \"%s\" on line %u; give it another address or port",
+				l->title, b->title, b->line);
 			break;
 		}
 	}
 	if (c->listener_count == 0 && !c->has_auth_service && w->look_at_files)
 		conf_warn(w, 1,
-		        "nothing listens; write listener submission { address = \"0.0.0.0:587\"  "
-		        "tls = \"starttls\" }");
+			"nothing listens; write listener submission { address = \"0.0.0.0:587\"  "
+			"tls = \"starttls\" }");
 }
 
 static const struct conf_provider *provider_find(const struct conf *c, const char *title)
@@ -133,29 +133,29 @@ static const struct conf_provider *provider_find(const struct conf *c, const cha
 }
 
 static void judge_provider(
-        struct conf_work *w, const struct conf_provider *p, const struct conf_section *s)
+	struct conf_work *w, const struct conf_provider *p, const struct conf_section *s)
 {
 	bool store = strcmp(p->title, "store") == 0;
 	const struct conf_key *type = conf_key_find(s, "type");
 
 	if (!type && !store)
 		conf_fail(w, s->line, "provider \"%s\" has no type; write type = \"dovecot\"",
-		        p->title);
+			p->title);
 	else if (type && store && type->value.text && strcmp(type->value.text, "store") != 0)
 		conf_fail(w, type->line,
-		        "provider \"store\" is the built-in vault; give a provider of "
-		        "another type another title");
+			"provider \"store\" is the built-in vault; give a provider of "
+			"another type another title");
 	else if (type && type->value.text && strcmp(type->value.text, "dovecot") == 0 && !p->path)
 		conf_fail(w, s->line,
-		        "provider \"%s\" has no path; write path = "
-		        "\"/run/dovecot/auth-client\"",
-		        p->title);
+			"provider \"%s\" has no path; write path = "
+			"\"/run/dovecot/auth-client\"",
+			p->title);
 	else if (p->path && p->type == CONF_PROVIDER_STORE && type && type->value.text &&
-	         strcmp(type->value.text, "store") == 0)
+		strcmp(type->value.text, "store") == 0)
 		conf_fail(w, conf_key_line(s, "path"),
-		        "provider \"%s\" is the built-in vault and has no "
-		        "path; remove it, the vault is in data",
-		        p->title);
+			"provider \"%s\" is the built-in vault and has no "
+			"path; remove it, the vault is in data",
+			p->title);
 }
 
 static void judge_providers(struct conf_work *w, const struct conf_tree *tree, struct conf *c)
@@ -172,13 +172,13 @@ static void judge_providers(struct conf_work *w, const struct conf_tree *tree, s
 			continue;
 		if (strcmp(name, "store") == 0)
 			c->providers[c->provider_count++] = (struct conf_provider){
-			        .title = conf_arena_text(w->arena, BASE_SLICE("store")),
-			        .line = line};
+				.title = conf_arena_text(w->arena, BASE_SLICE("store")),
+				.line = line};
 		else
 			conf_fail(w, line,
-			        "provider \"%s\" is named in auth { providers } but there is no "
-			        "section provider %s { … }",
-			        name, name);
+				"provider \"%s\" is named in auth { providers } but there is no "
+				"section provider %s { … }",
+				name, name);
 	}
 }
 
@@ -218,27 +218,27 @@ static bool speaks_smtp(enum conf_via via)
 }
 
 static void judge_route_account(struct conf_work *w, const struct conf *c, struct conf_route *r,
-        const struct conf_section *s)
+	const struct conf_section *s)
 {
 	const char *key = r->via == CONF_VIA_ACCOUNT ? "via" : "account";
 
 	if (r->via != CONF_VIA_SMTP && r->via != CONF_VIA_SMTPS && r->via != CONF_VIA_ACCOUNT)
 		conf_fail(w, conf_key_line(s, key),
-		        "route \"%s\" has an account, but via = \"%s\" logs in "
-		        "nowhere; write via = \"smtp://host:port\" or \"account:NAME\"",
-		        r->title, r->via_text);
+			"route \"%s\" has an account, but via = \"%s\" logs in "
+			"nowhere; write via = \"smtp://host:port\" or \"account:NAME\"",
+			r->title, r->via_text);
 	else if (r->tls == CONF_POLICY_NONE || r->tls == CONF_POLICY_MAY)
 		conf_fail(w, conf_key_line(s, "tls"),
-		        "route \"%s\" logs in with account \"%s\", which "
-		        "needs verified TLS; write tls = \"verify\" or leave it out",
-		        r->title, r->account);
+			"route \"%s\" logs in with account \"%s\", which "
+			"needs verified TLS; write tls = \"verify\" or leave it out",
+			r->title, r->account);
 	else
 		r->tls = CONF_POLICY_VERIFY;
 	if (!conf_account_find(c, r->account))
 		conf_warn(w, conf_key_line(s, key),
-		        "route \"%s\": no section account %s { … }; mail waits "
-		        "until the account exists (postern account add %s …)",
-		        r->title, r->account, r->account);
+			"route \"%s\": no section account %s { … }; mail waits "
+			"until the account exists (postern account add %s …)",
+			r->title, r->account, r->account);
 }
 
 static void judge_routes(struct conf_work *w, const struct conf_tree *tree, struct conf *c)
@@ -252,28 +252,28 @@ static void judge_routes(struct conf_work *w, const struct conf_tree *tree, stru
 		all = all || strcmp(r->title, "*") == 0;
 		if (!route_title_valid(base_slice_text(r->title)))
 			conf_fail(w, r->line,
-			        "route \"%s\" is for nobody; write \"example.org\", "
-			        "\".example.org\", \"user@example.org\" or \"*\"",
-			        r->title);
+				"route \"%s\" is for nobody; write \"example.org\", "
+				"\".example.org\", \"user@example.org\" or \"*\"",
+				r->title);
 		conf_route_resolve(w, r, conf_key_line(s, "via"));
 		if (r->account)
 			judge_route_account(w, c, r, s);
 		if (r->tls != CONF_POLICY_UNSET && r->via_text &&
-		        (!speaks_smtp(r->via) || (r->via == CONF_VIA_LMTP && !r->host)))
+			(!speaks_smtp(r->via) || (r->via == CONF_VIA_LMTP && !r->host)))
 			conf_fail(w, conf_key_line(s, "tls"),
-			        "route \"%s\": tls has no meaning for via = "
-			        "\"%s\"; remove it",
-			        r->title, r->via_text);
+				"route \"%s\": tls has no meaning for via = "
+				"\"%s\"; remove it",
+				r->title, r->via_text);
 		if (r->tls == CONF_POLICY_NONE && r->via == CONF_VIA_SMTPS)
 			conf_fail(w, conf_key_line(s, "tls"),
-			        "route \"%s\": smtps:// is TLS from the first "
-			        "byte; write tls = \"verify\", or via = \"smtp://…\"",
-			        r->title);
+				"route \"%s\": smtps:// is TLS from the first "
+				"byte; write tls = \"verify\", or via = \"smtp://…\"",
+				r->title);
 	}
 	if (!all && c->listener_count && w->look_at_files)
 		conf_warn(w, 1,
-		        "there is no route \"*\"; mail for domains without a route comes back to "
-		        "its sender; write route \"*\" { via = \"mx\" }");
+			"there is no route \"*\"; mail for domains without a route comes back to "
+			"its sender; write route \"*\" { via = \"mx\" }");
 }
 
 static void judge_tls(struct conf_work *w, const struct conf_tree *tree, struct conf *c)
@@ -286,12 +286,12 @@ static void judge_tls(struct conf_work *w, const struct conf_tree *tree, struct 
 		return;
 	if (cert != key)
 		conf_fail(w, s->line, "tls { } has a %s but no %s; write both or none",
-		        cert ? "certificate" : "key", cert ? "key" : "certificate");
+			cert ? "certificate" : "key", cert ? "key" : "certificate");
 	if (c->tls_client_ca)
 		conf_fail(w, conf_key_line(s, "client_ca"),
-		        "client_ca = \"%s\": not available in this "
-		        "build",
-		        c->tls_client_ca);
+			"client_ca = \"%s\": not available in this "
+			"build",
+			c->tls_client_ca);
 }
 
 static void judge_top(struct conf_work *w, const struct conf_tree *tree)
@@ -303,12 +303,12 @@ static void judge_top(struct conf_work *w, const struct conf_tree *tree)
 		return;
 	text = base_slice_text(store->value.text);
 	if (base_slice_starts_with(text, BASE_SLICE("postgresql:")) ||
-	        base_slice_starts_with(text, BASE_SLICE("postgres:")))
+		base_slice_starts_with(text, BASE_SLICE("postgres:")))
 		conf_fail(w, store->line, "store = \"%s\": not available in this build",
-		        "postgresql:…");
+			"postgresql:…");
 	else if (!base_slice_equal_text(text, "sqlite"))
 		conf_fail(w, store->line, "store = \"%s\" is not known; write \"sqlite\"",
-		        store->value.text);
+			store->value.text);
 }
 
 static void judge_machine(struct conf_work *w, const struct conf_tree *tree, const struct conf *c)
@@ -319,27 +319,27 @@ static void judge_machine(struct conf_work *w, const struct conf_tree *tree, con
 
 	if (c->user && geteuid() == 0 && !getpwnam(c->user))
 		conf_fail(w, conf_key_line(tree->first, "user"),
-		        "user = \"%s\": there is no such "
-		        "account; make it, or name another",
-		        c->user);
+			"user = \"%s\": there is no such "
+			"account; make it, or name another",
+			c->user);
 	if (stat(c->data, &st) != 0 && errno == ENOENT)
 		conf_warn(w, conf_key_line(tree->first, "data"),
-		        "data = \"%s\" does not exist yet; it is "
-		        "made at the first start",
-		        c->data);
+			"data = \"%s\" does not exist yet; it is "
+			"made at the first start",
+			c->data);
 	if (stat(c->run, &st) != 0 && errno == ENOENT)
 		conf_warn(w, conf_key_line(tree->first, "run"),
-		        "run = \"%s\" does not exist yet; it is "
-		        "made at the first start",
-		        c->run);
+			"run = \"%s\" does not exist yet; it is "
+			"made at the first start",
+			c->run);
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_max != RLIM_INFINITY &&
-	        (rlim_t)c->limits.connections + OTHER_DESCRIPTORS > files.rlim_max)
+		(rlim_t)c->limits.connections + OTHER_DESCRIPTORS > files.rlim_max)
 		conf_warn(w, limits ? conf_key_line(limits, "connections") : 1,
-		        "connections = %u is "
-		        "beyond the %llu descriptors that this system allows (RLIMIT_NOFILE); "
-		        "accepting "
-		        "pauses when they are used up",
-		        c->limits.connections, (unsigned long long)files.rlim_max);
+			"connections = %u is "
+			"beyond the %llu descriptors that this system allows (RLIMIT_NOFILE); "
+			"accepting "
+			"pauses when they are used up",
+			c->limits.connections, (unsigned long long)files.rlim_max);
 }
 
 void conf_judge(struct conf_work *w, const struct conf_tree *tree, struct conf *c)
@@ -354,7 +354,7 @@ void conf_judge(struct conf_work *w, const struct conf_tree *tree, struct conf *
 	judge_providers(w, tree, c);
 	for (size_t i = 0; i < c->account_count; i++)
 		conf_account_resolve(w, &c->accounts[i],
-		        conf_key_line(section_of(tree, c->accounts[i].title), "url"));
+			conf_key_line(section_of(tree, c->accounts[i].title), "url"));
 	judge_routes(w, tree, c);
 	if (w->look_at_files)
 		judge_machine(w, tree, c);

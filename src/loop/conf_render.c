@@ -154,7 +154,7 @@ static void put_value(struct base_buf *out, const struct conf_rule *r, const voi
 		return;
 	case CONF_TYPE_RETRY:
 		put_retry(out, at,
-		        *(const size_t *)((const char *)at + CONF_RETRY_MAX * sizeof(int64_t)));
+			*(const size_t *)((const char *)at + CONF_RETRY_MAX * sizeof(int64_t)));
 		return;
 	case CONF_TYPE_MODE:
 		base_buf_printf(out, "0%03o", *(const unsigned *)at);
@@ -184,12 +184,12 @@ static bool is_derived(const struct conf_rule *r, const void *base)
 	const struct conf_route *route = base;
 
 	return strcmp(r->section, "route") == 0 && strcmp(r->key, "account") == 0 &&
-	       route->via == CONF_VIA_ACCOUNT;
+		route->via == CONF_VIA_ACCOUNT;
 }
 
 /* The keys of one section that @role is told of; false if there is none. */
 static bool put_keys(
-        struct base_buf *out, const char *section, enum ipc_role role, const void *base)
+	struct base_buf *out, const char *section, enum ipc_role role, const void *base)
 {
 	bool any = false;
 
@@ -198,7 +198,7 @@ static bool put_keys(
 		const char *at = (const char *)base + r->at;
 
 		if (strcmp(r->section, section) != 0 || r->at == CONF_NOWHERE ||
-		        !(r->roles & (1u << role)) || is_absent(r, at) || is_derived(r, base))
+			!(r->roles & (1u << role)) || is_absent(r, at) || is_derived(r, base))
 			continue;
 		put_key(out, r);
 		put_value(out, r, at);
@@ -209,7 +209,7 @@ static bool put_keys(
 }
 
 static void put_section(struct base_buf *out, const struct conf_section_rule *s, const char *title,
-        enum ipc_role role, const void *base)
+	enum ipc_role role, const void *base)
 {
 	size_t before = out->len;
 

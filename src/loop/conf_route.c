@@ -17,7 +17,7 @@ static bool port_number(struct base_slice text, uint16_t *out)
 
 /* "host", "host:port", "192.0.2.1:25", "[2001:db8::1]:25"; @out_port is left alone without one. */
 static bool host_and_port(
-        struct conf_work *w, struct base_slice text, char **out_host, uint16_t *out_port)
+	struct conf_work *w, struct base_slice text, char **out_host, uint16_t *out_port)
 {
 	struct base_slice host = text, rest = BASE_SLICE_EMPTY;
 	struct base_addr addr;
@@ -45,7 +45,7 @@ static bool host_and_port(
 
 /* Behind "smtp://": host and port, nothing else but one slash. */
 static bool url_rest(
-        struct conf_work *w, struct base_slice rest, char **out_host, uint16_t *out_port)
+	struct conf_work *w, struct base_slice rest, char **out_host, uint16_t *out_port)
 {
 	if (base_slice_find(rest, '/') + 1 == rest.len)
 		rest = base_slice_first(rest, rest.len - 1);
@@ -61,23 +61,23 @@ static bool take_prefix(struct base_slice *s, const char *prefix)
 }
 
 static void via_url(
-        struct conf_work *w, struct conf_route *r, struct base_slice rest, unsigned line)
+	struct conf_work *w, struct conf_route *r, struct base_slice rest, unsigned line)
 {
 	bool tls = r->via == CONF_VIA_SMTPS;
 
 	r->port = tls ? PORT_SUBMISSIONS : r->account ? PORT_SUBMISSION : PORT_SMTP;
 	if (base_slice_has(rest, '@'))
 		conf_fail(w, line,
-		        "via = \"%s\" holds a user; write account = \"NAME\" beside it and "
-		        "keep the password in the vault",
-		        r->via_text);
+			"via = \"%s\" holds a user; write account = \"NAME\" beside it and "
+			"keep the password in the vault",
+			r->via_text);
 	else if (!url_rest(w, rest, &r->host, &r->port))
 		conf_fail(w, line, "via = \"%s\" is no address; write \"%s://host:port\"",
-		        r->via_text, tls ? "smtps" : "smtp");
+			r->via_text, tls ? "smtps" : "smtp");
 }
 
 static void via_lmtp(
-        struct conf_work *w, struct conf_route *r, struct base_slice rest, unsigned line)
+	struct conf_work *w, struct conf_route *r, struct base_slice rest, unsigned line)
 {
 	if (rest.len > 1 && rest.ptr[0] == '/' && rest.ptr[1] != '/') {
 		r->text = conf_arena_text(w->arena, rest);
@@ -88,9 +88,9 @@ static void via_lmtp(
 	r->text = conf_arena_text(w->arena, rest);
 	if (!host_and_port(w, rest, &r->host, &r->port))
 		conf_fail(w, line,
-		        "via = \"%s\" is no LMTP server; write \"lmtp:/path/to/socket\" or "
-		        "\"lmtp:host:port\"",
-		        r->via_text);
+			"via = \"%s\" is no LMTP server; write \"lmtp:/path/to/socket\" or "
+			"\"lmtp:host:port\"",
+			r->via_text);
 }
 
 /* A brace that belongs to none of the words that are replaced is a mistake of writing. */
@@ -98,7 +98,7 @@ static bool braces_good(struct base_slice s)
 {
 	while (s.len) {
 		if (take_prefix(&s, "{user}") || take_prefix(&s, "{domain}") ||
-		        take_prefix(&s, "{address}"))
+			take_prefix(&s, "{address}"))
 			continue;
 		if (s.ptr[0] == '{' || s.ptr[0] == '}')
 			return false;
@@ -108,55 +108,55 @@ static bool braces_good(struct base_slice s)
 }
 
 static void via_maildir(
-        struct conf_work *w, struct conf_route *r, struct base_slice rest, unsigned line)
+	struct conf_work *w, struct conf_route *r, struct base_slice rest, unsigned line)
 {
 	r->text = conf_arena_text(w->arena, rest);
 	if (rest.len < 2 || rest.ptr[0] != '/')
 		conf_fail(w, line,
-		        "via = \"%s\" is no absolute path; write \"maildir:/path/{user}\"",
-		        r->via_text);
+			"via = \"%s\" is no absolute path; write \"maildir:/path/{user}\"",
+			r->via_text);
 	else if (!braces_good(rest))
 		conf_fail(w, line,
-		        "via = \"%s\" holds a brace that means nothing; {user}, {domain} "
-		        "and {address} are replaced",
-		        r->via_text);
+			"via = \"%s\" holds a brace that means nothing; {user}, {domain} "
+			"and {address} are replaced",
+			r->via_text);
 }
 
 static void via_unknown(struct conf_work *w, const struct conf_route *r, unsigned line)
 {
 	static const char *const names[] = {"mx", "smtp", "smtps", "account", "sender", "lmtp",
-	        "maildir", "pipe", "discard", "error", NULL};
+		"maildir", "pipe", "discard", "error", NULL};
 	static const char *const right[] = {"mx", "smtp://host:port", "smtps://host:port",
-	        "account:NAME", "sender", "lmtp:/path/to/socket", "maildir:/path/{user}",
-	        "pipe:command", "discard:", "error:text"};
+		"account:NAME", "sender", "lmtp:/path/to/socket", "maildir:/path/{user}",
+		"pipe:command", "discard:", "error:text"};
 	struct base_slice scheme = base_slice_text(r->via_text);
-	char *word =
-	        conf_arena_text(w->arena, base_slice_first(scheme, base_slice_find(scheme, ':')));
+	char *word = conf_arena_text(
+		w->arena, base_slice_first(scheme, base_slice_find(scheme, ':')));
 	const char *near = conf_nearest(word, names);
 
 	for (size_t i = 0; near && names[i]; i++)
 		if (names[i] == near) {
 			conf_fail(w, line, "via = \"%s\" is not known; did you mean \"%s\"?",
-			        r->via_text, right[i]);
+				r->via_text, right[i]);
 			return;
 		}
 	conf_fail(w, line,
-	        "via = \"%s\" is not known; write \"mx\", \"smtp://host:port\", "
-	        "\"smtps://host:port\", \"account:NAME\", \"lmtp:…\", \"maildir:/path/{user}\", "
-	        "\"discard:\" or \"error:text\"",
-	        r->via_text);
+		"via = \"%s\" is not known; write \"mx\", \"smtp://host:port\", "
+		"\"smtps://host:port\", \"account:NAME\", \"lmtp:…\", \"maildir:/path/{user}\", "
+		"\"discard:\" or \"error:text\"",
+		r->via_text);
 }
 
 static void via_account(
-        struct conf_work *w, struct conf_route *r, struct base_slice rest, unsigned line)
+	struct conf_work *w, struct conf_route *r, struct base_slice rest, unsigned line)
 {
 	r->via = CONF_VIA_ACCOUNT;
 	if (rest.len == 0)
 		conf_fail(w, line, "via = \"account:\" names no account; write \"account:NAME\"");
 	else if (r->account)
 		conf_fail(w, line,
-		        "via = \"%s\" and account = \"%s\" stand together; keep one of them",
-		        r->via_text, r->account);
+			"via = \"%s\" and account = \"%s\" stand together; keep one of them",
+			r->via_text, r->account);
 	else
 		r->text = r->account = conf_arena_text(w->arena, rest);
 }
@@ -190,9 +190,9 @@ void conf_route_resolve(struct conf_work *w, struct conf_route *r, unsigned line
 		r->text = conf_arena_text(w->arena, rest);
 		if (rest.len == 0)
 			conf_fail(w, line,
-			        "via = \"error:\" has no text; write what the sender is told");
+				"via = \"error:\" has no text; write what the sender is told");
 	} else if (base_slice_equal_text(rest, "sender") ||
-	           base_slice_starts_with(rest, BASE_SLICE("pipe:"))) {
+		base_slice_starts_with(rest, BASE_SLICE("pipe:"))) {
 		conf_fail(w, line, "via = \"%s\": not available in this build", r->via_text);
 	} else {
 		via_unknown(w, r, line);
@@ -212,17 +212,17 @@ void conf_account_resolve(struct conf_work *w, struct conf_account *a, unsigned 
 		a->port = PORT_SUBMISSION;
 	} else {
 		conf_fail(w, line,
-		        "url = \"%s\" is not known; write \"smtps://host:465\" or "
-		        "\"smtp://host:587\"",
-		        a->url);
+			"url = \"%s\" is not known; write \"smtps://host:465\" or "
+			"\"smtp://host:587\"",
+			a->url);
 		return;
 	}
 	if (base_slice_has(rest, '@'))
 		conf_fail(w, line,
-		        "url = \"%s\" holds a user; write user = \"NAME\" and keep the "
-		        "password in the vault",
-		        a->url);
+			"url = \"%s\" holds a user; write user = \"NAME\" and keep the "
+			"password in the vault",
+			a->url);
 	else if (!url_rest(w, rest, &a->host, &a->port))
 		conf_fail(w, line, "url = \"%s\" is no address; write \"%s://host:port\"", a->url,
-		        a->implicit_tls ? "smtps" : "smtp");
+			a->implicit_tls ? "smtps" : "smtp");
 }

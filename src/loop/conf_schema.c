@@ -5,98 +5,99 @@
 #include <assert.h>
 #include <string.h>
 
-#define TOP(field)               offsetof(struct conf, field)
-#define AT(kind, field)          offsetof(struct conf_##kind, field)
+#define TOP(field) offsetof(struct conf, field)
+#define AT(kind, field) offsetof(struct conf_##kind, field)
 #define LIST(kind, items, count) TOP(count), TOP(items), sizeof(struct conf_##kind), CONF_NOWHERE
-#define NO_LIST                  CONF_NOWHERE, CONF_NOWHERE, 0, CONF_NOWHERE
+#define NO_LIST CONF_NOWHERE, CONF_NOWHERE, 0, CONF_NOWHERE
 
 /* The first two fields of a titled section's struct are its title and its line. */
-#define TITLE_FIRST(kind)                                                                          \
-	static_assert(AT(kind, title) == 0 && AT(kind, line) == sizeof(char *), "title, then "     \
-	                                                                        "line")
+#define TITLE_FIRST(kind) \
+	static_assert(AT(kind, title) == 0 && AT(kind, line) == sizeof(char *), \
+		"title, then " \
+		"line")
 TITLE_FIRST(listener);
 TITLE_FIRST(provider);
 TITLE_FIRST(account);
 TITLE_FIRST(route);
 
 const struct conf_section_rule conf_sections[] = {
-        {"", 0, NO_LIST},
-        {"tls", 0, CONF_NOWHERE, CONF_NOWHERE, 0, TOP(tls_line)},
-        {"listener", CONF_TITLED, LIST(listener, listeners, listener_count)},
-        {"auth", 0, NO_LIST},
-        {"provider", CONF_TITLED, LIST(provider, providers, provider_count)},
-        {"auth_service", 0, NO_LIST},
-        {"account", CONF_TITLED, LIST(account, accounts, account_count)},
-        {"route", CONF_TITLED, LIST(route, routes, route_count)},
-        {"limits", 0, NO_LIST},
-        {"queue", 0, NO_LIST},
-        {"trace", 0, NO_LIST},
-        {"log", 0, NO_LIST},
-        {"policy_service", CONF_LATER, NO_LIST},
-        {"policy", CONF_LATER, NO_LIST},
-        {"metrics", CONF_LATER, NO_LIST},
-        {"saslauthd_service", CONF_LATER, NO_LIST},
-        {"milter", CONF_LATER | CONF_TITLED, NO_LIST},
-        {"dkim", CONF_LATER | CONF_TITLED, NO_LIST},
-        {"brute_force", CONF_LATER, NO_LIST},
-        {"events", CONF_LATER, NO_LIST},
+	{"", 0, NO_LIST},
+	{"tls", 0, CONF_NOWHERE, CONF_NOWHERE, 0, TOP(tls_line)},
+	{"listener", CONF_TITLED, LIST(listener, listeners, listener_count)},
+	{"auth", 0, NO_LIST},
+	{"provider", CONF_TITLED, LIST(provider, providers, provider_count)},
+	{"auth_service", 0, NO_LIST},
+	{"account", CONF_TITLED, LIST(account, accounts, account_count)},
+	{"route", CONF_TITLED, LIST(route, routes, route_count)},
+	{"limits", 0, NO_LIST},
+	{"queue", 0, NO_LIST},
+	{"trace", 0, NO_LIST},
+	{"log", 0, NO_LIST},
+	{"policy_service", CONF_LATER, NO_LIST},
+	{"policy", CONF_LATER, NO_LIST},
+	{"metrics", CONF_LATER, NO_LIST},
+	{"saslauthd_service", CONF_LATER, NO_LIST},
+	{"milter", CONF_LATER | CONF_TITLED, NO_LIST},
+	{"dkim", CONF_LATER | CONF_TITLED, NO_LIST},
+	{"brute_force", CONF_LATER, NO_LIST},
+	{"events", CONF_LATER, NO_LIST},
 };
 const size_t conf_section_count = BASE_COUNT(conf_sections);
 
 static const struct conf_word listener_tls[] = {
-        {"none", CONF_TLS_NONE, false},
-        {"starttls", CONF_TLS_STARTTLS, false},
-        {"implicit", CONF_TLS_IMPLICIT, false},
-        {NULL, 0, false},
+	{"none", CONF_TLS_NONE, false},
+	{"starttls", CONF_TLS_STARTTLS, false},
+	{"implicit", CONF_TLS_IMPLICIT, false},
+	{NULL, 0, false},
 };
 static const struct conf_word listener_auth[] = {
-        {"required", CONF_AUTH_REQUIRED, false},
-        {"optional", CONF_AUTH_OPTIONAL, false},
-        {"none", CONF_AUTH_NONE, false},
-        {NULL, 0, false},
+	{"required", CONF_AUTH_REQUIRED, false},
+	{"optional", CONF_AUTH_OPTIONAL, false},
+	{"none", CONF_AUTH_NONE, false},
+	{NULL, 0, false},
 };
 static const struct conf_word provider_type[] = {
-        {"store", CONF_PROVIDER_STORE, false},
-        {"dovecot", CONF_PROVIDER_DOVECOT, false},
-        {"ldap", 0, true},
-        {"checkpassword", 0, true},
-        {"file", 0, true},
-        {"sql", 0, true},
-        {"pam", 0, true},
-        {"saslauthd", 0, true},
-        {"sasldb", 0, true},
-        {"oauth", 0, true},
-        {NULL, 0, false},
+	{"store", CONF_PROVIDER_STORE, false},
+	{"dovecot", CONF_PROVIDER_DOVECOT, false},
+	{"ldap", 0, true},
+	{"checkpassword", 0, true},
+	{"file", 0, true},
+	{"sql", 0, true},
+	{"pam", 0, true},
+	{"saslauthd", 0, true},
+	{"sasldb", 0, true},
+	{"oauth", 0, true},
+	{NULL, 0, false},
 };
 static const struct conf_word cram_order[] = {
-        {"standard", 0, false},
-        {"legacy", 0, false},
-        {NULL, 0, false},
+	{"standard", 0, false},
+	{"legacy", 0, false},
+	{NULL, 0, false},
 };
 static const struct conf_word file_format[] = {
-        {"passwd", 0, false},
-        {"htpasswd", 0, false},
-        {"authuser", 0, false},
-        {"vpasswd", 0, false},
-        {"vmailmgr", 0, false},
-        {NULL, 0, false},
+	{"passwd", 0, false},
+	{"htpasswd", 0, false},
+	{"authuser", 0, false},
+	{"vpasswd", 0, false},
+	{"vmailmgr", 0, false},
+	{NULL, 0, false},
 };
 static const struct conf_word tls_of_route[] = {
-        {"none", CONF_POLICY_NONE, false},
-        {"may", CONF_POLICY_MAY, false},
-        {"require", CONF_POLICY_REQUIRE, false},
-        {"verify", CONF_POLICY_VERIFY, false},
-        {NULL, 0, false},
+	{"none", CONF_POLICY_NONE, false},
+	{"may", CONF_POLICY_MAY, false},
+	{"require", CONF_POLICY_REQUIRE, false},
+	{"verify", CONF_POLICY_VERIFY, false},
+	{NULL, 0, false},
 };
 static const struct conf_word log_format[] = {
-        {"text", CONF_LOG_TEXT, false},
-        {"json", CONF_LOG_JSON, false},
-        {NULL, 0, false},
+	{"text", CONF_LOG_TEXT, false},
+	{"json", CONF_LOG_JSON, false},
+	{NULL, 0, false},
 };
 static const struct conf_word milter_failure[] = {
-        {"tempfail", 0, false},
-        {"accept", 0, false},
-        {NULL, 0, false},
+	{"tempfail", 0, false},
+	{"accept", 0, false},
+	{NULL, 0, false},
 };
 
 enum {
@@ -112,13 +113,13 @@ enum {
 };
 
 /* A key of a part that is not built: its value is checked for its type only. */
-#define LATER(section, key, type)                                                                  \
-	{                                                                                          \
-		section, key, CONF_TYPE_##type, CONF_LATER, CONF_NOWHERE, 0, 0, 0, NULL            \
+#define LATER(section, key, type) \
+	{ \
+		section, key, CONF_TYPE_##type, CONF_LATER, CONF_NOWHERE, 0, 0, 0, NULL \
 	}
-#define LATER_WORD(section, key, words)                                                            \
-	{                                                                                          \
-		section, key, CONF_TYPE_WORD, CONF_LATER, CONF_NOWHERE, 0, 0, 0, words             \
+#define LATER_WORD(section, key, words) \
+	{ \
+		section, key, CONF_TYPE_WORD, CONF_LATER, CONF_NOWHERE, 0, 0, 0, words \
 	}
 
 /* clang-format off */
@@ -256,7 +257,7 @@ const struct conf_rule *conf_rule_find(const char *section, const char *key)
 {
 	for (size_t i = 0; i < conf_rule_count; i++)
 		if (strcmp(conf_rules[i].section, section) == 0 &&
-		        strcmp(conf_rules[i].key, key) == 0)
+			strcmp(conf_rules[i].key, key) == 0)
 			return &conf_rules[i];
 	return NULL;
 }
@@ -264,26 +265,26 @@ const struct conf_rule *conf_rule_find(const char *section, const char *key)
 const char *conf_type_example(enum conf_type type)
 {
 	static const char *const examples[] = {
-	        [CONF_TYPE_TEXT] = "\"text\"",
-	        [CONF_TYPE_EMPTY_TEXT] = "\"text\"",
-	        [CONF_TYPE_HOST_NAME] = "\"mail.example.org\"",
-	        [CONF_TYPE_DOMAIN] = "\"example.org\"",
-	        [CONF_TYPE_PATH] = "\"/path\"",
-	        [CONF_TYPE_FILE] = "\"/path/to/file\"",
-	        [CONF_TYPE_SOCKET] = "\"/path/to/socket\"",
-	        [CONF_TYPE_BOOL] = "true or false",
-	        [CONF_TYPE_U32] = "a number as in 100",
-	        [CONF_TYPE_SIZE] = "bytes as in 52428800, or a size as in \"50M\"",
-	        [CONF_TYPE_SECONDS_U32] = "seconds as in 300, or a duration as in \"5m\"",
-	        [CONF_TYPE_DURATION] = "a duration as in \"90s\", \"5m\", \"4h\" or \"5d\"",
-	        [CONF_TYPE_RETRY] = "durations as in {\"5m\", \"15m\", \"1h\"}",
-	        [CONF_TYPE_MODE] = "an octal file mode as in 0660",
-	        [CONF_TYPE_WORD] = "a word in quotes",
-	        [CONF_TYPE_ADDRESS] = "\"192.0.2.1:587\" or \"[2001:db8::1]:587\"",
-	        [CONF_TYPE_NETWORKS] = "{\"10.0.0.0/8\", \"2001:db8::/32\"}",
-	        [CONF_TYPE_STRINGS] = "{\"one\", \"two\"}",
-	        [CONF_TYPE_DOMAINS] = "{\"example.org\", \".example.net\"}",
-	        [CONF_TYPE_MECHANISMS] = "{\"SCRAM-SHA-256\", \"PLAIN\"}",
+		[CONF_TYPE_TEXT] = "\"text\"",
+		[CONF_TYPE_EMPTY_TEXT] = "\"text\"",
+		[CONF_TYPE_HOST_NAME] = "\"mail.example.org\"",
+		[CONF_TYPE_DOMAIN] = "\"example.org\"",
+		[CONF_TYPE_PATH] = "\"/path\"",
+		[CONF_TYPE_FILE] = "\"/path/to/file\"",
+		[CONF_TYPE_SOCKET] = "\"/path/to/socket\"",
+		[CONF_TYPE_BOOL] = "true or false",
+		[CONF_TYPE_U32] = "a number as in 100",
+		[CONF_TYPE_SIZE] = "bytes as in 52428800, or a size as in \"50M\"",
+		[CONF_TYPE_SECONDS_U32] = "seconds as in 300, or a duration as in \"5m\"",
+		[CONF_TYPE_DURATION] = "a duration as in \"90s\", \"5m\", \"4h\" or \"5d\"",
+		[CONF_TYPE_RETRY] = "durations as in {\"5m\", \"15m\", \"1h\"}",
+		[CONF_TYPE_MODE] = "an octal file mode as in 0660",
+		[CONF_TYPE_WORD] = "a word in quotes",
+		[CONF_TYPE_ADDRESS] = "\"192.0.2.1:587\" or \"[2001:db8::1]:587\"",
+		[CONF_TYPE_NETWORKS] = "{\"10.0.0.0/8\", \"2001:db8::/32\"}",
+		[CONF_TYPE_STRINGS] = "{\"one\", \"two\"}",
+		[CONF_TYPE_DOMAINS] = "{\"example.org\", \".example.net\"}",
+		[CONF_TYPE_MECHANISMS] = "{\"SCRAM-SHA-256\", \"PLAIN\"}",
 	};
 	static_assert(BASE_COUNT(examples) == CONF_TYPE_MECHANISMS + 1, "an example for each type");
 

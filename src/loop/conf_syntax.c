@@ -75,7 +75,7 @@ static bool expected(struct reader *r, const char *wanted)
 		conf_fail(r->w, r->line, "\"%c\" cannot stand here; %s is missing", c, wanted);
 	else
 		conf_fail(r->w, r->line, "byte 0x%02x cannot stand here; %s is missing",
-		        (unsigned)c, wanted);
+			(unsigned)c, wanted);
 	return broken(r);
 }
 
@@ -92,9 +92,9 @@ static bool take_string(struct reader *r, char **out)
 			c = r->text.ptr[r->at++];
 		if ((c < ' ' && c != '\t') || c == 0x7f) {
 			conf_fail(r->w, r->line,
-			        "a text holds the control byte 0x%02x; "
-			        "write it without",
-			        (unsigned)c);
+				"a text holds the control byte 0x%02x; "
+				"write it without",
+				(unsigned)c);
 			base_buf_release(&b);
 			return broken(r);
 		}
@@ -202,16 +202,16 @@ static bool unclosed(struct reader *r, const struct conf_section *s, bool at_end
 		conf_fail(r->w, s->line, "section %s%s%s is not closed; add }", s->name, sp, title);
 	else
 		conf_fail(r->w, s->line,
-		        "section %s%s%s is not closed before the section of line %u; "
-		        "add }",
-		        s->name, sp, title, r->line);
+			"section %s%s%s is not closed before the section of line %u; "
+			"add }",
+			s->name, sp, title, r->line);
 	return broken(r);
 }
 
 static bool no_equals(struct reader *r, struct base_slice name, unsigned line)
 {
 	conf_fail(r->w, line, "%.*s has no value; write %.*s = …", BASE_SLICE_ARGS(name),
-	        BASE_SLICE_ARGS(name));
+		BASE_SLICE_ARGS(name));
 	return broken(r);
 }
 
@@ -314,9 +314,9 @@ static bool bytes_good(struct conf_work *w, struct base_slice text)
 		number++;
 		if (base_slice_has(line, 0) || !base_utf8_valid(line)) {
 			conf_fail(w, number,
-			        base_slice_has(line, 0)
-			                ? "the line holds a NUL byte; remove it"
-			                : "the line is not UTF-8; save the file as UTF-8");
+				base_slice_has(line, 0)
+					? "the line holds a NUL byte; remove it"
+					: "the line is not UTF-8; save the file as UTF-8");
 			w->broken = true;
 			return false;
 		}

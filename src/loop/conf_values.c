@@ -25,11 +25,11 @@ static void fail_type(const struct store *s, const struct conf_value *v)
 		conf_fail(s->w, v->line, "%s is not a list; write %s", name, example);
 	else if (v->kind == CONF_VALUE_WORD)
 		conf_fail(s->w, v->line, "%s = %s: a text stands in quotes; write %s = \"%s\"",
-		        name, v->text, name, v->text);
+			name, v->text, name, v->text);
 	else
 		conf_fail(s->w, v->line, "%s = %s%s%s is not right; write %s", name,
-		        v->kind == CONF_VALUE_STRING ? "\"" : "", v->text,
-		        v->kind == CONF_VALUE_STRING ? "\"" : "", example);
+			v->kind == CONF_VALUE_STRING ? "\"" : "", v->text,
+			v->kind == CONF_VALUE_STRING ? "\"" : "", example);
 }
 
 static void put_text(const struct store *s, char *text)
@@ -58,10 +58,10 @@ static void look_at_file(const struct store *s, const char *path)
 		return;
 	if (stat(path, &st) != 0 && errno != EACCES)
 		conf_fail(s->w, s->key->line, "%s = \"%s\": %s; name a file that is there",
-		        s->key->name, path, strerror(errno));
+			s->key->name, path, strerror(errno));
 	else if (access(path, R_OK) != 0)
 		conf_warn(s->w, s->key->line, "%s = \"%s\" cannot be read by this user: %s",
-		        s->key->name, path, strerror(errno));
+			s->key->name, path, strerror(errno));
 	else if (!S_ISREG(st.st_mode))
 		conf_fail(s->w, s->key->line, "%s = \"%s\" is not a file", s->key->name, path);
 }
@@ -86,22 +86,22 @@ static void store_text(const struct store *s, const struct conf_value *v)
 	}
 	if (text[0] == '\0') {
 		bool allowed = file || socket || s->rule->type == CONF_TYPE_DOMAIN ||
-		               s->rule->type == CONF_TYPE_EMPTY_TEXT;
+			s->rule->type == CONF_TYPE_EMPTY_TEXT;
 
 		if (!allowed)
 			conf_fail(s->w, v->line, "%s is empty; write %s = %s", s->key->name,
-			        s->key->name, conf_type_example(s->rule->type));
+				s->key->name, conf_type_example(s->rule->type));
 		else if (!file)
 			put_text(s, text);
 		return;
 	}
 	if ((host && !base_host_name_valid(value_text(v), false, true)) ||
-	        (s->rule->type == CONF_TYPE_DOMAIN &&
-	                !base_host_name_valid(value_text(v), false, true))) {
+		(s->rule->type == CONF_TYPE_DOMAIN &&
+			!base_host_name_valid(value_text(v), false, true))) {
 		conf_fail(s->w, v->line,
-		        "%s = \"%s\" is not a host name; write letters, digits, "
-		        "hyphens and dots, as in %s",
-		        s->key->name, text, conf_type_example(s->rule->type));
+			"%s = \"%s\" is not a host name; write letters, digits, "
+			"hyphens and dots, as in %s",
+			s->key->name, text, conf_type_example(s->rule->type));
 		return;
 	}
 	if (path)
@@ -127,11 +127,11 @@ static bool in_range(const struct store *s, const struct conf_value *v, uint64_t
 	if (number >= s->rule->min && number <= max)
 		return true;
 	conf_fail(s->w, v->line, "%s = %s is out of range; write %" PRIu64 " to %" PRIu64 "%s",
-	        s->key->name, v->text, s->rule->min, max,
-	        s->rule->type == CONF_TYPE_DURATION || s->rule->type == CONF_TYPE_RETRY ||
-	                        s->rule->type == CONF_TYPE_SECONDS_U32
-	                ? " seconds"
-	                : "");
+		s->key->name, v->text, s->rule->min, max,
+		s->rule->type == CONF_TYPE_DURATION || s->rule->type == CONF_TYPE_RETRY ||
+				s->rule->type == CONF_TYPE_SECONDS_U32
+			? " seconds"
+			: "");
 	return false;
 }
 
@@ -150,7 +150,7 @@ static void store_u32(const struct store *s, const struct conf_value *v)
 	uint64_t number;
 
 	if (v->kind != CONF_VALUE_NUMBER || leading_zero(v) ||
-	        !base_slice_to_u64(value_text(v), &number))
+		!base_slice_to_u64(value_text(v), &number))
 		fail_type(s, v);
 	else if (in_range(s, v, number) && s->to)
 		*(uint32_t *)s->to = (uint32_t)number;
@@ -192,7 +192,7 @@ static void store_mode(const struct store *s, const struct conf_value *v)
 	unsigned mode = 0;
 	size_t len = v->text ? strlen(v->text) : 0;
 	bool good = v->kind == CONF_VALUE_NUMBER && len >= 3 && len <= 4 &&
-	            (len == 3 || v->text[0] == '0') && strspn(v->text, "01234567") == len;
+		(len == 3 || v->text[0] == '0') && strspn(v->text, "01234567") == len;
 
 	if (!good) {
 		fail_type(s, v);
@@ -213,24 +213,24 @@ static void fail_word(const struct store *s, const struct conf_value *v)
 
 	base_buf_init(&list, 1024);
 	for (const struct conf_word *w = s->rule->words; w->text && n < BASE_COUNT(names) - 1;
-	        w++) {
+		w++) {
 		names[n] = w->text;
 		base_buf_printf(&list, "%s\"%s\"",
-		        n == 0      ? ""
-		        : w[1].text ? ", "
-		                    : " or ",
-		        w->text);
+			n == 0              ? ""
+				: w[1].text ? ", "
+					    : " or ",
+			w->text);
 		n++;
 	}
 	names[n] = NULL;
 	near = conf_nearest(v->text, names);
 	if (near)
 		conf_fail(s->w, v->line,
-		        "%s = \"%s\" is not known; did you mean \"%s\"? It may be %s", s->key->name,
-		        v->text, near, base_buf_text(&list));
+			"%s = \"%s\" is not known; did you mean \"%s\"? It may be %s", s->key->name,
+			v->text, near, base_buf_text(&list));
 	else
 		conf_fail(s->w, v->line, "%s = \"%s\" is not known; write %s", s->key->name,
-		        v->text, base_buf_text(&list));
+			v->text, base_buf_text(&list));
 	base_buf_release(&list);
 }
 
@@ -245,7 +245,7 @@ static void store_word(const struct store *s, const struct conf_value *v)
 			continue;
 		if (w->later)
 			conf_fail(s->w, v->line, "%s = \"%s\": not available in this build",
-			        s->key->name, w->text);
+				s->key->name, w->text);
 		else if (s->to)
 			*(int *)s->to = w->value;
 		return;
@@ -268,18 +268,18 @@ static bool good_list(const struct store *s, const struct conf_value *v)
 {
 	if (v->kind != CONF_VALUE_LIST) {
 		conf_fail(s->w, v->line, "%s is a list; write %s", s->key->name,
-		        conf_type_example(s->rule->type));
+			conf_type_example(s->rule->type));
 		return false;
 	}
 	for (const struct conf_value *i = v->items; i; i = i->next)
 		if (i->kind != CONF_VALUE_STRING) {
 			conf_fail(s->w, i->line, "%s in the list %s is not in quotes; write \"%s\"",
-			        i->text, s->key->name, i->text);
+				i->text, s->key->name, i->text);
 			return false;
 		}
 	if (v->count == 0 && (s->rule->flags & CONF_NONEMPTY)) {
 		conf_fail(s->w, v->line, "%s is empty; write %s, or leave the key out",
-		        s->key->name, conf_type_example(s->rule->type));
+			s->key->name, conf_type_example(s->rule->type));
 		return false;
 	}
 	return true;
@@ -287,12 +287,12 @@ static bool good_list(const struct store *s, const struct conf_value *v)
 
 /* The same text twice in a list is a mistake of writing. */
 static bool repeated(
-        const struct store *s, const struct conf_value *list, const struct conf_value *item)
+	const struct store *s, const struct conf_value *list, const struct conf_value *item)
 {
 	for (const struct conf_value *i = list->items; i != item; i = i->next)
 		if (base_slice_equal_nocase(value_text(i), value_text(item))) {
 			conf_fail(s->w, item->line, "\"%s\" stands twice in %s; remove one",
-			        item->text, s->key->name);
+				item->text, s->key->name);
 			return true;
 		}
 	return false;
@@ -310,7 +310,7 @@ static void store_strings(const struct store *s, const struct conf_value *v)
 
 		if (domain && !domain_valid(value_text(i)))
 			conf_fail(s->w, i->line, "\"%s\" in %s is not a domain; write %s", i->text,
-			        s->key->name, conf_type_example(s->rule->type));
+				s->key->name, conf_type_example(s->rule->type));
 		else if (!domain && i->text[0] == '\0')
 			conf_fail(s->w, i->line, "%s holds an empty text; remove it", s->key->name);
 		else if (v->count > 64 || !repeated(s, v, i))
@@ -332,9 +332,9 @@ static void store_networks(const struct store *s, const struct conf_value *v)
 			list.count++;
 		else
 			conf_fail(s->w, i->line,
-			        "\"%s\" in %s is not a network; write an address with a "
-			        "prefix and no bits behind it, as in \"10.0.0.0/8\"",
-			        i->text, s->key->name);
+				"\"%s\" in %s is not a network; write an address with a "
+				"prefix and no bits behind it, as in \"10.0.0.0/8\"",
+				i->text, s->key->name);
 	}
 	if (s->to)
 		memcpy(s->to, &list, sizeof(list));
@@ -343,7 +343,7 @@ static void store_networks(const struct store *s, const struct conf_value *v)
 static void store_mechanisms(const struct store *s, const struct conf_value *v)
 {
 	static const char *const later[] = {"DIGEST-MD5", "GSSAPI", "XOAUTH2", "OAUTHBEARER",
-	        "EXTERNAL", "SCRAM-SHA-224", "SCRAM-SHA-384", "ANONYMOUS", NULL};
+		"EXTERNAL", "SCRAM-SHA-224", "SCRAM-SHA-384", "ANONYMOUS", NULL};
 	uint32_t mask = 0;
 	bool good = true;
 
@@ -358,11 +358,11 @@ static void store_mechanisms(const struct store *s, const struct conf_value *v)
 			known = known || base_slice_equal_text_nocase(value_text(i), later[l]);
 		if (known)
 			conf_fail(s->w, i->line, "mechanism \"%s\": not available in this build",
-			        i->text);
+				i->text);
 		else if (!bit)
 			conf_fail(s->w, i->line, "mechanism \"%s\" is not known; %s%s%s", i->text,
-			        near ? "did you mean \"" : "write ",
-			        near ? near : conf_type_example(s->rule->type), near ? "\"?" : "");
+				near ? "did you mean \"" : "write ",
+				near ? near : conf_type_example(s->rule->type), near ? "\"?" : "");
 		else if (mask & bit)
 			repeated(s, v, i);
 		mask |= bit;
@@ -386,9 +386,9 @@ static void store_retry(const struct store *s, const struct conf_value *v)
 	}
 	if (v->count == 0 || v->count > CONF_RETRY_MAX) {
 		conf_fail(s->w, v->line,
-		        "%s holds %zu durations; write 1 to %d of them, as in "
-		        "{\"5m\", \"15m\", \"1h\"}",
-		        s->key->name, v->count, CONF_RETRY_MAX);
+			"%s holds %zu durations; write 1 to %d of them, as in "
+			"{\"5m\", \"15m\", \"1h\"}",
+			s->key->name, v->count, CONF_RETRY_MAX);
 		return;
 	}
 	for (const struct conf_value *i = v->items; i; i = i->next)
@@ -401,7 +401,7 @@ static void store_retry(const struct store *s, const struct conf_value *v)
 }
 
 void conf_value_store(
-        struct conf_work *w, const struct conf_rule *rule, const struct conf_key *key, void *base)
+	struct conf_work *w, const struct conf_rule *rule, const struct conf_key *key, void *base)
 {
 	void *to = rule->at == CONF_NOWHERE || !base ? NULL : (char *)base + rule->at;
 	struct store s = {.w = w, .rule = rule, .key = key, .to = to};

@@ -15,7 +15,7 @@
 
 enum {
 	PART_MAX_BYTES = 64 * 1024,
-	PAUSE_MS = 200,			/* after accept() found no descriptor left */
+	PAUSE_MS = 200, /* after accept() found no descriptor left */
 };
 
 struct client;
@@ -38,7 +38,7 @@ struct client {
 };
 
 struct control_reply {
-	struct client *client;		/* null: it went away */
+	struct client *client; /* null: it went away */
 	struct base_buf frame;
 };
 
@@ -112,7 +112,7 @@ void control_end(struct control_reply *reply, const struct base_error *err)
 static void on_frame(struct ipc_channel *ch, struct ipc_frame *frame, void *arg)
 {
 	struct client *client = arg;
-	struct control_request req = { .word_count = 0 };
+	struct control_request req = {.word_count = 0};
 	struct control_reply *reply;
 	struct base_error err;
 
@@ -156,7 +156,7 @@ static void on_pause_over(uv_timer_t *timer)
 
 static void on_connect(uv_poll_t *poll, int status, int events)
 {
-	static const struct ipc_handlers handlers = { .frame = on_frame, .closed = on_closed };
+	static const struct ipc_handlers handlers = {.frame = on_frame, .closed = on_closed};
 	struct server *s = poll->data;
 	struct client *client;
 	int fd;
@@ -173,8 +173,8 @@ static void on_connect(uv_poll_t *poll, int status, int events)
 	client->server = s;
 	client->next = s->clients;
 	s->clients = client;
-	client->ch = ipc_channel_new(role_loop(s->role), fd, role_kind(s->role), IPC_CLI, &handlers,
-		client);
+	client->ch = ipc_channel_new(
+		role_loop(s->role), fd, role_kind(s->role), IPC_CLI, &handlers, client);
 }
 
 static void watch(struct server *s)
@@ -186,7 +186,7 @@ void control_serve(struct role *r, int fd, control_request_fn fn)
 {
 	struct server *s = base_alloc_zero(1, sizeof(*s));
 
-	*s = (struct server){ .next = servers, .role = r, .fd = fd, .fn = fn };
+	*s = (struct server){.next = servers, .role = r, .fd = fd, .fn = fn};
 	servers = s;
 	uv_poll_init(role_loop(r), &s->poll, fd);
 	uv_timer_init(role_loop(r), &s->pause);

@@ -21,8 +21,8 @@
 struct control_request {
 	struct base_slice words[CONTROL_WORDS_MAX];
 	size_t word_count;
-	struct base_slice secret;	/* a password or token; wiped by the sender of the request */
-	unsigned limit_s;		/* client side: the longest silence; 0: CONTROL_LIMIT_S */
+	struct base_slice secret; /* a password or token; wiped by the sender of the request */
+	unsigned limit_s;         /* client side: the longest silence; 0: CONTROL_LIMIT_S */
 };
 #define CONTROL_LIMIT_S 60
 
@@ -35,9 +35,9 @@ bool control_word_is(const struct control_request *req, size_t index, const char
 BASE_MUST_USE bool control_request_parse(struct base_slice body, struct control_request *out);
 
 /* Server side. */
-struct control_reply;	/* a request being answered; answer exactly once with control_end() */
-typedef void (*control_request_fn)(struct role *r, const struct control_request *req,
-	struct control_reply *reply);
+struct control_reply; /* a request being answered; answer exactly once with control_end() */
+typedef void (*control_request_fn)(
+	struct role *r, const struct control_request *req, struct control_reply *reply);
 /* Serve a CONTROL listener (takes @fd); one request per connection. */
 void control_serve(struct role *r, int fd, control_request_fn fn);
 /* The role ends: close all listeners and connections (loop/role.c). */

@@ -12,7 +12,7 @@
 /* A role that is down has its socket held open by the master: connecting works, nobody answers. */
 static int wait_for_answer(int fd, const char *part, unsigned limit_s, struct base_error *err)
 {
-	struct pollfd p = { .fd = fd, .events = POLLIN };
+	struct pollfd p = {.fd = fd, .events = POLLIN};
 	int n;
 
 	do
@@ -49,10 +49,12 @@ static int read_answer(int fd, const char *part, unsigned limit_s, struct base_b
 		class = ipc_get_u8(&in);
 		text = ipc_get_bytes(&in);
 		if (frame.type != IPC_CTL_END || !ipc_reader_done(&in))
-			return base_error_set(err, BASE_ERROR_PEER, 0, "the server's answer is broken");
+			return base_error_set(
+				err, BASE_ERROR_PEER, 0, "the server's answer is broken");
 		if (class == 0)
-			return base_buf_ok(out) ? 0 : base_error_set(err, BASE_ERROR_PERMANENT, 0,
-				"the server's answer is too long");
+			return base_buf_ok(out) ? 0
+						: base_error_set(err, BASE_ERROR_PERMANENT, 0,
+							  "the server's answer is too long");
 		return base_error_set(err, -(int)class, 0, "%.*s", BASE_SLICE_ARGS(text));
 	}
 }
@@ -66,8 +68,9 @@ int control_call(const char *run_dir, const char *part, const struct control_req
 	base_buf_init(&path, 4096);
 	base_buf_init_secret(&bytes, IPC_FRAME_MAX_BYTES);
 	base_buf_printf(&path, "%s/control-%s", run_dir, part);
-	rc = base_buf_text(&path) ? local_connect((const char *)path.ptr, SOCK_SEQPACKET, false, &fd,
-		err) : base_error_set(err, BASE_ERROR_CONFIG, 0, "the run directory's name is too long");
+	rc = base_buf_text(&path)
+		? local_connect((const char *)path.ptr, SOCK_SEQPACKET, false, &fd, err)
+		: base_error_set(err, BASE_ERROR_CONFIG, 0, "the run directory's name is too long");
 	if (rc == 0) {
 		ipc_begin(&bytes, IPC_CTL_REQUEST, 0);
 		ipc_put_u32(&bytes, (uint32_t)req->word_count);

@@ -29,17 +29,17 @@ enum {
 	SLOTS_MIN = 1024,
 	SLOTS_MAX = 1 << 24,
 	PATIENCE_MS = 300,
-	SUSPICION_MS = 60000,	/* two thefts within it are no accident */
+	SUSPICION_MS = 60000, /* two thefts within it are no accident */
 };
 
 struct slot {
 	uint8_t key[16];
-	uint8_t family;			/* 0: free */
+	uint8_t family; /* 0: free */
 	uint16_t counts[COUNTERS_FRONTS_MAX];
 };
 
 struct shared {
-	_Atomic uint32_t lock;		/* 0: free */
+	_Atomic uint32_t lock; /* 0: free */
 	uint32_t used;
 	uint64_t seed;
 	uint32_t totals[COUNTERS_FRONTS_MAX];
@@ -49,9 +49,9 @@ struct shared {
 struct counters {
 	struct shared *shared;
 	size_t size;
-	uint32_t slot_count;		/* a power of two, at least twice the clients at once */
-	int64_t stolen_ms;		/* when the lock was last taken from somebody; 0: never */
-	bool lost;			/* the memory is of no use any more */
+	uint32_t slot_count; /* a power of two, at least twice the clients at once */
+	int64_t stolen_ms;   /* when the lock was last taken from somebody; 0: never */
+	bool lost;           /* the memory is of no use any more */
 };
 
 static int make_memory(size_t size, struct base_error *err)
@@ -86,7 +86,8 @@ int counters_create(uint32_t connections_max, int *out_fd, struct base_error *er
 		int code = errno;
 
 		close(fd);
-		return base_error_errno(err, BASE_ERROR_TEMPORARY, code, "cannot map shared counters");
+		return base_error_errno(
+			err, BASE_ERROR_TEMPORARY, code, "cannot map shared counters");
 	}
 	base_random_fill(&shared->seed, sizeof(shared->seed));
 	munmap(shared, size);
@@ -97,10 +98,12 @@ int counters_create(uint32_t connections_max, int *out_fd, struct base_error *er
 /* 0: no table has this size. */
 static uint32_t slots_in(off_t size)
 {
-	size_t rest = size > (off_t)sizeof(struct shared) ? (size_t)size - sizeof(struct shared) : 0;
+	size_t rest = size > (off_t)sizeof(struct shared) ? (size_t)size - sizeof(struct shared)
+							  : 0;
 	size_t count = rest / sizeof(struct slot);
 
-	if (rest % sizeof(struct slot) || count < SLOTS_MIN || count > SLOTS_MAX || (count & (count - 1)))
+	if (rest % sizeof(struct slot) || count < SLOTS_MIN || count > SLOTS_MAX ||
+		(count & (count - 1)))
 		return 0;
 	return (uint32_t)count;
 }
@@ -115,7 +118,8 @@ int counters_open(int fd, struct counters **out, struct base_error *err)
 		return base_error_set(err, BASE_ERROR_PEER, 0, "shared counters have a wrong size");
 	shared = mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (shared == MAP_FAILED)
-		return base_error_errno(err, BASE_ERROR_TEMPORARY, errno, "cannot map shared counters");
+		return base_error_errno(
+			err, BASE_ERROR_TEMPORARY, errno, "cannot map shared counters");
 	*out = base_alloc_zero(1, sizeof(**out));
 	(*out)->shared = shared;
 	(*out)->size = (size_t)size;
@@ -213,8 +217,8 @@ static void rebuild(struct counters *c)
 
 static bool take(struct counters *c, uint32_t from, unsigned front)
 {
-	return atomic_compare_exchange_strong_explicit(&c->shared->lock, &from, front + 1,
-		memory_order_acquire, memory_order_relaxed);
+	return atomic_compare_exchange_strong_explicit(
+		&c->shared->lock, &from, front + 1, memory_order_acquire, memory_order_relaxed);
 }
 
 static bool steal(struct counters *c, unsigned front, int64_t now_ms)
@@ -222,7 +226,8 @@ static bool steal(struct counters *c, unsigned front, int64_t now_ms)
 	uint32_t holder = atomic_load_explicit(&c->shared->lock, memory_order_relaxed);
 
 	if (c->stolen_ms && now_ms - c->stolen_ms < SUSPICION_MS) {
-		log_write(LOG_LEVEL_ERROR, "the counters of connections stay locked; this front goes on "
+		log_write(LOG_LEVEL_ERROR,
+			"the counters of connections stay locked; this front goes on "
 			"without limits.connections and limits.per_ip (restart the server)");
 		c->lost = true;
 		return false;
@@ -286,8 +291,8 @@ static uint32_t total_of(const struct shared *s)
 	return sum;
 }
 
-enum counters_result counters_enter(struct counters *c, unsigned front, const struct base_addr *client,
-	uint32_t per_ip_max, uint32_t total_max)
+enum counters_result counters_enter(struct counters *c, unsigned front,
+	const struct base_addr *client, uint32_t per_ip_max, uint32_t total_max)
 {
 	struct slot probe = probe_of(client), *slot;
 	enum counters_result result = COUNTERS_OK;
@@ -298,7 +303,8 @@ enum counters_result counters_enter(struct counters *c, unsigned front, const st
 	slot = find(c, &probe);
 	if (total_of(c->shared) >= total_max || !slot || c->shared->used + 1 >= c->slot_count) {
 		result = COUNTERS_TOTAL;
-	} else if (slot->family && (sum_of(slot) >= per_ip_max || slot->counts[front] == UINT16_MAX)) {
+	} else if (slot->family &&
+		(sum_of(slot) >= per_ip_max || slot->counts[front] == UINT16_MAX)) {
 		result = COUNTERS_PER_IP;
 	} else {
 		if (!slot->family) {

@@ -22,8 +22,8 @@ void counters_close(struct counters **c);
 
 enum counters_result { COUNTERS_OK, COUNTERS_PER_IP, COUNTERS_TOTAL };
 /* Count one more connection of @client for front @front unless a limit is reached. */
-enum counters_result counters_enter(struct counters *c, unsigned front, const struct base_addr *client,
-	uint32_t per_ip_max, uint32_t total_max);
+enum counters_result counters_enter(struct counters *c, unsigned front,
+	const struct base_addr *client, uint32_t per_ip_max, uint32_t total_max);
 void counters_leave(struct counters *c, unsigned front, const struct base_addr *client);
 /* Forget all that @front counted: at its start. */
 void counters_forget(struct counters *c, unsigned front);

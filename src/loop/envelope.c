@@ -42,7 +42,7 @@ static bool get_text(struct ipc_reader *r, size_t max, struct base_slice *out)
 	if (r->bad || out->len > max)
 		return false;
 	return !base_slice_has(*out, '\r') && !base_slice_has(*out, '\n') &&
-	       !base_slice_has(*out, '\0');
+		!base_slice_has(*out, '\0');
 }
 
 bool envelope_get(struct base_slice bytes, struct envelope *out, struct ipc_reader *out_rest)

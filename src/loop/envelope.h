@@ -15,11 +15,11 @@
 #define ENVELOPE_VERSION 1
 
 enum envelope_flags {
-	ENVELOPE_8BIT = 1u << 0,	/* the message holds bytes >= 0x80 */
-	ENVELOPE_SMTPUTF8 = 1u << 1,	/* SMTPUTF8 was asked for */
-	ENVELOPE_AUTH_GIVEN = 1u << 2,	/* @auth is trusted and to be passed on */
+	ENVELOPE_8BIT = 1u << 0,       /* the message holds bytes >= 0x80 */
+	ENVELOPE_SMTPUTF8 = 1u << 1,   /* SMTPUTF8 was asked for */
+	ENVELOPE_AUTH_GIVEN = 1u << 2, /* @auth is trusted and to be passed on */
 	ENVELOPE_HEADER_8BIT = 1u << 3,
-	ENVELOPE_STRANGER = 1u << 4,	/* nobody logged in: the sender is only said to be who it is */
+	ENVELOPE_STRANGER = 1u << 4, /* nobody logged in: the sender is only said to be who it is */
 };
 
 struct envelope {
@@ -32,7 +32,7 @@ struct envelope {
 
 struct envelope_rcpt {
 	struct base_slice address;
-	uint8_t notify;			/* enum smtp_dsn_notify_flags */
+	uint8_t notify; /* enum smtp_dsn_notify_flags */
 	struct base_slice orcpt;
 };
 
@@ -40,8 +40,8 @@ struct envelope_rcpt {
 void envelope_put(struct base_buf *out, const struct envelope *e);
 void envelope_put_rcpt(struct base_buf *out, const struct envelope_rcpt *rcpt);
 /* Decode the head and leave @out_rest at the first recipient; false: broken. Slices borrow @bytes. */
-BASE_MUST_USE bool envelope_get(struct base_slice bytes, struct envelope *out,
-	struct ipc_reader *out_rest);
+BASE_MUST_USE bool envelope_get(
+	struct base_slice bytes, struct envelope *out, struct ipc_reader *out_rest);
 BASE_MUST_USE bool envelope_get_rcpt(struct ipc_reader *rest, struct envelope_rcpt *out);
 /* Sender and recipients of a whole envelope, for spool/admin.h. False: broken (some recipients may
  * have been given). */

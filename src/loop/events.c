@@ -13,10 +13,10 @@
 #include <string.h>
 
 enum {
-	GROUP_SLOTS = 1024,		/* > EVENTS_BATCH_MAX, a power of two */
+	GROUP_SLOTS = 1024, /* > EVENTS_BATCH_MAX, a power of two */
 	GROUP_MAX_BYTES = 1 << 20,
 	NAME_MAX_BYTES = 320,
-	SESSIONS_MAX = 8,		/* that brought one message: one, but who knows */
+	SESSIONS_MAX = 8, /* that brought one message: one, but who knows */
 	USER_ROWS_MAX = 200,
 	PRUNE_ROWS = 2000,
 };
@@ -28,7 +28,7 @@ struct name {
 
 struct group {
 	struct name message, session, user, sender;
-	int64_t time_ms;		/* of the first record */
+	int64_t time_ms; /* of the first record */
 	struct base_buf records;
 };
 
@@ -37,9 +37,9 @@ struct events {
 	int64_t last_at;
 	size_t pending;
 	size_t group_count;
-	struct group *groups[EVENTS_BATCH_MAX];	/* kept for the next batch */
+	struct group *groups[EVENTS_BATCH_MAX]; /* kept for the next batch */
 	size_t group_made;
-	uint16_t slots[GROUP_SLOTS];	/* index + 1 by hash of the subject */
+	uint16_t slots[GROUP_SLOTS]; /* index + 1 by hash of the subject */
 };
 
 static struct base_slice name_slice(const struct name *n)
@@ -116,7 +116,8 @@ static struct group *new_group(struct events *e)
 	return g;
 }
 
-static struct group *group_of(struct events *e, struct base_slice message, struct base_slice session)
+static struct group *group_of(
+	struct events *e, struct base_slice message, struct base_slice session)
 {
 	struct base_slice subject = message.len ? message : session;
 	uint32_t at = hash(subject) % GROUP_SLOTS;
@@ -126,8 +127,9 @@ static struct group *group_of(struct events *e, struct base_slice message, struc
 		return new_group(e);
 	for (; e->slots[at]; at = (at + 1) % GROUP_SLOTS) {
 		g = e->groups[e->slots[at] - 1];
-		if (message.len ? base_slice_equal(name_slice(&g->message), message) :
-			g->message.len == 0 && base_slice_equal(name_slice(&g->session), session))
+		if (message.len ? base_slice_equal(name_slice(&g->message), message)
+				: g->message.len == 0 &&
+					base_slice_equal(name_slice(&g->session), session))
 			return g;
 	}
 	g = new_group(e);
@@ -137,7 +139,7 @@ static struct group *group_of(struct events *e, struct base_slice message, struc
 
 bool events_add(struct events *e, struct base_slice record)
 {
-	struct base_slice names[LOG_KEY_COUNT] = { 0 };
+	struct base_slice names[LOG_KEY_COUNT] = {0};
 	uint16_t len = (uint16_t)record.len;
 	struct log_event event, all;
 	struct log_field field;
@@ -184,9 +186,9 @@ int events_flush(struct events *e, struct base_error *err)
 	rc = events_db_begin(e->db, err);
 	for (size_t i = 0; rc == 0 && i < e->group_count; i++) {
 		struct group *g = e->groups[i];
-		struct events_row row = { next_at(e, g->time_ms), name_slice(&g->message),
+		struct events_row row = {next_at(e, g->time_ms), name_slice(&g->message),
 			name_slice(&g->session), name_slice(&g->user), name_slice(&g->sender),
-			base_buf_slice(&g->records) };
+			base_buf_slice(&g->records)};
 
 		rc = events_db_insert(e->db, &row, err);
 		if (rc != 0)
@@ -220,7 +222,7 @@ void events_size(struct events *e, uint64_t *out_rows, uint64_t *out_bytes)
 
 struct entry {
 	int64_t time_ms;
-	int step;			/* in a session's life; orders what one millisecond saw */
+	int step; /* in a session's life; orders what one millisecond saw */
 	size_t order, at, len;
 };
 
@@ -264,7 +266,7 @@ static bool collect(void *arg, const struct events_row *row)
 	c->rows++;
 	remember_session(c, row->session);
 	for (size_t order = 0; log_frame_next(&rest, &record); order++) {
-		struct entry entry = { .order = order, .at = c->bytes.len, .len = record.len };
+		struct entry entry = {.order = order, .at = c->bytes.len, .len = record.len};
 
 		if (!log_event_parse(record, &event))
 			continue;
@@ -287,8 +289,8 @@ static int compare(const void *a, const void *b)
 	return x->order < y->order ? -1 : x->order > y->order;
 }
 
-static void write_answer(struct collection *c, struct base_slice id, const char *kind,
-	struct base_buf *out)
+static void write_answer(
+	struct collection *c, struct base_slice id, const char *kind, struct base_buf *out)
 {
 	size_t count = c->entries.len / sizeof(struct entry);
 	struct entry *entries = (struct entry *)(void *)c->entries.ptr;
@@ -314,8 +316,8 @@ static void write_answer(struct collection *c, struct base_slice id, const char 
 }
 
 /* A message with the login and end of the session that brought it, or a session. */
-static int answer_id(struct events *e, struct base_slice id, struct base_buf *out,
-	struct base_error *err)
+static int answer_id(
+	struct events *e, struct base_slice id, struct base_buf *out, struct base_error *err)
 {
 	const char *kind = "message";
 	struct collection c;
@@ -329,7 +331,8 @@ static int answer_id(struct events *e, struct base_slice id, struct base_buf *ou
 				name_slice(&c.sessions[i]), EVENTS_ROWS_MAX, collect, &c, err);
 	} else if (rc == 0) {
 		kind = "session";
-		rc = events_db_select(e->db, EVENTS_BY_SESSION, id, EVENTS_ROWS_MAX, collect, &c, err);
+		rc = events_db_select(
+			e->db, EVENTS_BY_SESSION, id, EVENTS_ROWS_MAX, collect, &c, err);
 	}
 	if (rc == 0 && c.rows == 0)
 		rc = base_error_set(err, BASE_ERROR_NOT_FOUND, 0, "nothing is known of this id");
@@ -348,7 +351,8 @@ static int answer_list(struct events *e, enum events_by by, struct base_slice ke
 	collection_init(&c);
 	rc = events_db_select(e->db, by, key, USER_ROWS_MAX, collect, &c, err);
 	if (rc == 0 && c.rows == 0)
-		rc = base_error_set(err, BASE_ERROR_NOT_FOUND, 0, "nothing is known of this %s", kind);
+		rc = base_error_set(
+			err, BASE_ERROR_NOT_FOUND, 0, "nothing is known of this %s", kind);
 	if (rc == 0)
 		write_answer(&c, key, kind, out);
 	collection_release(&c);
@@ -387,8 +391,10 @@ static bool gather_subject(void *arg, const struct events_row *row)
 
 	if (id.len == 0 || id.len > NAME_MAX_BYTES || known(s, id))
 		return true;
-	if (row->message.len == 0 && events_db_select(s->e->db, EVENTS_BY_SESSION, id, EVENTS_ROWS_MAX,
-		found_message, &told, NULL) == 0 && told)
+	if (row->message.len == 0 &&
+		events_db_select(s->e->db, EVENTS_BY_SESSION, id, EVENTS_ROWS_MAX, found_message,
+			&told, NULL) == 0 &&
+		told)
 		return true;
 	s->names[s->count].len = 0;
 	name_set(&s->names[s->count++], id);
@@ -397,7 +403,7 @@ static bool gather_subject(void *arg, const struct events_row *row)
 
 static int answer_last(struct events *e, size_t max, struct base_buf *out, struct base_error *err)
 {
-	struct subjects s = { .e = e, .max = max };
+	struct subjects s = {.e = e, .max = max};
 	int rc;
 
 	s.names = base_alloc(max * sizeof(*s.names));

@@ -11,18 +11,18 @@
 #include "base/buf.h"
 #include "base/error.h"
 
-#define EVENTS_BATCH_MAX	500
-#define EVENTS_ROWS_MAX		1000
-#define EVENTS_LAST_MAX		1000
-#define EVENTS_KEEP_MS		(30 * 86400 * 1000LL)
-#define EVENTS_SIZE_BYTES	(1024LL * 1024 * 1024)
+#define EVENTS_BATCH_MAX 500
+#define EVENTS_ROWS_MAX 1000
+#define EVENTS_LAST_MAX 1000
+#define EVENTS_KEEP_MS (30 * 86400 * 1000LL)
+#define EVENTS_SIZE_BYTES (1024LL * 1024 * 1024)
 
 struct events;
 struct control_request;
 
 /* @path: events.db. @write: made if absent. Without it: NOT_FOUND if absent. */
-BASE_MUST_USE int events_open(const char *path, bool write, struct events **out,
-	struct base_error *err);
+BASE_MUST_USE int events_open(
+	const char *path, bool write, struct events **out, struct base_error *err);
 /* Flushes first; what cannot be written is lost. Null is taken. */
 void events_close(struct events **e);
 

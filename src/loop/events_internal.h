@@ -8,31 +8,31 @@
 struct events_db;
 
 struct events_row {
-	int64_t at;			/* unix ms * 1000, then counted up: unique, ascending */
-	struct base_slice message, session, user, sender;	/* empty: none */
-	struct base_slice records;	/* entries as in an EVENT frame's body */
+	int64_t at; /* unix ms * 1000, then counted up: unique, ascending */
+	struct base_slice message, session, user, sender; /* empty: none */
+	struct base_slice records;                        /* entries as in an EVENT frame's body */
 };
 
 enum events_by {
 	EVENTS_BY_MESSAGE,
 	EVENTS_BY_SESSION,
-	EVENTS_BY_SESSION_ALONE,	/* rows of the session that are not a message's */
+	EVENTS_BY_SESSION_ALONE, /* rows of the session that are not a message's */
 	EVENTS_BY_USER,
 	EVENTS_BY_SENDER,
-	EVENTS_BY_TIME,			/* the key is not looked at */
+	EVENTS_BY_TIME, /* the key is not looked at */
 	EVENTS_BY_COUNT,
 };
 
 /* False: enough. The row is borrowed for the call. */
 typedef bool (*events_row_fn)(void *arg, const struct events_row *row);
 
-BASE_MUST_USE int events_db_open(const char *path, bool write, struct events_db **out,
-	struct base_error *err);
+BASE_MUST_USE int events_db_open(
+	const char *path, bool write, struct events_db **out, struct base_error *err);
 void events_db_close(struct events_db **db);
-int64_t events_db_last(struct events_db *db);	/* the highest at */
+int64_t events_db_last(struct events_db *db); /* the highest at */
 BASE_MUST_USE int events_db_begin(struct events_db *db, struct base_error *err);
-BASE_MUST_USE int events_db_insert(struct events_db *db, const struct events_row *row,
-	struct base_error *err);
+BASE_MUST_USE int events_db_insert(
+	struct events_db *db, const struct events_row *row, struct base_error *err);
 /* @keep false: roll back. */
 BASE_MUST_USE int events_db_end(struct events_db *db, bool keep, struct base_error *err);
 /* Rows newest first, at most @limit. */

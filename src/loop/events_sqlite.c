@@ -30,7 +30,7 @@ static const char schema[] =
 	"PRAGMA user_version = 1;";
 
 enum statement {
-	BEGIN = EVENTS_BY_COUNT,	/* the selects come first */
+	BEGIN = EVENTS_BY_COUNT, /* the selects come first */
 	COMMIT,
 	ROLLBACK,
 	INSERT,
@@ -45,7 +45,7 @@ static const char *const texts[STATEMENT_COUNT] = {
 	[EVENTS_BY_MESSAGE] = SELECT "WHERE message = ?1 ORDER BY at DESC LIMIT ?2",
 	[EVENTS_BY_SESSION] = SELECT "WHERE session = ?1 ORDER BY at DESC LIMIT ?2",
 	[EVENTS_BY_SESSION_ALONE] = SELECT
-		"WHERE session = ?1 AND message IS NULL ORDER BY at DESC LIMIT ?2",
+	"WHERE session = ?1 AND message IS NULL ORDER BY at DESC LIMIT ?2",
 	[EVENTS_BY_USER] = SELECT "WHERE user = ?1 ORDER BY at DESC LIMIT ?2",
 	[EVENTS_BY_SENDER] = SELECT "WHERE sender = ?1 ORDER BY at DESC LIMIT ?2",
 	[EVENTS_BY_TIME] = SELECT "WHERE ?1 IS NOT NULL ORDER BY at DESC LIMIT ?2",
@@ -53,10 +53,10 @@ static const char *const texts[STATEMENT_COUNT] = {
 	[COMMIT] = "COMMIT",
 	[ROLLBACK] = "ROLLBACK",
 	[INSERT] = "INSERT INTO event (at, message, session, user, sender, records) "
-		"VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+		   "VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
 	[LAST] = "SELECT max(at) FROM event",
 	[REMOVE] = "DELETE FROM event WHERE at IN "
-		"(SELECT at FROM event WHERE at < ?1 ORDER BY at LIMIT ?2)",
+		   "(SELECT at FROM event WHERE at < ?1 ORDER BY at LIMIT ?2)",
 };
 
 struct events_db {
@@ -68,14 +68,16 @@ static int failed(struct events_db *db, struct base_error *err)
 {
 	int code = sqlite3_extended_errcode(db->handle);
 
-	return base_error_set(err, (code & 0xff) == SQLITE_FULL ? BASE_ERROR_NO_SPACE :
-		BASE_ERROR_TEMPORARY, code, "event store: %s", sqlite3_errmsg(db->handle));
+	return base_error_set(err,
+		(code & 0xff) == SQLITE_FULL ? BASE_ERROR_NO_SPACE : BASE_ERROR_TEMPORARY, code,
+		"event store: %s", sqlite3_errmsg(db->handle));
 }
 
 static sqlite3_stmt *statement(struct events_db *db, unsigned which)
 {
-	if (!db->statements[which] && sqlite3_prepare_v3(db->handle, texts[which], -1,
-		SQLITE_PREPARE_PERSISTENT, &db->statements[which], NULL) != SQLITE_OK)
+	if (!db->statements[which] &&
+		sqlite3_prepare_v3(db->handle, texts[which], -1, SQLITE_PREPARE_PERSISTENT,
+			&db->statements[which], NULL) != SQLITE_OK)
 		return NULL;
 	return db->statements[which];
 }
@@ -99,8 +101,8 @@ int events_db_open(const char *path, bool write, struct events_db **out, struct 
 	int rc = 0;
 
 	if (!write && stat(path, &st) != 0)
-		return base_error_set(err, BASE_ERROR_NOT_FOUND, 0,
-			"there is no event store \"%s\" yet", path);
+		return base_error_set(
+			err, BASE_ERROR_NOT_FOUND, 0, "there is no event store \"%s\" yet", path);
 	db = base_alloc_zero(1, sizeof(*db));
 	if (sqlite3_open_v2(path, &db->handle, flags, NULL) != SQLITE_OK)
 		rc = base_error_set(err, BASE_ERROR_TEMPORARY, sqlite3_errcode(db->handle),
@@ -197,8 +199,8 @@ int events_db_select(struct events_db *db, enum events_by by, struct base_slice 
 	sqlite3_bind_text(s, 1, key.len ? (const char *)key.ptr : "", (int)key.len, SQLITE_STATIC);
 	sqlite3_bind_int64(s, 2, limit);
 	while ((rc = sqlite3_step(s)) == SQLITE_ROW) {
-		struct events_row row = { sqlite3_column_int64(s, 0), column(s, 1), column(s, 2),
-			column(s, 3), column(s, 4), column(s, 5) };
+		struct events_row row = {sqlite3_column_int64(s, 0), column(s, 1), column(s, 2),
+			column(s, 3), column(s, 4), column(s, 5)};
 
 		if (!fn(arg, &row)) {
 			rc = SQLITE_DONE;

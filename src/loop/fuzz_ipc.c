@@ -36,7 +36,8 @@ static void read_fields(struct base_slice body, const uint8_t *plan, size_t plan
 			break;
 		}
 		BASE_BUG_IF(r.rest.len > before);
-		BASE_BUG_IF(bytes.len && (bytes.ptr < body.ptr || bytes.ptr + bytes.len > body.ptr + body.len));
+		BASE_BUG_IF(bytes.len &&
+			(bytes.ptr < body.ptr || bytes.ptr + bytes.len > body.ptr + body.len));
 		BASE_BUG_IF(r.bad && ipc_reader_done(&r));
 	}
 }

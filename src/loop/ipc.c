@@ -21,8 +21,8 @@
 #include <unistd.h>
 
 enum {
-	FRAMES_PER_TURN = 64,		/* then other sockets have their turn */
-	SOCKET_BUFFER_BYTES = 1 << 20,	/* asked for; the kernel may give less */
+	FRAMES_PER_TURN = 64,          /* then other sockets have their turn */
+	SOCKET_BUFFER_BYTES = 1 << 20, /* asked for; the kernel may give less */
 	RETRY_MS = 2,
 };
 
@@ -38,14 +38,14 @@ struct waiting {
 struct ipc_channel {
 	uv_poll_t poll;
 	uv_timer_t retry;
-	unsigned handles;		/* not closed by the loop yet */
+	unsigned handles; /* not closed by the loop yet */
 	int fd;
 	enum ipc_role self, peer;
 	struct ipc_handlers handlers;
 	void *arg;
 	struct waiting *first, **last;
 	size_t pending_bytes;
-	const char *why;		/* why sending failed */
+	const char *why; /* why sending failed */
 	bool paused;
 	bool closing;
 };
@@ -158,7 +158,8 @@ void ipc_channel_pause(struct ipc_channel *ch, bool paused)
 }
 
 /* Hand one frame of the receive buffer to the owner. Returns null or what is wrong with it. */
-static const char *handle(struct ipc_channel *ch, size_t len, struct ipc_frame *frame, bool fds_lost)
+static const char *handle(
+	struct ipc_channel *ch, size_t len, struct ipc_frame *frame, bool fds_lost)
 {
 	struct base_slice raw = base_slice_make(receive_buffer, len);
 	struct ipc_header header;
@@ -183,7 +184,7 @@ static void receive(struct ipc_channel *ch)
 	ssize_t n;
 
 	for (int i = 0; i < FRAMES_PER_TURN && !ch->closing && !ch->paused; i++) {
-		struct ipc_frame frame = { .fds = { -1, -1 } };
+		struct ipc_frame frame = {.fds = {-1, -1}};
 
 		n = ipc_socket_receive(ch->fd, receive_buffer, sizeof(receive_buffer), frame.fds,
 			&frame.fd_count, &bytes_lost, &fds_lost, MSG_DONTWAIT);
@@ -273,7 +274,7 @@ static bool enqueue(struct ipc_channel *ch, const struct base_slice *parts, size
 	struct waiting *w = base_alloc(sizeof(*w) + len);
 	size_t at = 0;
 
-	*w = (struct waiting){ .len = len, .secret = secret };
+	*w = (struct waiting){.len = len, .secret = secret};
 	for (size_t i = 0; i < part_count; i++) {
 		if (parts[i].len)
 			memcpy(w->bytes + at, parts[i].ptr, parts[i].len);
@@ -308,8 +309,9 @@ bool ipc_send_parts(struct ipc_channel *ch, const struct base_slice *parts, size
 	memcpy(&header, parts[0].ptr, sizeof(header));
 	for (size_t i = 0; i < part_count; i++)
 		len += parts[i].len;
-	wrong = len > IPC_FRAME_MAX_BYTES ? "frame is too long" :
-		ipc_frame_judge(ch->self, ch->peer, &header, len - sizeof(header), fd_count);
+	wrong = len > IPC_FRAME_MAX_BYTES
+		? "frame is too long"
+		: ipc_frame_judge(ch->self, ch->peer, &header, len - sizeof(header), fd_count);
 	if (wrong) {
 		if (header.type < IPC_FRAME_COUNT && header.type != IPC_EVENT)
 			log_write(LOG_LEVEL_ERROR, "frame %s to %s not sent: %s",
@@ -323,8 +325,8 @@ bool ipc_send_parts(struct ipc_channel *ch, const struct base_slice *parts, size
 			return true;
 		if (n != -EAGAIN && n != -ETOOMANYREFS && n != -ENOBUFS && n != -ENOMEM) {
 			/* The loop finds the socket ended, reads what is left and tells the owner. */
-			ch->why = n == -EPIPE || n == -ECONNRESET ? "the other side closed" :
-				strerror((int)-n);
+			ch->why = n == -EPIPE || n == -ECONNRESET ? "the other side closed"
+								  : strerror((int)-n);
 			shutdown(ch->fd, SHUT_RDWR);
 			return false;
 		}

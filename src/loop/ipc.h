@@ -17,11 +17,11 @@
 
 #include <uv.h>
 
-#define IPC_FRAME_MAX_BYTES	(112 * 1024)
+#define IPC_FRAME_MAX_BYTES (112 * 1024)
 #define IPC_INLINE_MESSAGE_MAX_BYTES (64 * 1024)
 /* Envelopes longer than this go ahead in SUBMIT_ENVELOPE frames. */
 #define IPC_INLINE_ENVELOPE_MAX_BYTES (32 * 1024)
-#define IPC_FDS_MAX		2
+#define IPC_FDS_MAX 2
 
 enum ipc_role {
 	IPC_MASTER,
@@ -32,12 +32,13 @@ enum ipc_role {
 	IPC_RELAY,
 	IPC_DELIVER,
 	IPC_JOURNAL,
-	IPC_CLI,	/* a command on a control socket */
+	IPC_CLI, /* a command on a control socket */
 	IPC_ROLE_COUNT,
 };
 #define IPC_FROM(role) (1u << IPC_##role)
-#define IPC_ROLES	(IPC_FROM(FRONT) | IPC_FROM(AUTH) | IPC_FROM(WORKER) | IPC_FROM(QUEUE) | \
-			 IPC_FROM(RELAY) | IPC_FROM(DELIVER) | IPC_FROM(JOURNAL))
+#define IPC_ROLES \
+	(IPC_FROM(FRONT) | IPC_FROM(AUTH) | IPC_FROM(WORKER) | IPC_FROM(QUEUE) | IPC_FROM(RELAY) | \
+		IPC_FROM(DELIVER) | IPC_FROM(JOURNAL))
 
 enum ipc_frame_flags { IPC_WIPED = 1u << 0 };
 
@@ -131,8 +132,8 @@ enum ipc_frame_flags { IPC_WIPED = 1u << 0 };
 		IPC_FDS_OPTIONAL | 1, 0) \
 	X(JOB_ENVELOPE, IPC_FROM(QUEUE), IPC_FROM(RELAY) | IPC_FROM(DELIVER), 4, \
 		IPC_FRAME_MAX_BYTES, 0, 0) \
-	X(JOB_RESULT, IPC_FROM(RELAY) | IPC_FROM(DELIVER), IPC_FROM(QUEUE), 4, IPC_FRAME_MAX_BYTES, \
-		0, 0) \
+	X(JOB_RESULT, IPC_FROM(RELAY) | IPC_FROM(DELIVER), IPC_FROM(QUEUE), 4, \
+		IPC_FRAME_MAX_BYTES, 0, 0) \
 	X(CAPACITY, IPC_FROM(RELAY) | IPC_FROM(DELIVER), IPC_FROM(QUEUE), 4, 4, 0, 0) \
 	X(ACCOUNT_STATE, IPC_FROM(RELAY), IPC_FROM(QUEUE), 17, 4096, 0, 0) \
 	X(ACCOUNT_RETRY, IPC_FROM(QUEUE), IPC_FROM(RELAY), 4, 1024, 0, 0) \
@@ -143,31 +144,32 @@ enum ipc_frame_flags { IPC_WIPED = 1u << 0 };
 	X(VERIFIED, IPC_FROM(WORKER), IPC_FROM(AUTH), 2, 2, 0, 0) \
 	X(HASHED, IPC_FROM(WORKER), IPC_FROM(AUTH), 4, 16384, 0, IPC_WIPED) \
 	X(EVENT, IPC_ROLES | IPC_FROM(MASTER), IPC_FROM(JOURNAL), 3, 16384, 0, 0) \
-	X(CTL_REQUEST, IPC_FROM(CLI), IPC_FROM(AUTH) | IPC_FROM(QUEUE) | IPC_FROM(JOURNAL), 8, 65536, \
-		0, IPC_WIPED) \
+	X(CTL_REQUEST, IPC_FROM(CLI), IPC_FROM(AUTH) | IPC_FROM(QUEUE) | IPC_FROM(JOURNAL), 8, \
+		65536, 0, IPC_WIPED) \
 	X(CTL_JSON, IPC_FROM(AUTH) | IPC_FROM(QUEUE) | IPC_FROM(JOURNAL), IPC_FROM(CLI), 4, \
 		IPC_FRAME_MAX_BYTES, 0, 0) \
-	X(CTL_END, IPC_FROM(AUTH) | IPC_FROM(QUEUE) | IPC_FROM(JOURNAL), IPC_FROM(CLI), 5, 4096, 0, 0)
+	X(CTL_END, IPC_FROM(AUTH) | IPC_FROM(QUEUE) | IPC_FROM(JOURNAL), IPC_FROM(CLI), 5, 4096, \
+		0, 0)
 
-#define IPC_FDS_OPTIONAL 0x80	/* none or that many */
+#define IPC_FDS_OPTIONAL 0x80 /* none or that many */
 
 enum ipc_frame_type {
 #define X(name, from, to, min, max, fds, flags) IPC_##name,
 	IPC_FRAMES(X)
 #undef X
-	IPC_FRAME_COUNT,
+		IPC_FRAME_COUNT,
 };
 
 enum ipc_listener {
-	IPC_LISTENER_SMTP,		/* to front; name: title of the listener section */
-	IPC_LISTENER_AUTH_SERVICE,	/* to auth: Dovecot protocol for other programs */
-	IPC_LISTENER_CONTROL,		/* to auth, queue, journal: SOCK_SEQPACKET, CTL frames */
+	IPC_LISTENER_SMTP,         /* to front; name: title of the listener section */
+	IPC_LISTENER_AUTH_SERVICE, /* to auth: Dovecot protocol for other programs */
+	IPC_LISTENER_CONTROL,      /* to auth, queue, journal: SOCK_SEQPACKET, CTL frames */
 };
 
 struct ipc_header {
 	uint16_t type;
-	uint16_t reserved;		/* 0 */
-	uint32_t id;			/* what an answer belongs to; 0 where none is meant */
+	uint16_t reserved; /* 0 */
+	uint32_t id;       /* what an answer belongs to; 0 where none is meant */
 };
 
 /* A received frame; body and descriptors are borrowed for the handler's time. A handler that keeps a
@@ -236,14 +238,14 @@ uint16_t ipc_get_u16(struct ipc_reader *r);
 uint32_t ipc_get_u32(struct ipc_reader *r);
 uint64_t ipc_get_u64(struct ipc_reader *r);
 int64_t ipc_get_i64(struct ipc_reader *r);
-struct base_slice ipc_get_bytes(struct ipc_reader *r);	/* borrows the frame */
+struct base_slice ipc_get_bytes(struct ipc_reader *r); /* borrows the frame */
 /* All was read and nothing was missing. */
 bool ipc_reader_done(const struct ipc_reader *r);
 
-const char *ipc_role_name(enum ipc_role role);		/* "front" */
+const char *ipc_role_name(enum ipc_role role); /* "front" */
 const char *ipc_frame_name(enum ipc_frame_type type);
 /* Frame codec without a socket, for tests and fuzzers: null if fine, else what is wrong. */
-const char *ipc_frame_check(enum ipc_role from, enum ipc_role to, struct base_slice raw,
-	unsigned fd_count);
+const char *ipc_frame_check(
+	enum ipc_role from, enum ipc_role to, struct base_slice raw, unsigned fd_count);
 
 #endif

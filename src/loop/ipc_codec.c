@@ -14,7 +14,7 @@ struct rule {
 };
 
 static const struct rule rules[IPC_FRAME_COUNT] = {
-#define X(name, from, to, min, max, fds, flags) [IPC_##name] = { from, to, min, max, fds, flags },
+#define X(name, from, to, min, max, fds, flags) [IPC_##name] = {from, to, min, max, fds, flags},
 	IPC_FRAMES(X)
 #undef X
 };
@@ -84,8 +84,8 @@ const char *ipc_frame_judge(enum ipc_role from, enum ipc_role to, const struct i
 	return NULL;
 }
 
-const char *ipc_frame_check(enum ipc_role from, enum ipc_role to, struct base_slice raw,
-	unsigned fd_count)
+const char *ipc_frame_check(
+	enum ipc_role from, enum ipc_role to, struct base_slice raw, unsigned fd_count)
 {
 	struct ipc_header header;
 
@@ -99,7 +99,7 @@ const char *ipc_frame_check(enum ipc_role from, enum ipc_role to, struct base_sl
 
 void ipc_begin(struct base_buf *b, enum ipc_frame_type type, uint32_t id)
 {
-	struct ipc_header header = { .type = (uint16_t)type, .id = id };
+	struct ipc_header header = {.type = (uint16_t)type, .id = id};
 
 	base_buf_clear(b);
 	base_buf_append(b, &header, sizeof(header));
@@ -148,7 +148,7 @@ void ipc_put_text(struct base_buf *b, const char *v)
 
 struct ipc_reader ipc_reader_make(struct base_slice body)
 {
-	return (struct ipc_reader){ .rest = body };
+	return (struct ipc_reader){.rest = body};
 }
 
 static void take(struct ipc_reader *r, void *out, size_t len)

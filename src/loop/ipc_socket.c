@@ -17,14 +17,14 @@ ssize_t ipc_socket_send(int fd, const struct base_slice *parts, size_t part_coun
 	unsigned fd_count, int flags)
 {
 	struct iovec iov[PARTS_MAX];
-	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = part_count };
+	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = part_count};
 	union fd_space space;
 	struct cmsghdr *c;
 	ssize_t n;
 
 	BASE_BUG_IF(part_count > PARTS_MAX || fd_count > IPC_FDS_MAX);
 	for (size_t i = 0; i < part_count; i++)
-		iov[i] = (struct iovec){ (void *)(uintptr_t)parts[i].ptr, parts[i].len };
+		iov[i] = (struct iovec){(void *)(uintptr_t)parts[i].ptr, parts[i].len};
 	if (fd_count) {
 		memset(&space, 0, sizeof(space));
 		msg.msg_control = space.bytes;
@@ -41,7 +41,8 @@ ssize_t ipc_socket_send(int fd, const struct base_slice *parts, size_t part_coun
 	return n < 0 ? -errno : n;
 }
 
-static void take_fds(struct msghdr *msg, int out_fds[IPC_FDS_MAX], unsigned *out_count, bool *out_lost)
+static void take_fds(
+	struct msghdr *msg, int out_fds[IPC_FDS_MAX], unsigned *out_count, bool *out_lost)
 {
 	struct cmsghdr *c;
 	size_t count;
@@ -66,10 +67,12 @@ static void take_fds(struct msghdr *msg, int out_fds[IPC_FDS_MAX], unsigned *out
 ssize_t ipc_socket_receive(int fd, uint8_t *bytes, size_t size, int out_fds[IPC_FDS_MAX],
 	unsigned *out_fd_count, bool *out_bytes_lost, bool *out_fds_lost, int flags)
 {
-	struct iovec iov = { bytes, size };
+	struct iovec iov = {bytes, size};
 	union fd_space space;
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = space.bytes,
-		.msg_controllen = sizeof(space.bytes) };
+	struct msghdr msg = {.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = space.bytes,
+		.msg_controllen = sizeof(space.bytes)};
 	ssize_t n;
 
 	*out_fd_count = 0;
@@ -87,7 +90,7 @@ ssize_t ipc_socket_receive(int fd, uint8_t *bytes, size_t size, int out_fds[IPC_
 
 static int wait_for(int fd, short events)
 {
-	struct pollfd p = { .fd = fd, .events = events };
+	struct pollfd p = {.fd = fd, .events = events};
 	int n;
 
 	do
@@ -116,15 +119,15 @@ int ipc_write_blocking(int fd, const struct base_buf *b, struct base_error *err)
 	return base_error_errno(err, BASE_ERROR_TEMPORARY, (int)-n, "cannot write to the socket");
 }
 
-static ssize_t receive_blocking(int fd, uint8_t *to, int fds[IPC_FDS_MAX], unsigned *fd_count,
-	bool *lost)
+static ssize_t receive_blocking(
+	int fd, uint8_t *to, int fds[IPC_FDS_MAX], unsigned *fd_count, bool *lost)
 {
 	bool bytes_lost = false, fds_lost = false;
 	ssize_t n;
 
 	for (;;) {
-		n = ipc_socket_receive(fd, to, IPC_FRAME_MAX_BYTES, fds, fd_count, &bytes_lost,
-			&fds_lost, 0);
+		n = ipc_socket_receive(
+			fd, to, IPC_FRAME_MAX_BYTES, fds, fd_count, &bytes_lost, &fds_lost, 0);
 		if (n >= 0) {
 			*lost = bytes_lost || fds_lost;
 			return n;
@@ -145,15 +148,16 @@ int ipc_read_blocking(int fd, struct base_buf *b, struct ipc_frame *out, struct 
 	ssize_t n;
 
 	base_buf_clear(b);
-	*out = (struct ipc_frame){ .fds = { -1, -1 } };
+	*out = (struct ipc_frame){.fds = {-1, -1}};
 	to = base_buf_reserve(b, IPC_FRAME_MAX_BYTES);
 	BASE_BUG_IF(!to);
 	n = receive_blocking(fd, to, out->fds, &out->fd_count, &lost);
 	if (n < 0)
-		return base_error_errno(err, BASE_ERROR_TEMPORARY, (int)-n,
-			"cannot read from the socket");
+		return base_error_errno(
+			err, BASE_ERROR_TEMPORARY, (int)-n, "cannot read from the socket");
 	if (n == 0)
-		return base_error_set(err, BASE_ERROR_TEMPORARY, 0, "the other side closed the socket");
+		return base_error_set(
+			err, BASE_ERROR_TEMPORARY, 0, "the other side closed the socket");
 	base_buf_grew(b, (size_t)n);
 	if ((size_t)n < sizeof(header) || lost)
 		goto bad;

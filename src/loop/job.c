@@ -51,7 +51,7 @@ static bool get_bounded(struct ipc_reader *r, size_t max, struct base_slice *out
 static bool get_name(struct ipc_reader *r, size_t max, struct base_slice *out)
 {
 	return get_bounded(r, max, out) && !base_slice_has(*out, '\r') &&
-	       !base_slice_has(*out, '\n') && !base_slice_has(*out, '\0');
+		!base_slice_has(*out, '\n') && !base_slice_has(*out, '\0');
 }
 
 static bool get_flag(struct ipc_reader *r, bool *out)

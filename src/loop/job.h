@@ -23,22 +23,22 @@ struct job {
 	uint32_t attempt;
 	enum conf_via via;
 	enum conf_tls_policy tls;
-	struct base_slice host;		/* MX: the recipient domain */
+	struct base_slice host; /* MX: the recipient domain */
 	uint16_t port;
 	struct base_slice path;
 	struct base_slice account;
 	struct base_slice route;
 	uint64_t size;
 	struct base_slice envelope;
-	bool file;			/* the message comes as a descriptor */
+	bool file; /* the message comes as a descriptor */
 	struct base_slice message;
 };
 
 enum job_outcome {
-	JOB_DELIVERED,		/* accepted by the next hop or written durably */
-	JOB_DEFERRED,		/* try again later */
-	JOB_FAILED,		/* for good: a notice is due */
-	JOB_HELD,		/* an account or TLS demand stands in the way: waits, never bounced before
+	JOB_DELIVERED, /* accepted by the next hop or written durably */
+	JOB_DEFERRED,  /* try again later */
+	JOB_FAILED,    /* for good: a notice is due */
+	JOB_HELD,      /* an account or TLS demand stands in the way: waits, never bounced before
 				 * the message's lifetime ends */
 	JOB_OUTCOME_COUNT,
 };
@@ -66,9 +66,9 @@ void job_put(struct base_buf *out, const struct job *job);
 BASE_MUST_USE bool job_get(struct base_slice body, struct job *out);
 void job_result_put(struct base_buf *out, const struct job_result *r);
 void job_result_put_rcpt(struct base_buf *out, const struct job_rcpt_result *r);
-BASE_MUST_USE bool job_result_get(struct base_slice body, struct job_result *out,
-	struct ipc_reader *out_rest);
+BASE_MUST_USE bool job_result_get(
+	struct base_slice body, struct job_result *out, struct ipc_reader *out_rest);
 BASE_MUST_USE bool job_result_get_rcpt(struct ipc_reader *rest, struct job_rcpt_result *out);
-const char *job_outcome_name(enum job_outcome outcome);	/* "delivered" */
+const char *job_outcome_name(enum job_outcome outcome); /* "delivered" */
 
 #endif

@@ -14,20 +14,21 @@
 
 /* Fill @addr so that it names @path. A path that does not fit is reached through its directory's
  * descriptor; *out_dir (or -1) must stay open until the address was used. */
-static int name_path(const char *path, struct sockaddr_un *addr, int *out_dir, struct base_error *err)
+static int name_path(
+	const char *path, struct sockaddr_un *addr, int *out_dir, struct base_error *err)
 {
 	const char *slash = strrchr(path, '/');
 	char *dir;
 
-	*addr = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	*addr = (struct sockaddr_un){.sun_family = AF_UNIX};
 	*out_dir = -1;
 	if (strlen(path) < sizeof(addr->sun_path)) {
 		memcpy(addr->sun_path, path, strlen(path) + 1);
 		return 0;
 	}
 	if (!slash || strlen(slash) > 64)
-		return base_error_set(err, BASE_ERROR_CONFIG, 0,
-			"socket \"%s\": the name is too long", path);
+		return base_error_set(
+			err, BASE_ERROR_CONFIG, 0, "socket \"%s\": the name is too long", path);
 	dir = base_strdup(path);
 	dir[slash - path + 1] = 0;
 	*out_dir = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -58,9 +59,10 @@ int local_connect(const char *path, int type, bool nonblocking, int *out_fd, str
 	if (dir >= 0)
 		close(dir);
 	if (fd < 0)
-		return base_error_errno(err, saved == ENOENT || saved == ECONNREFUSED ?
-			BASE_ERROR_NOT_FOUND : BASE_ERROR_TEMPORARY, saved,
-			"cannot connect to \"%s\"", path);
+		return base_error_errno(err,
+			saved == ENOENT || saved == ECONNREFUSED ? BASE_ERROR_NOT_FOUND
+								 : BASE_ERROR_TEMPORARY,
+			saved, "cannot connect to \"%s\"", path);
 	if (!nonblocking)
 		fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
 	*out_fd = fd;
@@ -74,8 +76,9 @@ static int make_room(const char *path, int type, struct base_error *err)
 	int fd = -1, rc;
 
 	if (lstat(path, &st) != 0)
-		return errno == ENOENT ? 0 : base_error_errno(err, BASE_ERROR_CONFIG, errno,
-			"socket \"%s\"", path);
+		return errno == ENOENT
+			? 0
+			: base_error_errno(err, BASE_ERROR_CONFIG, errno, "socket \"%s\"", path);
 	if (!S_ISSOCK(st.st_mode))
 		return base_error_set(err, BASE_ERROR_CONFIG, 0,
 			"\"%s\" exists and is no socket; remove it or name another path", path);
@@ -107,8 +110,8 @@ int local_listen(const char *path, int type, unsigned mode, int *out_fd, struct 
 	 * another file could stand by then. */
 	mask = umask(~mode & 0777);
 	if (fd < 0 || bind(fd, (struct sockaddr *)&addr, sizeof(addr)) != 0 || listen(fd, 128) != 0)
-		rc = base_error_errno(err, BASE_ERROR_CONFIG, errno, "cannot listen on socket \"%s\"",
-			path);
+		rc = base_error_errno(
+			err, BASE_ERROR_CONFIG, errno, "cannot listen on socket \"%s\"", path);
 	umask(mask);
 	if (dir >= 0)
 		close(dir);

@@ -10,11 +10,11 @@
 #include <stdbool.h>
 
 /* @type: SOCK_STREAM or SOCK_SEQPACKET. The socket is non-blocking; EXISTS: somebody listens there. */
-BASE_MUST_USE int local_listen(const char *path, int type, unsigned mode, int *out_fd,
-	struct base_error *err);
+BASE_MUST_USE int local_listen(
+	const char *path, int type, unsigned mode, int *out_fd, struct base_error *err);
 /* NOT_FOUND: no socket, or nobody listens. @nonblocking: the connected socket is; connecting to a local
  * socket does not wait either way, except for a full backlog (TEMPORARY then). */
-BASE_MUST_USE int local_connect(const char *path, int type, bool nonblocking, int *out_fd,
-	struct base_error *err);
+BASE_MUST_USE int local_connect(
+	const char *path, int type, bool nonblocking, int *out_fd, struct base_error *err);
 
 #endif

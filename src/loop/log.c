@@ -14,7 +14,8 @@
 
 enum {
 	FRAME_BODY_MAX_BYTES = 16384,
-	JOURNAL_LAG_MAX_BYTES = 4 * 1024 * 1024,	/* the journal hangs: records are counted, not kept */
+	JOURNAL_LAG_MAX_BYTES = 4 * 1024 *
+		1024, /* the journal hangs: records are counted, not kept */
 	RECORD_FIXED_BYTES = 10,
 };
 
@@ -25,11 +26,11 @@ static struct {
 	char role[16];
 	enum log_level least;
 	struct base_buf pending;
-	struct base_buf spare;		/* memory of the last record, for the next */
+	struct base_buf spare; /* memory of the last record, for the next */
 	uint64_t lost;
 } state = {
 	.least = LOG_LEVEL_INFO,
-	.pending = { .max = LOG_PENDING_MAX_BYTES },
+	.pending = {.max = LOG_PENDING_MAX_BYTES},
 };
 
 void log_set_level(enum log_level least)
@@ -112,7 +113,7 @@ void log_flush(void)
 {
 	struct base_slice rest = base_buf_slice(&state.pending);
 	struct base_slice parts[2];
-	struct ipc_header header = { .type = IPC_EVENT };
+	struct ipc_header header = {.type = IPC_EVENT};
 	uint64_t lost;
 
 	if (!state.journal || rest.len == 0)
@@ -123,7 +124,7 @@ void log_flush(void)
 		if (ipc_channel_pending(state.journal) > JOURNAL_LAG_MAX_BYTES)
 			count_lost(parts[1]);
 		else if (!ipc_send_parts(state.journal, parts, 2, NULL, 0))
-			break;		/* it is gone: the rest waits for the next one */
+			break; /* it is gone: the rest waits for the next one */
 		rest = base_slice_from(rest, parts[1].len);
 	}
 	base_buf_consume(&state.pending, state.pending.len - rest.len);
@@ -162,7 +163,7 @@ void log_begin(struct log_record *r, enum log_level level, enum log_kind kind)
 		return;
 	}
 	r->frame = state.spare;
-	state.spare = (struct base_buf){ 0 };
+	state.spare = (struct base_buf){0};
 	r->frame.max = LOG_RECORD_MAX_BYTES;
 	base_buf_clear(&r->frame);
 	ipc_put_u8(&r->frame, (uint8_t)level);
@@ -263,7 +264,7 @@ void log_commit(struct log_record *r)
 		write_stderr(base_buf_slice(&r->frame));
 	base_buf_release(&state.spare);
 	state.spare = r->frame;
-	r->frame = (struct base_buf){ 0 };
+	r->frame = (struct base_buf){0};
 }
 
 static void write_text(enum log_level level, const char *text)

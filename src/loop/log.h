@@ -18,39 +18,45 @@
 #include "base/host.h"
 #include "base/id.h"
 
-#define LOG_PENDING_MAX_BYTES	(256 * 1024)
-#define LOG_GATHER_MS		10
-#define LOG_VALUE_MAX_BYTES	2048	/* longer values are cut */
-#define LOG_RECORD_MAX_BYTES	8192	/* fields that do not fit are left out */
+#define LOG_PENDING_MAX_BYTES (256 * 1024)
+#define LOG_GATHER_MS 10
+#define LOG_VALUE_MAX_BYTES 2048  /* longer values are cut */
+#define LOG_RECORD_MAX_BYTES 8192 /* fields that do not fit are left out */
 
-enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG, LOG_LEVEL_COUNT };
+enum log_level {
+	LOG_LEVEL_ERROR,
+	LOG_LEVEL_WARNING,
+	LOG_LEVEL_INFO,
+	LOG_LEVEL_DEBUG,
+	LOG_LEVEL_COUNT
+};
 
 /* What the record is about; every kind but SYSTEM and DIALOGUE goes to the event store too. */
 #define LOG_KINDS(X) \
-	X(SYSTEM, "system")	/* the server itself: start, reload, an error */ \
-	X(SESSION, "session")	/* a finished SMTP session */ \
-	X(LOGIN, "login")	/* a finished AUTH, right or wrong */ \
-	X(MESSAGE, "message")	/* a message accepted (or refused after DATA) */ \
-	X(ROUTE, "route")	/* where a recipient goes and which rule said so */ \
-	X(DELIVERY, "delivery")	/* one attempt for one or more recipients of a message */ \
-	X(BOUNCE, "bounce")	/* a notice made, or not made and why */ \
-	X(DONE, "done")		/* a message left the queue */ \
-	X(ADMIN, "admin")	/* hold, release, retry, remove, user changes */ \
-	X(DIALOGUE, "dialogue")	/* a line of SMTP, for postern try; secrets masked by front */
+	X(SYSTEM, "system")     /* the server itself: start, reload, an error */ \
+	X(SESSION, "session")   /* a finished SMTP session */ \
+	X(LOGIN, "login")       /* a finished AUTH, right or wrong */ \
+	X(MESSAGE, "message")   /* a message accepted (or refused after DATA) */ \
+	X(ROUTE, "route")       /* where a recipient goes and which rule said so */ \
+	X(DELIVERY, "delivery") /* one attempt for one or more recipients of a message */ \
+	X(BOUNCE, "bounce")     /* a notice made, or not made and why */ \
+	X(DONE, "done")         /* a message left the queue */ \
+	X(ADMIN, "admin")       /* hold, release, retry, remove, user changes */ \
+	X(DIALOGUE, "dialogue") /* a line of SMTP, for postern try; secrets masked by front */
 
 enum log_kind {
 #define X(name, text) LOG_KIND_##name,
 	LOG_KINDS(X)
 #undef X
-	LOG_KIND_COUNT,
+		LOG_KIND_COUNT,
 };
 
 /* The one documented list of fields, in the order in which they are printed. */
 #define LOG_KEYS(X) \
-	X(TEXT, "text")		/* words for people; printed first, without a key */ \
+	X(TEXT, "text") /* words for people; printed first, without a key */ \
 	X(ROLE, "role") \
 	X(SESSION, "session") \
-	X(MESSAGE, "message")	/* queue id */ \
+	X(MESSAGE, "message") /* queue id */ \
 	X(LISTENER, "listener") \
 	X(CLIENT, "client") \
 	X(HELO, "helo") \
@@ -63,10 +69,10 @@ enum log_kind {
 	X(SENDER, "sender") \
 	X(RECIPIENT, "recipient") \
 	X(SIZE, "size") \
-	X(MAIL, "mail")		/* accepted, or accepted/total when they differ; same for the next two */ \
+	X(MAIL, "mail") /* accepted, or accepted/total when they differ; same for the next two */ \
 	X(RCPT, "rcpt") \
 	X(COMMANDS, "commands") \
-	X(ROUTE, "route")	/* title of the route section */ \
+	X(ROUTE, "route") /* title of the route section */ \
 	X(VIA, "via") \
 	X(SENDER_LINE, "sender_line") \
 	X(ACCOUNT, "account") \
@@ -74,13 +80,13 @@ enum log_kind {
 	X(ADDRESS, "address") \
 	X(TLS_POLICY, "tls_policy") \
 	X(VERIFIED, "verified") \
-	X(CONNECTION, "connection")	/* new or reused, and its number */ \
-	X(CODE, "code")		/* SMTP reply code */ \
+	X(CONNECTION, "connection") /* new or reused, and its number */ \
+	X(CODE, "code")             /* SMTP reply code */ \
 	X(ENHANCED, "enhanced") \
 	X(REPLY, "reply") \
-	X(RESULT, "result")	/* ok, rejected, deferred, failed, delivered, … */ \
+	X(RESULT, "result") /* ok, rejected, deferred, failed, delivered, … */ \
 	X(ATTEMPT, "attempt") \
-	X(NEXT, "next")		/* unix ms of the next attempt */ \
+	X(NEXT, "next") /* unix ms of the next attempt */ \
 	X(DELAY, "delay_ms") \
 	X(REASON, "reason") \
 	X(ACTION, "action") \
@@ -94,7 +100,7 @@ enum log_key {
 #define X(name, text) LOG_KEY_##name,
 	LOG_KEYS(X)
 #undef X
-	LOG_KEY_COUNT,
+		LOG_KEY_COUNT,
 };
 
 struct log_record {

@@ -71,7 +71,7 @@ bool log_event_next(struct log_event *e, struct log_field *out)
 {
 	struct ipc_reader r = ipc_reader_make(e->fields);
 	uint8_t key = ipc_get_u8(&r), type = ipc_get_u8(&r);
-	struct log_field field = { .is_number = type != 0 };
+	struct log_field field = {.is_number = type != 0};
 
 	if (type > 2 || key >= LOG_KEY_COUNT)
 		return false;

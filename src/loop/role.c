@@ -110,7 +110,7 @@ void role_stop(struct role *r, int status)
 
 static bool tell_master(struct role *r, enum ipc_frame_type type, uint32_t id)
 {
-	struct ipc_header header = { .type = (uint16_t)type, .id = id };
+	struct ipc_header header = {.type = (uint16_t)type, .id = id};
 	struct base_slice part = base_slice_make(&header, sizeof(header));
 
 	return r->master && ipc_send_parts(r->master, &part, 1, NULL, 0);
@@ -155,7 +155,7 @@ static int read_memory_file(int fd, struct base_buf *out, struct base_error *err
 static struct conf *parse_conf(struct role *r, struct ipc_frame *frame, struct base_error *err)
 {
 	struct ipc_reader in = ipc_reader_make(frame->body);
-	struct conf_findings findings = { 0 };
+	struct conf_findings findings = {0};
 	struct base_slice instance;
 	struct conf *conf = NULL;
 	struct base_buf text;
@@ -187,7 +187,7 @@ static struct conf *parse_conf(struct role *r, struct ipc_frame *frame, struct b
 
 static void take_conf(struct role *r, struct ipc_frame *frame)
 {
-	struct base_error err = { 0 };
+	struct base_error err = {0};
 	struct conf *conf = parse_conf(r, frame, &err);
 
 	if (conf && r->h->reload && r->h->reload(r, conf, &err) != 0)
@@ -276,7 +276,7 @@ static void on_orphaned(int signal_number)
 
 static void set_signals(void)
 {
-	struct sigaction orphaned = { .sa_handler = on_orphaned, .sa_flags = SA_RESTART };
+	struct sigaction orphaned = {.sa_handler = on_orphaned, .sa_flags = SA_RESTART};
 
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGINT, SIG_IGN);
@@ -346,7 +346,7 @@ static int shut_doors(struct role *r, struct base_error *err)
 	int rc;
 
 	for (size_t i = 0; i < count; i++)
-		doors[i] = (struct sandbox_path){ paths[i].path, paths[i].write };
+		doors[i] = (struct sandbox_path){paths[i].path, paths[i].write};
 	rc = sandbox_enter(r->h->sandbox, doors, count, err);
 	for (size_t i = 0; i < count; i++)
 		free(paths[i].path);
@@ -408,8 +408,8 @@ static void end(struct role *r)
 
 int role_main(int argc, char **argv, const struct role_handlers *handlers, void *state)
 {
-	struct role r = { .h = handlers, .state = state };
-	struct base_error err = { 0 };
+	struct role r = {.h = handlers, .state = state};
+	struct base_error err = {0};
 
 	if (fcntl(MASTER_FD, F_GETFD) < 0) {
 		log_write(LOG_LEVEL_ERROR, "%s is started by postern serve, not by hand",

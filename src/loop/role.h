@@ -15,19 +15,19 @@
 struct role;
 
 enum role_sandbox_flags {
-	ROLE_MAY_CONNECT = 1u << 0,	/* relay: TCP and UDP to the network */
-	ROLE_MAY_EXEC = 1u << 1,	/* worker with checkpassword children (later) */
-	ROLE_MAY_FILES = 1u << 2,	/* open files below role_paths(); else no openat at all */
+	ROLE_MAY_CONNECT = 1u << 0, /* relay: TCP and UDP to the network */
+	ROLE_MAY_EXEC = 1u << 1,    /* worker with checkpassword children (later) */
+	ROLE_MAY_FILES = 1u << 2,   /* open files below role_paths(); else no openat at all */
 };
 
 struct role_path {
-	char *path;			/* heap; role.c frees it */
+	char *path; /* heap; role.c frees it */
 	bool write;
 };
 
 struct role_handlers {
 	enum ipc_role role;
-	unsigned sandbox;		/* enum role_sandbox_flags */
+	unsigned sandbox; /* enum role_sandbox_flags */
 	/* Paths reachable after the sandbox; fill at most @max, return how many. Optional. */
 	size_t (*paths)(struct role *r, struct role_path *out, size_t max);
 	/* Negative: the role exits 1 with err logged; the master starts it again with back-off. */
@@ -37,9 +37,10 @@ struct role_handlers {
 	int (*reload)(struct role *r, const struct conf *conf, struct base_error *err);
 	/* A peer is there (again; then peer_gone() came before): seqpacket peers have @ch already made with h->peer_frame; a stream
 	 * peer (front <-> auth) brings @fd, owned by the handler. */
-	void (*peer)(struct role *r, enum ipc_role peer, unsigned index, struct ipc_channel *ch, int fd);
-	void (*peer_frame)(struct role *r, enum ipc_role peer, unsigned index, struct ipc_channel *ch,
-		struct ipc_frame *frame);
+	void (*peer)(
+		struct role *r, enum ipc_role peer, unsigned index, struct ipc_channel *ch, int fd);
+	void (*peer_frame)(struct role *r, enum ipc_role peer, unsigned index,
+		struct ipc_channel *ch, struct ipc_frame *frame);
 	void (*peer_gone)(struct role *r, enum ipc_role peer, unsigned index);
 	/* @fd is listening, owned by the handler. CONTROL listeners are served by loop/control.h. */
 	void (*listener)(struct role *r, enum ipc_listener kind, const char *name, int fd);
@@ -59,13 +60,13 @@ uv_loop_t *role_loop(struct role *r);
 void *role_state(struct role *r);
 enum ipc_role role_kind(const struct role *r);
 const struct conf *role_conf(const struct role *r);
-unsigned role_index(const struct role *r);	/* 0 … role_count() - 1 */
+unsigned role_index(const struct role *r); /* 0 … role_count() - 1 */
 unsigned role_count(const struct role *r);
-const char *role_instance(const struct role *r);	/* base_id of this run of the server */
+const char *role_instance(const struct role *r); /* base_id of this run of the server */
 struct ipc_channel *role_master(struct role *r);
 /* Null while the peer is away. */
 struct ipc_channel *role_peer(struct role *r, enum ipc_role peer, unsigned index);
-unsigned role_peer_count(const struct role *r, enum ipc_role peer);	/* highest index + 1 seen */
+unsigned role_peer_count(const struct role *r, enum ipc_role peer); /* highest index + 1 seen */
 bool role_draining(const struct role *r);
 /* Front: ask the master for a stream to auth: at the start, and whenever the last one ended. It arrives
  * by peer(), one for one question. */

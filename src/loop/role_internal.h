@@ -10,7 +10,7 @@ struct peer {
 	unsigned index;
 	struct ipc_channel *ch;
 	uint32_t generation;
-	int64_t wanted_at_ms;		/* when to ask the master for a new one; 0: no need */
+	int64_t wanted_at_ms; /* when to ask the master for a new one; 0: no need */
 };
 
 struct role {

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 enum {
-	PEERS_MAX = 256,		/* of one role */
+	PEERS_MAX = 256, /* of one role */
 	WANT_PEER_MS = 500,
 };
 
@@ -42,7 +42,7 @@ static struct peer *peer_slot(struct role *r, enum ipc_role kind, unsigned index
 	p = r->peers[kind][index];
 	if (!p) {
 		p = base_alloc_zero(1, sizeof(*p));
-		*p = (struct peer){ .role = r, .kind = kind, .index = index };
+		*p = (struct peer){.role = r, .kind = kind, .index = index};
 		r->peers[kind][index] = p;
 	}
 	return p;

@@ -13,7 +13,7 @@
 
 struct sandbox_kernel sandbox_kernel(void)
 {
-	struct sandbox_kernel k = { 0 };
+	struct sandbox_kernel k = {0};
 
 #if SANDBOX_FILTERS
 	unsigned action = SECCOMP_RET_ERRNO;
@@ -27,7 +27,7 @@ struct sandbox_kernel sandbox_kernel(void)
 
 static int close_small_doors(struct base_error *err)
 {
-	struct rlimit no_core = { 0, 0 };
+	struct rlimit no_core = {0, 0};
 
 	if (setrlimit(RLIMIT_CORE, &no_core) != 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 ||
 		prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
@@ -35,8 +35,8 @@ static int close_small_doors(struct base_error *err)
 	return 0;
 }
 
-int sandbox_enter(unsigned flags, const struct sandbox_path *paths, size_t path_count,
-	struct base_error *err)
+int sandbox_enter(
+	unsigned flags, const struct sandbox_path *paths, size_t path_count, struct base_error *err)
 {
 	struct sandbox_kernel k = sandbox_kernel();
 	int rc = close_small_doors(err);

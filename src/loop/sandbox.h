@@ -12,9 +12,9 @@
 #include <stdbool.h>
 
 enum sandbox_flags {
-	SANDBOX_CONNECT = 1u << 0,	/* sockets to the network and to local sockets */
-	SANDBOX_EXEC = 1u << 1,		/* start programs */
-	SANDBOX_FILES = 1u << 2,	/* open, make, rename and remove files */
+	SANDBOX_CONNECT = 1u << 0, /* sockets to the network and to local sockets */
+	SANDBOX_EXEC = 1u << 1,    /* start programs */
+	SANDBOX_FILES = 1u << 2,   /* open, make, rename and remove files */
 };
 
 struct sandbox_path {
@@ -23,7 +23,7 @@ struct sandbox_path {
 };
 
 struct sandbox_kernel {
-	int landlock_abi;		/* 0: none */
+	int landlock_abi; /* 0: none */
 	bool seccomp;
 };
 

@@ -17,7 +17,7 @@
 #define SANDBOX_FILTERS 1
 #endif
 
-int sandbox_landlock_abi(void);		/* 0: none */
+int sandbox_landlock_abi(void); /* 0: none */
 BASE_MUST_USE int sandbox_landlock_enter(int abi, unsigned flags, const struct sandbox_path *paths,
 	size_t path_count, struct base_error *err);
 bool sandbox_seccomp_built(void);

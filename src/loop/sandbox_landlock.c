@@ -12,20 +12,20 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define FS_EXECUTE	(1ull << 0)
-#define FS_WRITE_FILE	(1ull << 1)
-#define FS_READ_FILE	(1ull << 2)
-#define FS_READ_DIR	(1ull << 3)
-#define FS_REFER	(1ull << 13)	/* ABI 2 */
-#define FS_TRUNCATE	(1ull << 14)	/* ABI 3 */
-#define FS_IOCTL_DEV	(1ull << 15)	/* ABI 5 */
-#define FS_ABI1		((1ull << 13) - 1)
+#define FS_EXECUTE (1ull << 0)
+#define FS_WRITE_FILE (1ull << 1)
+#define FS_READ_FILE (1ull << 2)
+#define FS_READ_DIR (1ull << 3)
+#define FS_REFER (1ull << 13)     /* ABI 2 */
+#define FS_TRUNCATE (1ull << 14)  /* ABI 3 */
+#define FS_IOCTL_DEV (1ull << 15) /* ABI 5 */
+#define FS_ABI1 ((1ull << 13) - 1)
 
-#define NET_BIND_TCP	(1ull << 0)	/* ABI 4 */
-#define NET_CONNECT_TCP	(1ull << 1)
+#define NET_BIND_TCP (1ull << 0) /* ABI 4 */
+#define NET_CONNECT_TCP (1ull << 1)
 
-#define SCOPE_ABSTRACT_UNIX_SOCKET (1ull << 0)	/* ABI 6 */
-#define SCOPE_SIGNAL	(1ull << 1)
+#define SCOPE_ABSTRACT_UNIX_SOCKET (1ull << 0) /* ABI 6 */
+#define SCOPE_SIGNAL (1ull << 1)
 
 enum { CREATE_RULESET_VERSION = 1, RULE_PATH_BENEATH = 1 };
 
@@ -47,7 +47,7 @@ int sandbox_landlock_abi(void)
 
 static struct ruleset_attr rights_of(int abi, unsigned flags)
 {
-	struct ruleset_attr attr = { .fs = FS_ABI1 };
+	struct ruleset_attr attr = {.fs = FS_ABI1};
 
 	if (abi >= 2)
 		attr.fs |= FS_REFER;
@@ -66,12 +66,14 @@ static struct ruleset_attr rights_of(int abi, unsigned flags)
 	return attr;
 }
 
-static int add_path(int ruleset, uint64_t handled, const struct sandbox_path *path,
-	struct base_error *err)
+static int add_path(
+	int ruleset, uint64_t handled, const struct sandbox_path *path, struct base_error *err)
 {
-	uint64_t file_rights = FS_EXECUTE | FS_WRITE_FILE | FS_READ_FILE | FS_TRUNCATE | FS_IOCTL_DEV;
-	struct path_beneath_attr rule = { .allowed = path->write ? handled & ~FS_EXECUTE :
-		handled & (FS_READ_FILE | FS_READ_DIR) };
+	uint64_t file_rights = FS_EXECUTE | FS_WRITE_FILE | FS_READ_FILE | FS_TRUNCATE |
+		FS_IOCTL_DEV;
+	struct path_beneath_attr rule = {.allowed = path->write
+			? handled & ~FS_EXECUTE
+			: handled & (FS_READ_FILE | FS_READ_DIR)};
 	struct stat st;
 	int rc = 0;
 
@@ -82,8 +84,8 @@ static int add_path(int ruleset, uint64_t handled, const struct sandbox_path *pa
 		rule.allowed &= file_rights;
 	if (rule.allowed &&
 		syscall(SYS_landlock_add_rule, ruleset, RULE_PATH_BENEATH, &rule, 0) != 0)
-		rc = base_error_errno(err, BASE_ERROR_PERMANENT, errno, "sandbox: path \"%s\"",
-			path->path);
+		rc = base_error_errno(
+			err, BASE_ERROR_PERMANENT, errno, "sandbox: path \"%s\"", path->path);
 	close(rule.parent_fd);
 	return rc;
 }

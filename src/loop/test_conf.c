@@ -34,29 +34,37 @@ static const char whole[] =
 	"data     = \"/tmp/data\"   run = \"run\"\n"
 	"store = \"sqlite\"\n"
 	"user = \"postern\"\n"
-	"tls { certificate = \"fullchain.pem\"  key = \"privkey.pem\"  client_ca = \"\"  ca = \"/ca.pem\" }\n"
+	"tls { certificate = \"fullchain.pem\"  key = \"privkey.pem\"  client_ca = \"\"  ca = "
+	"\"/ca.pem\" }\n"
 	"listener submission { address = \"0.0.0.0:587\"  tls = \"starttls\" }\n"
-	"listener submissions { address = \"[::1]:465\"  tls = \"implicit\" mechanisms = {\"plain\"} }\n"
+	"listener submissions { address = \"[::1]:465\"  tls = \"implicit\" mechanisms = "
+	"{\"plain\"} }\n"
 	"listener \"printers\" { address = \"10.0.0.1:2525\"  tls = \"none\"  auth = \"required\"\n"
 	"  plaintext_without_tls = true  from_networks = {\"10.0.0.0/24\", \"fd00::/8\",} }\n"
 	"listener mx { address = \"0.0.0.0:25\"  tls = \"starttls\"  auth = \"optional\"\n"
 	"  accept = {\"example.org\", \".example.net\"} }\n"
-	"auth { mechanisms = {\"SCRAM-SHA-256-PLUS\", \"PLAIN\", \"CRAM-MD5\"} providers = {\"dove\", \"store\"}\n"
-	"  default_domain = \"example.org\" upgrade = false legacy_announcement = true cache_ttl = \"10m\"\n"
+	"auth { mechanisms = {\"SCRAM-SHA-256-PLUS\", \"PLAIN\", \"CRAM-MD5\"} providers = "
+	"{\"dove\", \"store\"}\n"
+	"  default_domain = \"example.org\" upgrade = false legacy_announcement = true cache_ttl = "
+	"\"10m\"\n"
 	"  service = \"/run/dovecot/auth-client\" }\n"
-	"provider dove { type = \"dovecot\"  path = \"/run/dovecot/auth-client\" domains = {\"a.example\"} }\n"
+	"provider dove { type = \"dovecot\"  path = \"/run/dovecot/auth-client\" domains = "
+	"{\"a.example\"} }\n"
 	"auth_service { path = \"/run/postern/auth-client\"  mode = 0666 }\n"
 	"account google { url = \"smtps://smtp.example.com\" user = \"robot@example.org\" }\n"
-	"account other { url = \"smtp://[2001:db8::1]:2587/\" user = \"a\\\"b\\\\c\\d\" mechanisms = {\"PLAIN\"} }\n"
+	"account other { url = \"smtp://[2001:db8::1]:2587/\" user = \"a\\\"b\\\\c\\d\" mechanisms "
+	"= {\"PLAIN\"} }\n"
 	"route \"example.org\" { via = \"lmtp:/run/dovecot/lmtp\" }\n"
 	"route \"a@example.org\" { via = \"maildir:/var/mail/{user}\" }\n"
 	"route .example.net { via = \"smtp://relay.example.net:2525\" tls = \"require\" }\n"
 	"route two.example { via = \"smtps://10.0.0.7\" account = \"other\" }\n"
-	"route three.example { via = \"discard:\" } route four.example { via = \"error:gone away\" }\n"
+	"route three.example { via = \"discard:\" } route four.example { via = \"error:gone away\" "
+	"}\n"
 	"route five.example { via = \"lmtp:host.example:24\" tls = \"none\" }\n"
 	"route six.example { via = \"mx\" tls = \"verify\" }\n"
 	"route * { via = \"account:google\" }\n"
-	"limits { message_size = \"10M\"  recipients = 7 connections = 9 per_ip = 8 command_timeout = \"2m\"\n"
+	"limits { message_size = \"10M\"  recipients = 7 connections = 9 per_ip = 8 "
+	"command_timeout = \"2m\"\n"
 	"  auth_failures = 5 }\n"
 	"queue { lifetime = \"2d\" delay_warning = \"0\" retry = {\"1m\", 120} }\n"
 	"trace { client_address = false user = true }\r\n"
@@ -137,146 +145,215 @@ static const struct row {
 	const char *name, *text, *expected;
 } rows[] = {
 	{"unknown key", H "listener a { adress = \"127.0.0.1:25\" tls = \"none\" }\n",
-		"f:2: key \"address\" is missing in listener \"a\"; write address = \"192.0.2.1:587\" or "
+		"f:2: key \"address\" is missing in listener \"a\"; write address = "
+		"\"192.0.2.1:587\" or "
 		"\"[2001:db8::1]:587\"\n"
 		"f:2: unknown key \"adress\" in listener \"a\"; did you mean \"address\"?\n"},
 	{"key of another section", H "cache_ttl = 5\n",
 		"f:2: unknown key \"cache_ttl\" outside a section; it belongs into section auth\n"},
 	{"key like nothing", H "zzzzzz = 5\n",
-		"f:2: unknown key \"zzzzzz\" outside a section; see postern.conf(5) for what may stand "
+		"f:2: unknown key \"zzzzzz\" outside a section; see postern.conf(5) for what may "
+		"stand "
 		"here\n"},
-	{"unknown section", H "listner a { }\n", "f:2: unknown section \"listner\"; did you mean "
+	{"unknown section", H "listner a { }\n",
+		"f:2: unknown section \"listner\"; did you mean "
 		"\"listener\"?\n"},
-	{"no hostname", "data = \"/d\"\n", "f:1: key \"hostname\" is missing outside a section; write "
+	{"no hostname", "data = \"/d\"\n",
+		"f:1: key \"hostname\" is missing outside a section; write "
 		"hostname = \"mail.example.org\"\n"},
-	{"bad hostname", "hostname = \"-a\"\n", "f:1: hostname = \"-a\" is not a host name; write "
+	{"bad hostname", "hostname = \"-a\"\n",
+		"f:1: hostname = \"-a\" is not a host name; write "
 		"letters, digits, hyphens and dots, as in \"mail.example.org\"\n"},
-	{"unclosed section", H "\nlimits {\n recipients = 5\n", "f:3: section limits is not closed; "
+	{"unclosed section", H "\nlimits {\n recipients = 5\n",
+		"f:3: section limits is not closed; "
 		"add }\n"},
 	{"section in a section", H "limits {\n recipients = 5\nlistener a {\n}\n",
 		"f:2: section limits is not closed before the section of line 4; add }\n"},
-	{"unclosed title", H "listener \"a { }\n", "f:2: listener has no value; write listener = …\n"},
-	{"unclosed text", H "data = \"/x\n", "f:2: a text is not closed; add \" before the line ends\n"},
-	{"unclosed list", H "auth { mechanisms = {\"PLAIN\"\n", "f:3: the file ends here; a comma or } in "
+	{"unclosed title", H "listener \"a { }\n",
+		"f:2: listener has no value; write listener = …\n"},
+	{"unclosed text", H "data = \"/x\n",
+		"f:2: a text is not closed; add \" before the line ends\n"},
+	{"unclosed list", H "auth { mechanisms = {\"PLAIN\"\n",
+		"f:3: the file ends here; a comma or } in "
 		"the list is missing\n"},
 	{"no equals", H "trace { user true }\n", "f:2: user has no value; write user = …\n"},
 	{"stray byte", H "}\n", "f:2: \"}\" cannot stand here; a key or a section is missing\n"},
-	{"control byte", H "data = \"a\001\"\n", "f:2: a text holds the control byte 0x01; write it "
+	{"control byte", H "data = \"a\001\"\n",
+		"f:2: a text holds the control byte 0x01; write it "
 		"without\n"},
-	{"not UTF-8", H "data = \"a\xff\"\n", "f:2: the line is not UTF-8; save the file as UTF-8\n"},
+	{"not UTF-8", H "data = \"a\xff\"\n",
+		"f:2: the line is not UTF-8; save the file as UTF-8\n"},
 	{"errors before a syntax error count too", "hostnam = \"a\"\ntrace { usr = true }\n=\n",
 		"f:1: unknown key \"hostnam\" outside a section; did you mean \"hostname\"?\n"
 		"f:2: unknown key \"usr\" in section trace; did you mean \"user\"?\n"
 		"f:3: \"=\" cannot stand here; a key or a section is missing\n"},
-	{"key twice", H "run = \"/a\"\nrun = \"/b\"\n", "f:3: key \"run\" stands twice outside a section, "
+	{"key twice", H "run = \"/a\"\nrun = \"/b\"\n",
+		"f:3: key \"run\" stands twice outside a section, "
 		"first on line 2; remove one\n"},
-	{"section twice", H "trace { }\ntrace { }\n", "f:3: trace stands twice, first on line 2; put all "
+	{"section twice", H "trace { }\ntrace { }\n",
+		"f:3: trace stands twice, first on line 2; put all "
 		"keys into one section\n"},
 	{"title twice", H "route a.b { via = \"mx\" }\nroute \"A.b\" { via = \"mx\" }\n",
 		"f:3: route \"A.b\" stands twice, first on line 2; give it another title\n"},
-	{"no title", H "route { via = \"mx\" }\n", "f:2: section route needs a title; write route NAME "
+	{"no title", H "route { via = \"mx\" }\n",
+		"f:2: section route needs a title; write route NAME "
 		"{ … }\n"},
-	{"title too much", H "trace x { }\n", "f:2: section trace takes no title; write trace { … }\n"},
-	{"bare word", H "listener a { address = \"127.0.0.1:25\" tls = none }\n", "f:2: tls = none: a text "
+	{"title too much", H "trace x { }\n",
+		"f:2: section trace takes no title; write trace { … }\n"},
+	{"bare word", H "listener a { address = \"127.0.0.1:25\" tls = none }\n",
+		"f:2: tls = none: a text "
 		"stands in quotes; write tls = \"none\"\n"},
 	{"word not known", H "listener a { address = \"127.0.0.1:25\" tls = \"startls\" }\n",
-		"f:2: tls = \"startls\" is not known; did you mean \"starttls\"? It may be \"none\", "
+		"f:2: tls = \"startls\" is not known; did you mean \"starttls\"? It may be "
+		"\"none\", "
 		"\"starttls\" or \"implicit\"\n"},
-	{"bad address", H "listener a { address = \"localhost:25\" tls = \"none\" }\n", "f:2: address = "
-		"\"localhost:25\" is not right; write \"192.0.2.1:587\" or \"[2001:db8::1]:587\"\n"},
-	{"bad port", H "listener a { address = \"127.0.0.1:65536\" tls = \"none\" }\n", "f:2: address = "
-		"\"127.0.0.1:65536\" is not right; write \"192.0.2.1:587\" or \"[2001:db8::1]:587\"\n"},
-	{"bad bool", H "trace { user = \"yes\" }\n", "f:2: user = \"yes\" is not right; write true or "
+	{"bad address", H "listener a { address = \"localhost:25\" tls = \"none\" }\n",
+		"f:2: address = "
+		"\"localhost:25\" is not right; write \"192.0.2.1:587\" or "
+		"\"[2001:db8::1]:587\"\n"},
+	{"bad port", H "listener a { address = \"127.0.0.1:65536\" tls = \"none\" }\n",
+		"f:2: address = "
+		"\"127.0.0.1:65536\" is not right; write \"192.0.2.1:587\" or "
+		"\"[2001:db8::1]:587\"\n"},
+	{"bad bool", H "trace { user = \"yes\" }\n",
+		"f:2: user = \"yes\" is not right; write true or "
 		"false\n"},
-	{"bad number", H "limits { recipients = \"5\" }\n", "f:2: recipients = \"5\" is not right; write a "
+	{"bad number", H "limits { recipients = \"5\" }\n",
+		"f:2: recipients = \"5\" is not right; write a "
 		"number as in 100\n"},
-	{"number out of range", H "limits { recipients = 0 }\n", "f:2: recipients = 0 is out of range; "
+	{"number out of range", H "limits { recipients = 0 }\n",
+		"f:2: recipients = 0 is out of range; "
 		"write 1 to 100000\n"},
-	{"number too large", H "limits { recipients = 99999999999999999999 }\n", "f:2: recipients = "
+	{"number too large", H "limits { recipients = 99999999999999999999 }\n",
+		"f:2: recipients = "
 		"99999999999999999999: a text stands in quotes; write recipients = "
 		"\"99999999999999999999\"\n"},
-	{"bad duration", H "queue { lifetime = \"5w\" }\n", "f:2: lifetime = \"5w\" is not right; write a "
+	{"bad duration", H "queue { lifetime = \"5w\" }\n",
+		"f:2: lifetime = \"5w\" is not right; write a "
 		"duration as in \"90s\", \"5m\", \"4h\" or \"5d\"\n"},
-	{"bad size", H "limits { message_size = \"10X\" }\n", "f:2: message_size = \"10X\" is not right; "
+	{"bad size", H "limits { message_size = \"10X\" }\n",
+		"f:2: message_size = \"10X\" is not right; "
 		"write bytes as in 52428800, or a size as in \"50M\"\n"},
-	{"bad retry", H "queue { retry = {\"5m\", \"x\"} }\n", "f:2: retry = \"x\" is not right; write "
+	{"bad retry", H "queue { retry = {\"5m\", \"x\"} }\n",
+		"f:2: retry = \"x\" is not right; write "
 		"durations as in {\"5m\", \"15m\", \"1h\"}\n"},
-	{"empty retry", H "queue { retry = {} }\n", "f:2: retry holds 0 durations; write 1 to 32 of them, "
+	{"empty retry", H "queue { retry = {} }\n",
+		"f:2: retry holds 0 durations; write 1 to 32 of them, "
 		"as in {\"5m\", \"15m\", \"1h\"}\n"},
 	{"bad mode", H "auth_service { mode = 660 }\n auth { providers = {\"store\"} }\n", ""},
-	{"decimal mode", H "auth_service { mode = 0680 }\n", "f:2: mode = 0680 is not right; write an octal "
+	{"decimal mode", H "auth_service { mode = 0680 }\n",
+		"f:2: mode = 0680 is not right; write an octal "
 		"file mode as in 0660\n"},
-	{"bad network", H "listener a { address = \"127.0.0.1:25\" tls = \"none\"\n"
-		"from_networks = {\"10.0.0.1/8\"} }\n", "f:3: \"10.0.0.1/8\" in from_networks is not a "
-		"network; write an address with a prefix and no bits behind it, as in \"10.0.0.0/8\"\n"},
-	{"no list", H "auth { providers = \"store\" }\n", "f:2: providers is a list; write {\"one\", "
+	{"bad network",
+		H "listener a { address = \"127.0.0.1:25\" tls = \"none\"\n"
+		  "from_networks = {\"10.0.0.1/8\"} }\n",
+		"f:3: \"10.0.0.1/8\" in from_networks is not a "
+		"network; write an address with a prefix and no bits behind it, as in "
+		"\"10.0.0.0/8\"\n"},
+	{"no list", H "auth { providers = \"store\" }\n",
+		"f:2: providers is a list; write {\"one\", "
 		"\"two\"}\n"},
 	{"list for a text", H "run = {\"a\"}\n", "f:2: run is not a list; write \"/path\"\n"},
-	{"word in a list", H "auth { providers = {store} }\n", "f:2: store in the list providers is not in "
+	{"word in a list", H "auth { providers = {store} }\n",
+		"f:2: store in the list providers is not in "
 		"quotes; write \"store\"\n"},
-	{"item twice", H "auth { mechanisms = {\"PLAIN\", \"plain\"} }\n", "f:2: \"plain\" stands twice in "
+	{"item twice", H "auth { mechanisms = {\"PLAIN\", \"plain\"} }\n",
+		"f:2: \"plain\" stands twice in "
 		"mechanisms; remove one\n"},
-	{"mechanism unknown", H "auth { mechanisms = {\"SCRAM-SHA256\"} }\n", "f:2: mechanism "
+	{"mechanism unknown", H "auth { mechanisms = {\"SCRAM-SHA256\"} }\n",
+		"f:2: mechanism "
 		"\"SCRAM-SHA256\" is not known; did you mean \"SCRAM-SHA-256\"?\n"},
-	{"mechanism later", H "auth { mechanisms = {\"PLAIN\",\n\"DIGEST-MD5\"} }\n", "f:3: mechanism "
+	{"mechanism later", H "auth { mechanisms = {\"PLAIN\",\n\"DIGEST-MD5\"} }\n",
+		"f:3: mechanism "
 		"\"DIGEST-MD5\": not available in this build\n"},
-	{"listener widens", H "listener a { address = \"127.0.0.1:25\" tls = \"starttls\"\n"
-		"mechanisms = {\"CRAM-MD5\"} }\n", "f:3: listener \"a\" lists CRAM-MD5, which auth "
+	{"listener widens",
+		H "listener a { address = \"127.0.0.1:25\" tls = \"starttls\"\n"
+		  "mechanisms = {\"CRAM-MD5\"} }\n",
+		"f:3: listener \"a\" lists CRAM-MD5, which auth "
 		"{ mechanisms } does not; a listener can only narrow it, so add it there\n"},
-	{"no mechanism left", H "listener a {\naddress = \"10.0.0.1:25\"\ntls = \"none\"\nmechanisms = "
-		"{\"PLAIN\", \"LOGIN\"} }\n", "f:4: listener \"a\" demands AUTH but tls = \"none\" leaves no "
+	{"no mechanism left",
+		H "listener a {\naddress = \"10.0.0.1:25\"\ntls = \"none\"\nmechanisms = "
+		  "{\"PLAIN\", \"LOGIN\"} }\n",
+		"f:4: listener \"a\" demands AUTH but tls = \"none\" leaves no "
 		"mechanism to offer; write tls = \"starttls\", or add a SCRAM mechanism, or "
 		"plaintext_without_tls = true\n"},
-	{"plain on loopback is let be", H "listener a { address = \"127.0.0.1:25\" tls = \"none\" mechanisms "
-		"= {\"PLAIN\", \"LOGIN\"} }\n", ""},
-	{"plain by word", H "listener a { address = \"10.0.0.1:25\" tls = \"none\" mechanisms "
-		"= {\"PLAIN\"} plaintext_without_tls = true }\n", ""},
+	{"plain on loopback is let be",
+		H "listener a { address = \"127.0.0.1:25\" tls = \"none\" mechanisms "
+		  "= {\"PLAIN\", \"LOGIN\"} }\n",
+		""},
+	{"plain by word",
+		H "listener a { address = \"10.0.0.1:25\" tls = \"none\" mechanisms "
+		  "= {\"PLAIN\"} plaintext_without_tls = true }\n",
+		""},
 	{"scram without TLS", H "listener a { address = \"10.0.0.1:25\" tls = \"none\" }\n", ""},
-	{"accept with required", H "listener a { address = \"10.0.0.1:25\" tls = \"starttls\" accept = "
-		"{\"a.example\"} }\n", "f:2: listener \"a\" accepts mail without AUTH for domains but auth = "
+	{"accept with required",
+		H "listener a { address = \"10.0.0.1:25\" tls = \"starttls\" accept = "
+		  "{\"a.example\"} }\n",
+		"f:2: listener \"a\" accepts mail without AUTH for domains but auth = "
 		"\"required\" forbids it; write auth = \"optional\"\n"},
-	{"accept everything", H "listener a { address = \"10.0.0.1:25\" tls = \"starttls\" auth = "
-		"\"optional\" accept = {\"*\"} }\n", "f:2: \"*\" in accept is not a domain; write "
+	{"accept everything",
+		H "listener a { address = \"10.0.0.1:25\" tls = \"starttls\" auth = "
+		  "\"optional\" accept = {\"*\"} }\n",
+		"f:2: \"*\" in accept is not a domain; write "
 		"{\"example.org\", \".example.net\"}\n"},
-	{"auth none", H "listener a { address = \"10.0.0.1:25\" tls = \"starttls\" auth = \"none\" }\n",
-		"f:2: listener \"a\" has auth = \"none\" and accepts no domain, so it takes no mail; write "
+	{"auth none",
+		H "listener a { address = \"10.0.0.1:25\" tls = \"starttls\" auth = \"none\" }\n",
+		"f:2: listener \"a\" has auth = \"none\" and accepts no domain, so it takes no "
+		"mail; write "
 		"accept = {\"example.org\"}\n"},
-	{"same address", H "listener a { address = \"10.0.0.1:25\" tls = \"starttls\" }\n"
-		"listener b { address = \"10.0.0.1:25\" tls = \"implicit\" }\n"
-		"listener c { address = \"0.0.0.0:25\" tls = \"implicit\" }\n",
-		"f:3: listener \"b\" has the address of listener \"a\" on line 2; give it another address or "
+	{"same address",
+		H "listener a { address = \"10.0.0.1:25\" tls = \"starttls\" }\n"
+		  "listener b { address = \"10.0.0.1:25\" tls = \"implicit\" }\n"
+		  "listener c { address = \"0.0.0.0:25\" tls = \"implicit\" }\n",
+		"f:3: listener \"b\" has the address of listener \"a\" on line 2; give it another "
+		"address or "
 		"port\n"
-		"f:4: listener \"c\" has the address of listener \"a\" on line 2; give it another address or "
+		"f:4: listener \"c\" has the address of listener \"a\" on line 2; give it another "
+		"address or "
 		"port\n"},
-	{"provider undefined", H "auth {\nproviders = {\"corp\"} }\n", "f:3: provider \"corp\" is named in "
+	{"provider undefined", H "auth {\nproviders = {\"corp\"} }\n",
+		"f:3: provider \"corp\" is named in "
 		"auth { providers } but there is no section provider corp { … }\n"},
-	{"provider without type", H "provider x { }\n", "f:2: provider \"x\" has no type; write type = "
+	{"provider without type", H "provider x { }\n",
+		"f:2: provider \"x\" has no type; write type = "
 		"\"dovecot\"\n"},
-	{"provider later", H "provider x { type = \"ldap\" uri = \"ldaps://a\" base = \"\" filtr = \"\" }\n",
+	{"provider later",
+		H "provider x { type = \"ldap\" uri = \"ldaps://a\" base = \"\" filtr = \"\" }\n",
 		"f:2: type = \"ldap\": not available in this build\n"
 		"f:2: unknown key \"filtr\" in provider \"x\"; did you mean \"filter\"?\n"},
-	{"provider key later", H "provider x { type = \"dovecot\" path = \"/x\" run_as = \"joe\" }\n",
+	{"provider key later",
+		H "provider x { type = \"dovecot\" path = \"/x\" run_as = \"joe\" }\n",
 		"f:2: key \"run_as\" in provider \"x\": not available in this build\n"},
-	{"provider without path", H "provider x { type = \"dovecot\" }\n", "f:2: provider \"x\" has no path; "
+	{"provider without path", H "provider x { type = \"dovecot\" }\n",
+		"f:2: provider \"x\" has no path; "
 		"write path = \"/run/dovecot/auth-client\"\n"},
-	{"store of another type", H "provider store { type = \"dovecot\" path = \"/x\" }\n", "f:2: provider "
+	{"store of another type", H "provider store { type = \"dovecot\" path = \"/x\" }\n",
+		"f:2: provider "
 		"\"store\" is the built-in vault; give a provider of another type another title\n"},
-	{"sections of later parts", H "metrics { address = \"127.0.0.1:9587\" }\npolicy { servce = \"\" }\n"
-		"dkim \"example.org\" { selector = \"a\" }\nevents { keep = \"30d\" size = \"1G\" }\n",
+	{"sections of later parts",
+		H "metrics { address = \"127.0.0.1:9587\" }\npolicy { servce = \"\" }\n"
+		  "dkim \"example.org\" { selector = \"a\" }\nevents { keep = \"30d\" size = "
+		  "\"1G\" }\n",
 		"f:2: section metrics: not available in this build\n"
 		"f:3: section policy: not available in this build\n"
 		"f:3: unknown key \"servce\" in section policy; did you mean \"service\"?\n"
 		"f:4: section dkim: not available in this build\n"
 		"f:5: section events: not available in this build\n"},
-	{"listener key later", H "listener a { address = \"10.0.0.1:25\" tls = \"starttls\"\n"
-		"proxy_from = {\"10.0.0.0/8\"} }\n", "f:3: key \"proxy_from\" in listener \"a\": not "
+	{"listener key later",
+		H "listener a { address = \"10.0.0.1:25\" tls = \"starttls\"\n"
+		  "proxy_from = {\"10.0.0.0/8\"} }\n",
+		"f:3: key \"proxy_from\" in listener \"a\": not "
 		"available in this build\n"},
-	{"store later", H "store = \"postgresql://u:p@h/d\"\n", "f:2: store = \"postgresql:…\": not "
+	{"store later", H "store = \"postgresql://u:p@h/d\"\n",
+		"f:2: store = \"postgresql:…\": not "
 		"available in this build\n"},
-	{"store unknown", H "store = \"files\"\n", "f:2: store = \"files\" is not known; write \"sqlite\"\n"},
-	{"client_ca later", H "tls { client_ca = \"/x\" }\n", "f:2: client_ca = \"/x\": not available in "
+	{"store unknown", H "store = \"files\"\n",
+		"f:2: store = \"files\" is not known; write \"sqlite\"\n"},
+	{"client_ca later", H "tls { client_ca = \"/x\" }\n",
+		"f:2: client_ca = \"/x\": not available in "
 		"this build\n"},
-	{"certificate alone", H "tls { certificate = \"/x\" }\n", "f:2: tls { } has a certificate but no "
+	{"certificate alone", H "tls { certificate = \"/x\" }\n",
+		"f:2: tls { } has a certificate but no "
 		"key; write both or none\n"},
 	{"via later", H "route * { via = \"sender\" }\nroute a.b { via = \"pipe:x\" }\n",
 		"f:2: via = \"sender\": not available in this build\n"
@@ -284,47 +361,71 @@ static const struct row {
 	{"via unknown", H "route * { via = \"stmp://a\" }\nroute a.b { via = \"gopher://a\" }\n",
 		"f:2: via = \"stmp://a\" is not known; did you mean \"smtp://host:port\"?\n"
 		"f:3: via = \"gopher://a\" is not known; write \"mx\", \"smtp://host:port\", "
-		"\"smtps://host:port\", \"account:NAME\", \"lmtp:…\", \"maildir:/path/{user}\", \"discard:\" "
+		"\"smtps://host:port\", \"account:NAME\", \"lmtp:…\", \"maildir:/path/{user}\", "
+		"\"discard:\" "
 		"or \"error:text\"\n"},
-	{"via without host", H "route * { via = \"smtp://\" }\n", "f:2: via = \"smtp://\" is no address; "
+	{"via without host", H "route * { via = \"smtp://\" }\n",
+		"f:2: via = \"smtp://\" is no address; "
 		"write \"smtp://host:port\"\n"},
-	{"via with a path", H "route * { via = \"smtps://a/b\" }\n", "f:2: via = \"smtps://a/b\" is no "
+	{"via with a path", H "route * { via = \"smtps://a/b\" }\n",
+		"f:2: via = \"smtps://a/b\" is no "
 		"address; write \"smtps://host:port\"\n"},
-	{"via with a user", H "route * { via = \"smtp://u:p@a\" }\n", "f:2: via = \"smtp://u:p@a\" holds a "
+	{"via with a user", H "route * { via = \"smtp://u:p@a\" }\n",
+		"f:2: via = \"smtp://u:p@a\" holds a "
 		"user; write account = \"NAME\" beside it and keep the password in the vault\n"},
-	{"relative maildir", H "route * { via = \"maildir:a\" }\n", "f:2: via = \"maildir:a\" is no absolute "
+	{"relative maildir", H "route * { via = \"maildir:a\" }\n",
+		"f:2: via = \"maildir:a\" is no absolute "
 		"path; write \"maildir:/path/{user}\"\n"},
-	{"maildir brace", H "route * { via = \"maildir:/a/{usr}\" }\n", "f:2: via = \"maildir:/a/{usr}\" holds "
+	{"maildir brace", H "route * { via = \"maildir:/a/{usr}\" }\n",
+		"f:2: via = \"maildir:/a/{usr}\" holds "
 		"a brace that means nothing; {user}, {domain} and {address} are replaced\n"},
-	{"account in clear", H "account a { url = \"smtp://h\" user = \"u\" }\n"
-		"route * { via = \"account:a\"\ntls = \"none\" }\n"
-		"route b.c { via = \"smtp://h\" account = \"a\" tls = \"may\" }\n",
-		"f:4: route \"*\" logs in with account \"a\", which needs verified TLS; write tls = "
+	{"account in clear",
+		H "account a { url = \"smtp://h\" user = \"u\" }\n"
+		  "route * { via = \"account:a\"\ntls = \"none\" }\n"
+		  "route b.c { via = \"smtp://h\" account = \"a\" tls = \"may\" }\n",
+		"f:4: route \"*\" logs in with account \"a\", which needs verified TLS; write tls "
+		"= "
 		"\"verify\" or leave it out\n"
-		"f:5: route \"b.c\" logs in with account \"a\", which needs verified TLS; write tls = "
+		"f:5: route \"b.c\" logs in with account \"a\", which needs verified TLS; write "
+		"tls = "
 		"\"verify\" or leave it out\n"},
-	{"account of the vault", H "route * { via = \"account:a\" }\n", "f:2: warning: route \"*\": no "
-		"section account a { … }; mail waits until the account exists (postern account add a …)\n"},
-	{"account twice in a route", H "account a { url = \"smtp://h\" user = \"u\" }\n"
-		"route * { via = \"account:a\" account = \"a\" }\n", "f:3: via = \"account:a\" and account = "
+	{"account of the vault", H "route * { via = \"account:a\" }\n",
+		"f:2: warning: route \"*\": no "
+		"section account a { … }; mail waits until the account exists (postern account add "
+		"a …)\n"},
+	{"account twice in a route",
+		H "account a { url = \"smtp://h\" user = \"u\" }\n"
+		  "route * { via = \"account:a\" account = \"a\" }\n",
+		"f:3: via = \"account:a\" and account = "
 		"\"a\" stand together; keep one of them\n"},
-	{"account with mx", H "account a { url = \"smtp://h\" user = \"u\" }\n"
-		"route * { via = \"mx\" account = \"a\" }\n", "f:3: route \"*\" has an account, but via = "
+	{"account with mx",
+		H "account a { url = \"smtp://h\" user = \"u\" }\n"
+		  "route * { via = \"mx\" account = \"a\" }\n",
+		"f:3: route \"*\" has an account, but via = "
 		"\"mx\" logs in nowhere; write via = \"smtp://host:port\" or \"account:NAME\"\n"},
-	{"tls of a maildir", H "route * { via = \"maildir:/m\" tls = \"may\" }\n", "f:2: route \"*\": tls has "
+	{"tls of a maildir", H "route * { via = \"maildir:/m\" tls = \"may\" }\n",
+		"f:2: route \"*\": tls has "
 		"no meaning for via = \"maildir:/m\"; remove it\n"},
-	{"smtps without tls", H "route * { via = \"smtps://h\" tls = \"none\" }\n", "f:2: route \"*\": "
-		"smtps:// is TLS from the first byte; write tls = \"verify\", or via = \"smtp://…\"\n"},
-	{"route for nobody", H "route \"@a.b\" { via = \"mx\" }\n", "f:2: route \"@a.b\" is for nobody; write "
+	{"smtps without tls", H "route * { via = \"smtps://h\" tls = \"none\" }\n",
+		"f:2: route \"*\": "
+		"smtps:// is TLS from the first byte; write tls = \"verify\", or via = "
+		"\"smtp://…\"\n"},
+	{"route for nobody", H "route \"@a.b\" { via = \"mx\" }\n",
+		"f:2: route \"@a.b\" is for nobody; write "
 		"\"example.org\", \".example.org\", \"user@example.org\" or \"*\"\n"},
-	{"account url", H "account a { url = \"imap://h\" user = \"u\" }\naccount b { url = \"smtp://h:0\" "
-		"user = \"u\" }\n", "f:2: url = \"imap://h\" is not known; write \"smtps://host:465\" or "
+	{"account url",
+		H "account a { url = \"imap://h\" user = \"u\" }\naccount b { url = \"smtp://h:0\" "
+		  "user = \"u\" }\n",
+		"f:2: url = \"imap://h\" is not known; write \"smtps://host:465\" or "
 		"\"smtp://host:587\"\n"
 		"f:3: url = \"smtp://h:0\" is no address; write \"smtp://host:port\"\n"},
-	{"account keys later", H "account a { url = \"smtp://h\" user = \"u\" connections = 4 }\n", "f:2: key "
+	{"account keys later", H "account a { url = \"smtp://h\" user = \"u\" connections = 4 }\n",
+		"f:2: key "
 		"\"connections\" in account \"a\": not available in this build\n"},
-	{"account mechanism later", H "account a { url = \"smtp://h\" user = \"u\" mechanisms = "
-		"{\"XOAUTH2\"} }\n", "f:2: mechanism \"XOAUTH2\": not available in this build\n"},
+	{"account mechanism later",
+		H "account a { url = \"smtp://h\" user = \"u\" mechanisms = "
+		  "{\"XOAUTH2\"} }\n",
+		"f:2: mechanism \"XOAUTH2\": not available in this build\n"},
 };
 
 static void rows_say_what_is_wrong(void **state)
@@ -481,9 +582,10 @@ static void files_are_looked_at_when_loaded(void **state)
 
 	assert_non_null(mkdtemp(dir));
 	cert = write_file(dir, "cert.pem", "x");
-	path = write_file(dir, "postern.conf", H "data = \".\"\nrun = \"no\"\n"
-		"tls { certificate = \"cert.pem\"\n key = \"key.pem\" }\n"
-		"listener a { address = \"127.0.0.1:25\" tls = \"none\" }\n");
+	path = write_file(dir, "postern.conf",
+		H "data = \".\"\nrun = \"no\"\n"
+		  "tls { certificate = \"cert.pem\"\n key = \"key.pem\" }\n"
+		  "listener a { address = \"127.0.0.1:25\" tls = \"none\" }\n");
 	c = conf_load(path, &f);
 	assert_null(c);
 	base_buf_init(&out, 1 << 16);
@@ -491,7 +593,8 @@ static void files_are_looked_at_when_loaded(void **state)
 	assert_non_null(strstr(base_buf_text(&out), "f:3: warning: run = "));
 	assert_null(strstr(base_buf_text(&out), "warning: data = "));
 	assert_non_null(strstr(base_buf_text(&out), "f:5: key = "));
-	assert_non_null(strstr(base_buf_text(&out), "No such file or directory; name a file that is there"));
+	assert_non_null(strstr(
+		base_buf_text(&out), "No such file or directory; name a file that is there"));
 	assert_null(strstr(base_buf_text(&out), "certificate = "));
 	assert_non_null(strstr(base_buf_text(&out), "f:1: warning: there is no route"));
 	base_buf_release(&out);

@@ -40,7 +40,7 @@ static char *part_of(const struct conf_section_rule *s)
 		snprintf(head, sizeof(head), "\n*%s* ", s->name);
 	else if (s->name[0])
 		snprintf(head, sizeof(head), "\n# %s %s{ }\n", s->name,
-		        s->flags & CONF_TITLED ? "TITLE " : "");
+			s->flags & CONF_TITLED ? "TITLE " : "");
 	else
 		snprintf(head, sizeof(head), "\n# KEYS OUTSIDE ANY SECTION\n");
 	start = strstr(text, head);
@@ -56,7 +56,7 @@ static void check_keys(const struct conf_section_rule *s, const char *part)
 		char name[100];
 
 		if (strcmp(conf_rules[i].section, s->name) != 0 ||
-		        (conf_rules[i].flags & CONF_HIDDEN))
+			(conf_rules[i].flags & CONF_HIDDEN))
 			continue;
 		snprintf(name, sizeof(name), "*%s*", conf_rules[i].key);
 		if (!strstr(part, name))

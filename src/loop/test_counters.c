@@ -51,12 +51,14 @@ static void limits_hold_over_fronts(void **state)
 
 static void a_dead_front_is_forgotten(void **state)
 {
-	struct base_addr a = address("2001:db8::1"), same = address("2001:db8::2"), b = address("192.0.2.2");
+	struct base_addr a = address("2001:db8::1"), same = address("2001:db8::2"),
+			 b = address("192.0.2.2");
 	int fd;
 	struct counters *c = made(100, &fd);
 
 	assert_int_equal(counters_enter(c, 0, &a, 2, 100), COUNTERS_OK);
-	assert_int_equal(counters_enter(c, 1, &same, 2, 100), COUNTERS_OK);	/* one /64, one client */
+	assert_int_equal(
+		counters_enter(c, 1, &same, 2, 100), COUNTERS_OK); /* one /64, one client */
 	assert_int_equal(counters_enter(c, 1, &a, 2, 100), COUNTERS_PER_IP);
 	assert_int_equal(counters_enter(c, 1, &b, 2, 100), COUNTERS_OK);
 	counters_forget(c, 1);
@@ -80,10 +82,12 @@ static void slots_are_given_back(void **state)
 			struct base_addr addr = address(text);
 
 			assert_int_equal(counters_enter(c, i % 3, &addr, 1, 100000), COUNTERS_OK);
-			assert_int_equal(counters_enter(c, i % 3, &addr, 1, 100000), COUNTERS_PER_IP);
+			assert_int_equal(
+				counters_enter(c, i % 3, &addr, 1, 100000), COUNTERS_PER_IP);
 		}
 		for (unsigned i = 0; i < 400; i++) {
-			snprintf(text, sizeof(text), "10.%u.%u.%u", round, (399 - i) / 250, (399 - i) % 250);
+			snprintf(text, sizeof(text), "10.%u.%u.%u", round, (399 - i) / 250,
+				(399 - i) % 250);
 			struct base_addr addr = address(text);
 
 			counters_leave(c, (399 - i) % 3, &addr);
@@ -141,10 +145,12 @@ static void a_spoilt_memory_harms_nobody(void **state)
 	for (unsigned round = 0; round < 200; round++) {
 		base_random_fill(junk, sizeof(junk));
 		for (off_t at = 0; at < size; at += (off_t)sizeof(junk))
-			assert_true(pwrite(fd, junk, (size_t)(size - at) < sizeof(junk) ?
-				(size_t)(size - at) : sizeof(junk), at) > 0);
+			assert_true(pwrite(fd, junk,
+					    (size_t)(size - at) < sizeof(junk) ? (size_t)(size - at)
+									       : sizeof(junk),
+					    at) > 0);
 		memset(junk, 0, 4);
-		assert_int_equal(pwrite(fd, junk, 4, 0), 4);	/* the lock is free again */
+		assert_int_equal(pwrite(fd, junk, 4, 0), 4); /* the lock is free again */
 		(void)counters_enter(c, round % COUNTERS_FRONTS_MAX, &a, UINT32_MAX, UINT32_MAX);
 		(void)counters_enter(c, round % COUNTERS_FRONTS_MAX, &b, UINT32_MAX, UINT32_MAX);
 		counters_leave(c, round % COUNTERS_FRONTS_MAX, &a);
@@ -158,7 +164,7 @@ static void a_spoilt_memory_harms_nobody(void **state)
 static void a_lock_that_was_left_behind_is_taken(void **state)
 {
 	struct base_addr a = address("192.0.2.1");
-	const uint32_t held = 3;	/* by front 2 */
+	const uint32_t held = 3; /* by front 2 */
 	int fd;
 	struct counters *c = made(100, &fd), *other;
 	struct base_error err;
@@ -166,7 +172,7 @@ static void a_lock_that_was_left_behind_is_taken(void **state)
 	assert_int_equal(counters_open(fd, &other, &err), 0);
 	assert_int_equal(counters_enter(c, 0, &a, 2, 100), COUNTERS_OK);
 	assert_int_equal(pwrite(fd, &held, sizeof(held), 0), sizeof(held));
-	counters_forget(other, 2);	/* its next life, at once */
+	counters_forget(other, 2); /* its next life, at once */
 	assert_int_equal(pwrite(fd, &held, sizeof(held), 0), sizeof(held));
 	assert_int_equal(counters_enter(c, 0, &a, 2, 100), COUNTERS_OK);
 	assert_int_equal(counters_enter(c, 0, &a, 2, 100), COUNTERS_PER_IP);

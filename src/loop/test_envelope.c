@@ -20,7 +20,8 @@ static void put_sample(struct base_buf *b, const char *sender, const char *rcpt)
 		.auth = BASE_SLICE(""),
 		.rcpt_count = 2,
 	};
-	struct envelope_rcpt r = {.address = base_slice_text(rcpt), .notify = 6,
+	struct envelope_rcpt r = {.address = base_slice_text(rcpt),
+		.notify = 6,
 		.orcpt = BASE_SLICE("rfc822;b@example.org")};
 
 	envelope_put(b, &e);

@@ -42,9 +42,9 @@ static void add(struct fixture *f, enum log_kind kind, const char *message, cons
 /* "why" with one word; null when NOT_FOUND. */
 static json_t *why(struct fixture *f, const char *word)
 {
-	struct control_request req = { .words = { BASE_SLICE("why"), base_slice_text(word) },
-		.word_count = 2 };
-	struct base_error err = { 0 };
+	struct control_request req = {
+		.words = {BASE_SLICE("why"), base_slice_text(word)}, .word_count = 2};
+	struct base_error err = {0};
 	struct base_buf out;
 	json_t *json = NULL;
 	int rc;
@@ -73,7 +73,8 @@ static void assert_events(const json_t *answer, const char *expected)
 	char got[512] = "";
 	size_t i;
 
-	json_array_foreach(events, i, event) {
+	json_array_foreach(events, i, event)
+	{
 		strcat(got, i ? " " : "");
 		strcat(got, text(event, "what"));
 		assert_int_equal(strlen(text(event, "time")), 24);
@@ -142,8 +143,8 @@ static void check_message(struct fixture *f)
 	assert_string_equal(text(answer, "id"), "m1");
 	assert_string_equal(text(answer, "kind"), "message");
 	assert_events(answer, "login message route delivery session done");
-	assert_string_equal(text(json_array_get(json_object_get(answer, "events"), 3), "result"),
-		"delivered");
+	assert_string_equal(
+		text(json_array_get(json_object_get(answer, "events"), 3), "result"), "delivered");
 	json_decref(answer);
 }
 
@@ -261,7 +262,8 @@ static void test_hostile(void **state)
 	struct fixture *f = *state;
 	json_t *answer;
 
-	add(f, LOG_KIND_MESSAGE, "m'; DROP TABLE event; --", "s\"\x01\xff", "u", "<\"a\\b\"@x>", "ok");
+	add(f, LOG_KIND_MESSAGE, "m'; DROP TABLE event; --", "s\"\x01\xff", "u", "<\"a\\b\"@x>",
+		"ok");
 	answer = why(f, "m'; DROP TABLE event; --");
 	assert_events(answer, "message");
 	json_decref(answer);
@@ -274,9 +276,15 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_message), T(test_message_over_batches), T(test_session),
-		T(test_user_and_sender), T(test_last), T(test_full_batch), T(test_prune),
-		T(test_reader), T(test_hostile),
+		T(test_message),
+		T(test_message_over_batches),
+		T(test_session),
+		T(test_user_and_sender),
+		T(test_last),
+		T(test_full_batch),
+		T(test_prune),
+		T(test_reader),
+		T(test_hostile),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

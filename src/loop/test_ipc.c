@@ -21,39 +21,39 @@ struct row {
 };
 
 static const struct row rows[] = {
-	{ "drain", IPC_MASTER, IPC_FRONT, IPC_DRAIN, 0, 4, 0, NULL },
-	{ "drain short", IPC_MASTER, IPC_FRONT, IPC_DRAIN, 0, 3, 0, "frame is too short" },
-	{ "drain long", IPC_MASTER, IPC_FRONT, IPC_DRAIN, 0, 5, 0, "frame is too long" },
-	{ "drain with a descriptor", IPC_MASTER, IPC_FRONT, IPC_DRAIN, 0, 4, 1,
-		"frame has the wrong number of descriptors" },
-	{ "drain by front", IPC_FRONT, IPC_QUEUE, IPC_DRAIN, 0, 4, 0,
-		"frame is not the sender's to send" },
-	{ "submit to auth", IPC_FRONT, IPC_AUTH, IPC_SUBMIT, 0, 64, 0,
-		"frame is not for the receiver" },
-	{ "submit", IPC_FRONT, IPC_QUEUE, IPC_SUBMIT, 0, 21, 0, NULL },
-	{ "submit as long as a frame", IPC_FRONT, IPC_QUEUE, IPC_SUBMIT, 0,
-		IPC_FRAME_MAX_BYTES - 8, 0, NULL },
-	{ "file", IPC_QUEUE, IPC_FRONT, IPC_SUBMIT_FILE, 0, 1, 1, NULL },
-	{ "file refused", IPC_QUEUE, IPC_FRONT, IPC_SUBMIT_FILE, 0, 1, 0, NULL },
-	{ "file twice", IPC_QUEUE, IPC_FRONT, IPC_SUBMIT_FILE, 0, 1, 2,
-		"frame has the wrong number of descriptors" },
-	{ "peer without one", IPC_MASTER, IPC_FRONT, IPC_PEER, 0, 6, 0,
-		"frame has the wrong number of descriptors" },
-	{ "unknown", IPC_MASTER, IPC_FRONT, IPC_FRAME_COUNT, 0, 4, 0, "unknown frame type" },
-	{ "unknown high", IPC_MASTER, IPC_FRONT, 0xffff, 0, 4, 0, "unknown frame type" },
-	{ "reserved", IPC_MASTER, IPC_FRONT, IPC_DRAIN, 1, 4, 0, "reserved bits are set" },
-	{ "secret to front", IPC_AUTH, IPC_FRONT, IPC_SECRET, 0, 20, 0,
-		"frame is not for the receiver" },
-	{ "event by the master", IPC_MASTER, IPC_JOURNAL, IPC_EVENT, 0, 20, 0, NULL },
-	{ "request to front", IPC_CLI, IPC_FRONT, IPC_CTL_REQUEST, 0, 8, 0,
-		"frame is not for the receiver" },
+	{"drain", IPC_MASTER, IPC_FRONT, IPC_DRAIN, 0, 4, 0, NULL},
+	{"drain short", IPC_MASTER, IPC_FRONT, IPC_DRAIN, 0, 3, 0, "frame is too short"},
+	{"drain long", IPC_MASTER, IPC_FRONT, IPC_DRAIN, 0, 5, 0, "frame is too long"},
+	{"drain with a descriptor", IPC_MASTER, IPC_FRONT, IPC_DRAIN, 0, 4, 1,
+		"frame has the wrong number of descriptors"},
+	{"drain by front", IPC_FRONT, IPC_QUEUE, IPC_DRAIN, 0, 4, 0,
+		"frame is not the sender's to send"},
+	{"submit to auth", IPC_FRONT, IPC_AUTH, IPC_SUBMIT, 0, 64, 0,
+		"frame is not for the receiver"},
+	{"submit", IPC_FRONT, IPC_QUEUE, IPC_SUBMIT, 0, 21, 0, NULL},
+	{"submit as long as a frame", IPC_FRONT, IPC_QUEUE, IPC_SUBMIT, 0, IPC_FRAME_MAX_BYTES - 8,
+		0, NULL},
+	{"file", IPC_QUEUE, IPC_FRONT, IPC_SUBMIT_FILE, 0, 1, 1, NULL},
+	{"file refused", IPC_QUEUE, IPC_FRONT, IPC_SUBMIT_FILE, 0, 1, 0, NULL},
+	{"file twice", IPC_QUEUE, IPC_FRONT, IPC_SUBMIT_FILE, 0, 1, 2,
+		"frame has the wrong number of descriptors"},
+	{"peer without one", IPC_MASTER, IPC_FRONT, IPC_PEER, 0, 6, 0,
+		"frame has the wrong number of descriptors"},
+	{"unknown", IPC_MASTER, IPC_FRONT, IPC_FRAME_COUNT, 0, 4, 0, "unknown frame type"},
+	{"unknown high", IPC_MASTER, IPC_FRONT, 0xffff, 0, 4, 0, "unknown frame type"},
+	{"reserved", IPC_MASTER, IPC_FRONT, IPC_DRAIN, 1, 4, 0, "reserved bits are set"},
+	{"secret to front", IPC_AUTH, IPC_FRONT, IPC_SECRET, 0, 20, 0,
+		"frame is not for the receiver"},
+	{"event by the master", IPC_MASTER, IPC_JOURNAL, IPC_EVENT, 0, 20, 0, NULL},
+	{"request to front", IPC_CLI, IPC_FRONT, IPC_CTL_REQUEST, 0, 8, 0,
+		"frame is not for the receiver"},
 };
 
 static void test_table(void **state)
 {
 	for (size_t i = 0; i < BASE_COUNT(rows); i++) {
 		const struct row *row = &rows[i];
-		struct ipc_header header = { (uint16_t)row->type, (uint16_t)row->reserved, 7 };
+		struct ipc_header header = {(uint16_t)row->type, (uint16_t)row->reserved, 7};
 		size_t len = sizeof(header) + row->body;
 		uint8_t *raw = calloc(1, len);
 		const char *wrong;
@@ -118,7 +118,7 @@ static void test_fields(void **state)
 
 static void test_length_beyond_frame(void **state)
 {
-	static const uint8_t raw[] = { 0xff, 0xff, 0xff, 0xff, 1 };
+	static const uint8_t raw[] = {0xff, 0xff, 0xff, 0xff, 1};
 	struct base_slice body = exact_copy(base_slice_make(raw, sizeof(raw)));
 	struct ipc_reader r = ipc_reader_make(body);
 
@@ -168,7 +168,7 @@ static void on_drained(struct ipc_channel *ch, void *arg)
 	((struct side *)arg)->drained++;
 }
 
-static const struct ipc_handlers handlers = { on_frame, on_closed, on_drained };
+static const struct ipc_handlers handlers = {on_frame, on_closed, on_drained};
 
 static void make_pair(int fds[2])
 {
@@ -193,7 +193,7 @@ static void end_loop(uv_loop_t *loop, struct side *a, struct side *b)
 
 static void test_descriptor_travels(void **state)
 {
-	struct side queue = { .fd = -1 }, front = { .fd = -1 };
+	struct side queue = {.fd = -1}, front = {.fd = -1};
 	struct base_buf b;
 	uv_loop_t loop;
 	int fds[2], file[2];
@@ -239,7 +239,7 @@ static void put_submit(struct base_buf *b, uint32_t id, size_t size)
 static void test_full_socket_waits(void **state)
 {
 	enum { FRAMES = 200 };
-	struct side queue = { .fd = -1 }, front = { .fd = -1 };
+	struct side queue = {.fd = -1}, front = {.fd = -1};
 	struct base_buf b;
 	uv_loop_t loop;
 	int fds[2];
@@ -271,7 +271,7 @@ static void test_full_socket_waits(void **state)
 
 static void test_last_words_of_the_dead(void **state)
 {
-	struct side front = { .fd = -1 };
+	struct side front = {.fd = -1};
 	struct base_buf b;
 	uv_loop_t loop;
 	int fds[2];
@@ -301,7 +301,7 @@ static void test_last_words_of_the_dead(void **state)
 
 static void test_breaker_is_cut_off(void **state)
 {
-	struct side queue = { .fd = -1 };
+	struct side queue = {.fd = -1};
 	struct base_buf b;
 	uv_loop_t loop;
 	int fds[2];
@@ -322,7 +322,7 @@ static void test_breaker_is_cut_off(void **state)
 
 static void test_free_in_handler(void **state)
 {
-	struct side queue = { .fd = -1, .free_in_handler = true };
+	struct side queue = {.fd = -1, .free_in_handler = true};
 	struct base_buf b;
 	uv_loop_t loop;
 	int fds[2];

@@ -125,13 +125,23 @@ static bool result_decodes(const uint8_t *bytes, size_t len)
 
 static void result_round_trip(void **state)
 {
-	struct job_result in = {.host = BASE_SLICE("mx"), .address = BASE_SLICE("192.0.2.1:25"),
-		.tls = BASE_SLICE("TLSv1.3 X"), .mechanism = BASE_SLICE("PLAIN"), .verified = true,
-		.connection = 7, .duration_ms = 12, .has_not_before = true, .not_before_ms = 99,
+	struct job_result in = {.host = BASE_SLICE("mx"),
+		.address = BASE_SLICE("192.0.2.1:25"),
+		.tls = BASE_SLICE("TLSv1.3 X"),
+		.mechanism = BASE_SLICE("PLAIN"),
+		.verified = true,
+		.connection = 7,
+		.duration_ms = 12,
+		.has_not_before = true,
+		.not_before_ms = 99,
 		.rcpt_count = 1};
-	struct job_rcpt_result rin = {.index = 4, .outcome = JOB_HELD, .code = 454,
-		.enhanced = BASE_SLICE("4.7.0"), .reply = BASE_SLICE("454 no"),
-		.reason = BASE_SLICE("account refused"), .dsn_relayed = true};
+	struct job_rcpt_result rin = {.index = 4,
+		.outcome = JOB_HELD,
+		.code = 454,
+		.enhanced = BASE_SLICE("4.7.0"),
+		.reply = BASE_SLICE("454 no"),
+		.reason = BASE_SLICE("account refused"),
+		.dsn_relayed = true};
 	struct job_result out;
 	struct job_rcpt_result rout;
 	struct ipc_reader rest;

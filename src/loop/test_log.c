@@ -54,10 +54,13 @@ static void test_session_line(void **state)
 	log_put_text(&r, LOG_KEY_USER, "anna b");
 	log_put_text(&r, LOG_KEY_CLIENT, "192.0.2.7");
 	log_put_text(&r, LOG_KEY_SESSION, "7f3a");
-	expect(&r, false, "info: session=7f3a client=192.0.2.7 user=\"anna b\" rcpt=3 commands=9/10 "
+	expect(&r, false,
+		"info: session=7f3a client=192.0.2.7 user=\"anna b\" rcpt=3 commands=9/10 "
 		"end=quit");
-	expect(&r, true, "{\"time\": \"2026-11-24T15:00:00.123Z\", \"level\": \"info\", \"kind\": "
-		"\"session\", \"session\": \"7f3a\", \"client\": \"192.0.2.7\", \"user\": \"anna b\", "
+	expect(&r, true,
+		"{\"time\": \"2026-11-24T15:00:00.123Z\", \"level\": \"info\", \"kind\": "
+		"\"session\", \"session\": \"7f3a\", \"client\": \"192.0.2.7\", \"user\": \"anna "
+		"b\", "
 		"\"rcpt\": 3, \"commands\": \"9/10\", \"end\": \"quit\"}");
 	finish(&r);
 }
@@ -69,7 +72,8 @@ static void test_strangers_bytes(void **state)
 	start(&r, LOG_LEVEL_INFO, LOG_KIND_LOGIN);
 	log_put(&r, LOG_KEY_USER, BASE_SLICE("a\r\ninfo: b=\"c\"\x1b[2J\xff"));
 	expect(&r, false, "info: user=\"a\\x0d\\x0ainfo: b=\\\"c\\\"\\x1b[2J\\xff\"");
-	expect(&r, true, "{\"time\": \"2026-11-24T15:00:00.123Z\", \"level\": \"info\", \"kind\": "
+	expect(&r, true,
+		"{\"time\": \"2026-11-24T15:00:00.123Z\", \"level\": \"info\", \"kind\": "
 		"\"login\", \"user\": \"a\\u000d\\u000ainfo: b=\\\"c\\\"\\u001b[2J\\\\xff\"}");
 	finish(&r);
 }
@@ -81,7 +85,8 @@ static void test_nul_in_json(void **state)
 
 	start(&r, LOG_LEVEL_INFO, LOG_KIND_LOGIN);
 	log_put(&r, LOG_KEY_USER, BASE_SLICE("a\0b"));
-	expect(&r, true, "{\"time\": \"2026-11-24T15:00:00.123Z\", \"level\": \"info\", \"kind\": "
+	expect(&r, true,
+		"{\"time\": \"2026-11-24T15:00:00.123Z\", \"level\": \"info\", \"kind\": "
 		"\"login\", \"user\": \"a\\\\x00b\"}");
 	finish(&r);
 }
@@ -91,7 +96,9 @@ static void test_words(void **state)
 	struct log_record r;
 
 	start(&r, LOG_LEVEL_WARNING, LOG_KIND_SYSTEM);
-	log_put_text(&r, LOG_KEY_TEXT, "caf\xc3\xa9 \xe2\x80\xae\x1b \xff" "end");
+	log_put_text(&r, LOG_KEY_TEXT,
+		"caf\xc3\xa9 \xe2\x80\xae\x1b \xff"
+		"end");
 	log_put_i64(&r, LOG_KEY_NEXT, 1795532400000);
 	log_put_i64(&r, LOG_KEY_DELAY, -4);
 	expect(&r, false, "warning: caf\xc3\xa9 ?? ?end next=2026-11-24T15:00:00Z delay_ms=-4");
@@ -107,7 +114,8 @@ static void test_lists(void **state)
 	log_put_text(&r, LOG_KEY_RESULT, "delivered");
 	log_put_text(&r, LOG_KEY_RECIPIENT, "c@example.org");
 	expect(&r, false, "info: recipient=b@example.org recipient=c@example.org result=delivered");
-	expect(&r, true, "{\"time\": \"2026-11-24T15:00:00.123Z\", \"level\": \"info\", \"kind\": "
+	expect(&r, true,
+		"{\"time\": \"2026-11-24T15:00:00.123Z\", \"level\": \"info\", \"kind\": "
 		"\"delivery\", \"recipient\": [\"b@example.org\", \"c@example.org\"], "
 		"\"result\": \"delivered\"}");
 	finish(&r);
@@ -133,7 +141,8 @@ static void test_time_beyond_the_calendar(void **state)
 	start(&r, LOG_LEVEL_INFO, LOG_KIND_DONE);
 	memcpy(r.frame.ptr + 2, &far, sizeof(far));
 	log_put_i64(&r, LOG_KEY_NEXT, INT64_MIN);
-	expect(&r, true, "{\"time\": \"1970-01-01T00:00:00.000Z\", \"level\": \"info\", \"kind\": "
+	expect(&r, true,
+		"{\"time\": \"1970-01-01T00:00:00.000Z\", \"level\": \"info\", \"kind\": "
 		"\"done\", \"next\": \"1970-01-01T00:00:00Z\"}");
 	finish(&r);
 }
@@ -180,7 +189,7 @@ static void test_too_much(void **state)
 
 static void test_frames(void **state)
 {
-	static const uint8_t body[] = { 2, 0, 'a', 'b', 0, 0, 1, 0, 'c', 9, 0, 'x' };
+	static const uint8_t body[] = {2, 0, 'a', 'b', 0, 0, 1, 0, 'c', 9, 0, 'x'};
 	struct base_slice whole = exact_copy(base_slice_make(body, sizeof(body)));
 	struct base_slice rest = whole, record;
 

@@ -66,9 +66,12 @@ static int try_sqlite_inside(void)
 
 	snprintf(path, sizeof(path), "%s/x.db", inside);
 	if (sqlite3_open(path, &db) != SQLITE_OK ||
-		sqlite3_exec(db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
-		"CREATE TABLE IF NOT EXISTS t(x); INSERT INTO t VALUES (1); SELECT * FROM t;"
-		"PRAGMA wal_checkpoint(TRUNCATE); VACUUM;", NULL, NULL, NULL) != SQLITE_OK)
+		sqlite3_exec(db,
+			"PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
+			"CREATE TABLE IF NOT EXISTS t(x); INSERT INTO t VALUES (1); SELECT * FROM "
+			"t;"
+			"PRAGMA wal_checkpoint(TRUNCATE); VACUUM;",
+			NULL, NULL, NULL) != SQLITE_OK)
 		return 1000 + sqlite3_extended_errcode(db);
 	return sqlite3_close(db) == SQLITE_OK ? 0 : EIO;
 }
@@ -87,13 +90,14 @@ static int prepared = -1;
 
 static int try_connect_prepared(void)
 {
-	return connect(prepared, (struct sockaddr *)&listening_at, sizeof(listening_at)) < 0 ? errno : 0;
+	return connect(prepared, (struct sockaddr *)&listening_at, sizeof(listening_at)) < 0 ? errno
+											     : 0;
 }
 
 static int try_listen(void)
 {
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
-	struct sockaddr_in sa = { .sin_family = AF_INET };
+	struct sockaddr_in sa = {.sin_family = AF_INET};
 
 	if (fd < 0)
 		return errno;
@@ -102,7 +106,7 @@ static int try_listen(void)
 
 static int try_exec(void)
 {
-	char *argv[] = { (char *)(uintptr_t)"/bin/true", NULL };
+	char *argv[] = {(char *)(uintptr_t) "/bin/true", NULL};
 
 	execv(argv[0], argv);
 	return errno;
@@ -124,8 +128,8 @@ static int try_kill(void)
 
 static int try_executable_memory(void)
 {
-	void *p = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS,
-		-1, 0);
+	void *p = mmap(
+		NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	return p == MAP_FAILED ? errno : 0;
 }
@@ -181,7 +185,11 @@ static int try_abort(void)
 }
 
 enum expectation { GOES, FORBIDDEN, ABORTS };
-enum needs { ANY, SECCOMP, FILE_WALL };	/* FILE_WALL: seccomp for roles without files, else Landlock */
+enum needs {
+	ANY,
+	SECCOMP,
+	FILE_WALL
+}; /* FILE_WALL: seccomp for roles without files, else Landlock */
 
 struct row {
 	const char *name;
@@ -192,41 +200,42 @@ struct row {
 };
 
 static const struct row rows[] = {
-	{ "nothing: life", 0, try_ordinary_life, GOES, ANY },
-	{ "nothing: core and dumpable", 0, try_small_doors, GOES, ANY },
-	{ "nothing: abort", 0, try_abort, ABORTS, ANY },
-	{ "nothing: open", 0, try_open_outside, FORBIDDEN, SECCOMP },
-	{ "nothing: create", 0, try_create_outside, FORBIDDEN, SECCOMP },
-	{ "nothing: connect", 0, try_connect, FORBIDDEN, SECCOMP },
-	{ "nothing: connect a prepared socket", 0, try_connect_prepared, FORBIDDEN, SECCOMP },
-	{ "nothing: listen", 0, try_listen, FORBIDDEN, SECCOMP },
-	{ "nothing: exec", 0, try_exec, FORBIDDEN, SECCOMP },
-	{ "nothing: fork", 0, try_fork, FORBIDDEN, SECCOMP },
-	{ "nothing: kill", 0, try_kill, FORBIDDEN, SECCOMP },
-	{ "nothing: executable memory", 0, try_executable_memory, FORBIDDEN, SECCOMP },
-	{ "nothing: setuid", 0, try_setuid, FORBIDDEN, SECCOMP },
-	{ "files: life", SANDBOX_FILES, try_ordinary_life, GOES, ANY },
-	{ "files: inside", SANDBOX_FILES, try_files_inside, GOES, ANY },
-	{ "files: sqlite", SANDBOX_FILES, try_sqlite_inside, GOES, ANY },
-	{ "files: open outside", SANDBOX_FILES, try_open_outside, FORBIDDEN, FILE_WALL },
-	{ "files: create outside", SANDBOX_FILES, try_create_outside, FORBIDDEN, FILE_WALL },
-	{ "files: connect", SANDBOX_FILES, try_connect, FORBIDDEN, SECCOMP },
-	{ "files: exec", SANDBOX_FILES, try_exec, FORBIDDEN, SECCOMP },
-	{ "connect: connect", SANDBOX_CONNECT, try_connect, GOES, ANY },
-	{ "connect: open", SANDBOX_CONNECT, try_open_outside, FORBIDDEN, SECCOMP },
-	{ "connect: listen", SANDBOX_CONNECT, try_listen, FORBIDDEN, SECCOMP },
-	{ "connect and files: sqlite", SANDBOX_CONNECT | SANDBOX_FILES, try_sqlite_inside, GOES, ANY },
-	{ "exec: exec", SANDBOX_EXEC, try_exec, GOES, ANY },
-	{ "exec: fork", SANDBOX_EXEC, try_fork, GOES, ANY },
-	{ "exec: connect", SANDBOX_EXEC, try_connect, FORBIDDEN, SECCOMP },
-	{ "exec: create outside", SANDBOX_EXEC, try_create_outside, FORBIDDEN, FILE_WALL },
+	{"nothing: life", 0, try_ordinary_life, GOES, ANY},
+	{"nothing: core and dumpable", 0, try_small_doors, GOES, ANY},
+	{"nothing: abort", 0, try_abort, ABORTS, ANY},
+	{"nothing: open", 0, try_open_outside, FORBIDDEN, SECCOMP},
+	{"nothing: create", 0, try_create_outside, FORBIDDEN, SECCOMP},
+	{"nothing: connect", 0, try_connect, FORBIDDEN, SECCOMP},
+	{"nothing: connect a prepared socket", 0, try_connect_prepared, FORBIDDEN, SECCOMP},
+	{"nothing: listen", 0, try_listen, FORBIDDEN, SECCOMP},
+	{"nothing: exec", 0, try_exec, FORBIDDEN, SECCOMP},
+	{"nothing: fork", 0, try_fork, FORBIDDEN, SECCOMP},
+	{"nothing: kill", 0, try_kill, FORBIDDEN, SECCOMP},
+	{"nothing: executable memory", 0, try_executable_memory, FORBIDDEN, SECCOMP},
+	{"nothing: setuid", 0, try_setuid, FORBIDDEN, SECCOMP},
+	{"files: life", SANDBOX_FILES, try_ordinary_life, GOES, ANY},
+	{"files: inside", SANDBOX_FILES, try_files_inside, GOES, ANY},
+	{"files: sqlite", SANDBOX_FILES, try_sqlite_inside, GOES, ANY},
+	{"files: open outside", SANDBOX_FILES, try_open_outside, FORBIDDEN, FILE_WALL},
+	{"files: create outside", SANDBOX_FILES, try_create_outside, FORBIDDEN, FILE_WALL},
+	{"files: connect", SANDBOX_FILES, try_connect, FORBIDDEN, SECCOMP},
+	{"files: exec", SANDBOX_FILES, try_exec, FORBIDDEN, SECCOMP},
+	{"connect: connect", SANDBOX_CONNECT, try_connect, GOES, ANY},
+	{"connect: open", SANDBOX_CONNECT, try_open_outside, FORBIDDEN, SECCOMP},
+	{"connect: listen", SANDBOX_CONNECT, try_listen, FORBIDDEN, SECCOMP},
+	{"connect and files: sqlite", SANDBOX_CONNECT | SANDBOX_FILES, try_sqlite_inside, GOES,
+		ANY},
+	{"exec: exec", SANDBOX_EXEC, try_exec, GOES, ANY},
+	{"exec: fork", SANDBOX_EXEC, try_fork, GOES, ANY},
+	{"exec: connect", SANDBOX_EXEC, try_connect, FORBIDDEN, SECCOMP},
+	{"exec: create outside", SANDBOX_EXEC, try_create_outside, FORBIDDEN, FILE_WALL},
 };
 
 enum { CHILD_WENT = 0, CHILD_FORBIDDEN = 10, CHILD_OTHER = 11, CHILD_NO_SANDBOX = 12 };
 
 static void child(const struct row *row)
 {
-	struct sandbox_path path = { inside, true };
+	struct sandbox_path path = {inside, true};
 	struct base_error err;
 	int code;
 
@@ -279,8 +288,9 @@ static void test_rows(void **state)
 		if (row->expectation == ABORTS)
 			fits = WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT;
 		else
-			fits = WIFEXITED(status) && WEXITSTATUS(status) ==
-				(row->expectation == GOES ? CHILD_WENT : CHILD_FORBIDDEN);
+			fits = WIFEXITED(status) &&
+				WEXITSTATUS(status) ==
+					(row->expectation == GOES ? CHILD_WENT : CHILD_FORBIDDEN);
 		if (!fits)
 			fail_msg("%s: status 0x%x", row->name, status);
 	}
@@ -301,8 +311,8 @@ static int prepare(void **state)
 	snprintf(path, sizeof(path), "%s/file", outside);
 	fd = open(path, O_WRONLY | O_CREAT, 0644);
 	close(fd);
-	listening_at = (struct sockaddr_in){ .sin_family = AF_INET,
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	listening_at = (struct sockaddr_in){
+		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	listening = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	return bind(listening, (struct sockaddr *)&listening_at, len) != 0 ||
 		listen(listening, 16) != 0 ||
@@ -331,7 +341,7 @@ static int clean(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_rows) };
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows)};
 
 	return cmocka_run_group_tests(tests, prepare, clean);
 }

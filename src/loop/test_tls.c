@@ -27,12 +27,15 @@ static void begin(struct pair *p, const char *name, bool verify, bool trust)
 	base_buf_init(&p->chain, 65536);
 	base_buf_init_secret(&p->key, 65536);
 	/* valid from an hour ago in the clock of this machine, not in that of the rows */
-	assert_int_equal(tls_self_signed("mail.example.org", (int64_t)time(NULL) * 1000, &p->chain, &p->key,
-		&err), 0);
+	assert_int_equal(tls_self_signed("mail.example.org", (int64_t)time(NULL) * 1000, &p->chain,
+				 &p->key, &err),
+		0);
 	assert_int_equal(tls_server_context_new(&p->server_context, base_buf_slice(&p->chain),
-		base_buf_slice(&p->key), BASE_SLICE_EMPTY, &err), 0);
+				 base_buf_slice(&p->key), BASE_SLICE_EMPTY, &err),
+		0);
 	assert_int_equal(tls_client_context_new(&p->client_context,
-		trust ? base_buf_slice(&p->chain) : BASE_SLICE_EMPTY, &err), 0);
+				 trust ? base_buf_slice(&p->chain) : BASE_SLICE_EMPTY, &err),
+		0);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, p->fds), 0);
 	p->server = tls_accept_new(p->server_context, p->fds[0]);
 	p->client = tls_connect_new(p->client_context, p->fds[1], name, verify);
@@ -95,9 +98,10 @@ static void names_are_verified(void **state)
 	static const struct {
 		const char *name;
 		bool trust, good;
-	} rows[] = {{"mail.example.org", true, true}, {"localhost", true, true}, {"127.0.0.1", true, true},
-		{"::1", true, true}, {"other.example.org", true, false}, {"127.0.0.2", true, false},
-		{"mail.example.org", false, false}, {"example.org", true, false}};
+	} rows[] = {{"mail.example.org", true, true}, {"localhost", true, true},
+		{"127.0.0.1", true, true}, {"::1", true, true}, {"other.example.org", true, false},
+		{"127.0.0.2", true, false}, {"mail.example.org", false, false},
+		{"example.org", true, false}};
 
 	for (size_t i = 0; i < BASE_COUNT(rows); i++) {
 		struct base_error err = {0};
@@ -125,8 +129,9 @@ static void both_ends_compute_the_same_binding(void **state)
 		const char *name;
 		bool available;
 	} rows[] = {{TLS1_3_VERSION, "tls-exporter", true}, {TLS1_3_VERSION, "tls-unique", false},
-		{TLS1_3_VERSION, "tls-server-end-point", true}, {TLS1_2_VERSION, "tls-exporter", true},
-		{TLS1_2_VERSION, "tls-unique", true}, {TLS1_2_VERSION, "tls-server-end-point", true},
+		{TLS1_3_VERSION, "tls-server-end-point", true},
+		{TLS1_2_VERSION, "tls-exporter", true}, {TLS1_2_VERSION, "tls-unique", true},
+		{TLS1_2_VERSION, "tls-server-end-point", true},
 		{TLS1_3_VERSION, "TLS-EXPORTER", false}, {TLS1_3_VERSION, "", false}};
 
 	for (size_t i = 0; i < BASE_COUNT(rows); i++) {
@@ -135,7 +140,8 @@ static void both_ends_compute_the_same_binding(void **state)
 		struct pair p;
 
 		begin(&p, "mail.example.org", true, true);
-		assert_false(tls_binding(p.server, rows[i].name, a, &a_len));	/* before the handshake */
+		assert_false(
+			tls_binding(p.server, rows[i].name, a, &a_len)); /* before the handshake */
 		SSL_CTX_set_max_proto_version(p.client_context->ssl, rows[i].version);
 		tls_session_free(&p.client);
 		p.client = tls_connect_new(p.client_context, p.fds[1], "mail.example.org", true);
@@ -194,10 +200,13 @@ static void pairs_are_judged(void **state)
 	base_buf_init(&other_chain, 65536);
 	base_buf_init(&other_key, 65536);
 	assert_int_equal(tls_self_signed("a.example.org", NOW_MS, &chain, &key, &err), 0);
-	assert_int_equal(tls_self_signed("b.example.org", NOW_MS, &other_chain, &other_key, &err), 0);
-	assert_int_equal(tls_pair_check(base_buf_slice(&chain), base_buf_slice(&key), &ends, &err), 0);
+	assert_int_equal(
+		tls_self_signed("b.example.org", NOW_MS, &other_chain, &other_key, &err), 0);
+	assert_int_equal(
+		tls_pair_check(base_buf_slice(&chain), base_buf_slice(&key), &ends, &err), 0);
 	assert_in_range(ends, NOW_MS + INT64_C(3640) * 86400000, NOW_MS + INT64_C(3650) * 86400000);
-	assert_int_equal(tls_pair_check(base_buf_slice(&chain), base_buf_slice(&other_key), &ends, &err),
+	assert_int_equal(
+		tls_pair_check(base_buf_slice(&chain), base_buf_slice(&other_key), &ends, &err),
 		BASE_ERROR_CONFIG);
 	assert_int_equal(tls_pair_check(BASE_SLICE("nonsense"), base_buf_slice(&key), &ends, &err),
 		BASE_ERROR_CONFIG);
@@ -240,7 +249,8 @@ static void ed25519_has_no_end_point(void **state)
 	tls_session_free(&p.server);
 	tls_context_free(&p.server_context);
 	assert_int_equal(tls_server_context_new(&p.server_context, base_buf_slice(&chain),
-		base_buf_slice(&key_pem), BASE_SLICE_EMPTY, &err), 0);
+				 base_buf_slice(&key_pem), BASE_SLICE_EMPTY, &err),
+		0);
 	p.server = tls_accept_new(p.server_context, p.fds[0]);
 	assert_int_equal(shake(&p), TLS_OK);
 	assert_false(tls_binding_available(p.server, "tls-server-end-point"));

@@ -14,7 +14,8 @@
 
 struct tls_session {
 	SSL *ssl;
-	unsigned long code;	/* of the failure; 0: the socket's errno, or an EOF without close_notify */
+	unsigned long
+		code; /* of the failure; 0: the socket's errno, or an EOF without close_notify */
 	int error_number;
 	bool server;
 	bool failed;
@@ -153,8 +154,8 @@ void tls_error(const struct tls_session *s, struct base_error *err)
 	char words[160];
 
 	if (s->code && ERR_GET_REASON(s->code) == SSL_R_CERTIFICATE_VERIFY_FAILED) {
-		base_error_set(err, BASE_ERROR_TEMPORARY, (int)verify, "certificate not accepted: %s",
-			X509_verify_cert_error_string(verify));
+		base_error_set(err, BASE_ERROR_TEMPORARY, (int)verify,
+			"certificate not accepted: %s", X509_verify_cert_error_string(verify));
 		return;
 	}
 	if (s->code) {
@@ -164,7 +165,8 @@ void tls_error(const struct tls_session *s, struct base_error *err)
 			ERR_error_string_n(s->code, words, sizeof(words));
 			reason = words;
 		}
-		base_error_set(err, BASE_ERROR_PEER, ERR_GET_REASON(s->code), "TLS failed: %s", reason);
+		base_error_set(
+			err, BASE_ERROR_PEER, ERR_GET_REASON(s->code), "TLS failed: %s", reason);
 		return;
 	}
 	base_error_set(err, BASE_ERROR_PEER, s->error_number, "TLS failed: %s",
@@ -203,7 +205,8 @@ static const EVP_MD *end_point_hash(const struct tls_session *s, const X509 **ou
 					    : SSL_get0_peer_certificate(s->ssl);
 	int nid;
 
-	if (!certificate || X509_get_signature_info((X509 *)certificate, &nid, NULL, NULL, NULL) != 1 ||
+	if (!certificate ||
+		X509_get_signature_info((X509 *)certificate, &nid, NULL, NULL, NULL) != 1 ||
 		nid == NID_undef)
 		return NULL;
 	if (nid == NID_md5 || nid == NID_sha1)
@@ -235,7 +238,7 @@ static bool bind_exporter(SSL *ssl, uint8_t *out, size_t *out_len)
 
 	*out_len = 32;
 	return SSL_export_keying_material(ssl, out, 32, label, sizeof(label) - 1,
-		(const unsigned char *)"", 0, 1) == 1;
+		       (const unsigned char *)"", 0, 1) == 1;
 }
 
 /* RFC 5929 section 3: the first Finished message of the handshake; the server's when resumed. */

@@ -21,8 +21,8 @@ struct tls_session;
 int tls_server_context_new(struct tls_context **out, struct base_slice chain, struct base_slice key,
 	struct base_slice ticket_keys, struct base_error *err);
 /* Client context: the system's authorities, and those in the PEM bytes @extra_ca. */
-int tls_client_context_new(struct tls_context **out, struct base_slice extra_ca,
-	struct base_error *err);
+int tls_client_context_new(
+	struct tls_context **out, struct base_slice extra_ca, struct base_error *err);
 /* Sessions keep what they need of it. */
 void tls_context_free(struct tls_context **ctx);
 
@@ -37,8 +37,8 @@ enum tls_io {
 	TLS_OK,
 	TLS_WANT_READ,
 	TLS_WANT_WRITE,
-	TLS_EOF,		/* close_notify, or the socket ended: nothing more to read */
-	TLS_FAILED,		/* tls_error() says why; only free is allowed */
+	TLS_EOF,    /* close_notify, or the socket ended: nothing more to read */
+	TLS_FAILED, /* tls_error() says why; only free is allowed */
 };
 enum tls_io tls_handshake(struct tls_session *s);
 enum tls_io tls_read(struct tls_session *s, void *to, size_t size, size_t *out_len);
@@ -47,7 +47,7 @@ enum tls_io tls_write(struct tls_session *s, const void *from, size_t len, size_
 bool tls_has_pending(const struct tls_session *s);
 void tls_error(const struct tls_session *s, struct base_error *err);
 
-const char *tls_version(const struct tls_session *s);	/* "TLSv1.3" */
+const char *tls_version(const struct tls_session *s); /* "TLSv1.3" */
 const char *tls_cipher(const struct tls_session *s);
 bool tls_resumed(const struct tls_session *s);
 /* Client with verify false: would it have verified? Then the reason why not (static text) or null. */

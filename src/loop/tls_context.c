@@ -52,7 +52,7 @@ static int use_chain(SSL_CTX *ssl, struct base_slice pem, struct base_error *err
 		rc = openssl_error(err, BASE_ERROR_CONFIG, "cannot use the certificate");
 	while (rc == 0 && (more = PEM_read_bio_X509(bio, NULL, no_password, NULL)) != NULL)
 		SSL_CTX_add0_chain_cert(ssl, more);
-	ERR_clear_error();	/* the loop above ends with "no start line" */
+	ERR_clear_error(); /* the loop above ends with "no start line" */
 	X509_free(leaf);
 	BIO_free(bio);
 	return rc;
@@ -67,7 +67,8 @@ static int use_key(SSL_CTX *ssl, struct base_slice pem, struct base_error *err)
 	if (!key)
 		rc = openssl_error(err, BASE_ERROR_CONFIG, "cannot read the private key");
 	else if (SSL_CTX_use_PrivateKey(ssl, key) != 1 || SSL_CTX_check_private_key(ssl) != 1)
-		rc = openssl_error(err, BASE_ERROR_CONFIG, "the key does not belong to the certificate");
+		rc = openssl_error(
+			err, BASE_ERROR_CONFIG, "the key does not belong to the certificate");
 	EVP_PKEY_free(key);
 	BIO_free(bio);
 	return rc;
@@ -92,10 +93,12 @@ static SSL_CTX *context_new(const SSL_METHOD *method)
 	if (!ssl)
 		base_out_of_memory();
 	SSL_CTX_set_min_proto_version(ssl, TLS1_2_VERSION);
-	SSL_CTX_set_options(ssl, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
-		SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
-	SSL_CTX_set_mode(ssl, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
-		SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	SSL_CTX_set_options(ssl,
+		SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE |
+			SSL_OP_PRIORITIZE_CHACHA);
+	SSL_CTX_set_mode(ssl,
+		SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
+			SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
 	return ssl;
 }
@@ -143,7 +146,8 @@ static int trust(SSL_CTX *ssl, struct base_slice pem, struct base_error *err)
 	ERR_clear_error();
 	BIO_free(bio);
 	if (count == 0)
-		return base_error_set(err, BASE_ERROR_CONFIG, 0, "no certificate in the authorities' file");
+		return base_error_set(
+			err, BASE_ERROR_CONFIG, 0, "no certificate in the authorities' file");
 	return 0;
 }
 
@@ -162,13 +166,13 @@ static void trust_system(SSL_CTX *ssl)
 	ERR_clear_error();
 }
 
-int tls_client_context_new(struct tls_context **out, struct base_slice extra_ca,
-	struct base_error *err)
+int tls_client_context_new(
+	struct tls_context **out, struct base_slice extra_ca, struct base_error *err)
 {
 	SSL_CTX *ssl = context_new(TLS_client_method());
 	int rc = 0;
 
-	SSL_CTX_set_read_ahead(ssl, 1);	/* a record in one read, not two */
+	SSL_CTX_set_read_ahead(ssl, 1); /* a record in one read, not two */
 	trust_system(ssl);
 	/* A certificate that the administrator names is trusted though it is no authority. */
 	X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(ssl), X509_V_FLAG_PARTIAL_CHAIN);
@@ -232,7 +236,8 @@ int tls_self_signed(const char *host_name, int64_t now_ms, struct base_buf *out_
 	X509_time_adj_ex(X509_getm_notBefore(cert), 0, 0, &start);
 	X509_time_adj_ex(X509_getm_notAfter(cert), 0, ten_years, &start);
 	name = X509_get_subject_name(cert);
-	X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8, (const unsigned char *)host_name, -1, -1, 0);
+	X509_NAME_add_entry_by_txt(
+		name, "CN", MBSTRING_UTF8, (const unsigned char *)host_name, -1, -1, 0);
 	X509_set_issuer_name(cert, name);
 	X509_set_pubkey(cert, key);
 	snprintf(names, sizeof(names), "DNS:%s,DNS:localhost,IP:127.0.0.1,IP:::1", host_name);

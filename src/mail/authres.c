@@ -181,7 +181,7 @@ static void write_value(struct base_slice value, bool utf8, struct base_buf *out
 }
 
 bool mail_authres_write(struct base_slice own_name, struct base_slice user,
-        struct base_slice mail_from, bool utf8, struct base_buf *out)
+	struct base_slice mail_from, bool utf8, struct base_buf *out)
 {
 	base_buf_append_text(out, "Authentication-Results: ");
 	base_buf_append_slice(out, own_name);

@@ -20,6 +20,6 @@ bool mail_authres_claims(struct base_slice body, struct base_slice own_name);
  * where @mail_from is not empty. Values are quoted where RFC 8601 wants it; what may not stand in a
  * header becomes '?' (8-bit too, unless @utf8); values are cut at 320 bytes. */
 bool mail_authres_write(struct base_slice own_name, struct base_slice user,
-        struct base_slice mail_from, bool utf8, struct base_buf *out);
+	struct base_slice mail_from, bool utf8, struct base_buf *out);
 
 #endif

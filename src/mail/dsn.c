@@ -23,12 +23,12 @@ static const struct action {
 	const char *status;
 	const char *says; /* behind the address, in the part for people */
 } actions[MAIL_DSN_ACTION_COUNT] = {
-        [MAIL_DSN_FAILED] = {"failed", "5.0.0", "could not be delivered"},
-        [MAIL_DSN_DELAYED] = {"delayed", "4.0.0", "not delivered yet, will be tried again"},
-        [MAIL_DSN_DELIVERED] = {"delivered", "2.0.0", "delivered"},
-        [MAIL_DSN_RELAYED] = {"relayed", "2.0.0",
-                "passed on to a server that does not report deliveries"},
-        [MAIL_DSN_EXPANDED] = {"expanded", "2.0.0", "passed on to several addresses"},
+	[MAIL_DSN_FAILED] = {"failed", "5.0.0", "could not be delivered"},
+	[MAIL_DSN_DELAYED] = {"delayed", "4.0.0", "not delivered yet, will be tried again"},
+	[MAIL_DSN_DELIVERED] = {"delivered", "2.0.0", "delivered"},
+	[MAIL_DSN_RELAYED] = {"relayed", "2.0.0",
+		"passed on to a server that does not report deliveries"},
+	[MAIL_DSN_EXPANDED] = {"expanded", "2.0.0", "passed on to several addresses"},
 };
 
 const char *mail_dsn_action_name(enum mail_dsn_action action)
@@ -57,7 +57,7 @@ static struct base_slice original_header(const struct mail_dsn *dsn)
 static bool original_has_8bit(const struct mail_dsn *dsn)
 {
 	return dsn->original_8bit ||
-	       mail_has_8bit(dsn->return_full ? dsn->original : original_header(dsn));
+		mail_has_8bit(dsn->return_full ? dsn->original : original_header(dsn));
 }
 
 bool mail_dsn_needs_smtputf8(const struct mail_dsn *dsn)
@@ -80,14 +80,14 @@ static void write_clean(struct base_slice s, size_t max, bool utf8, struct base_
 		uint8_t c = shown.ptr[i];
 
 		base_buf_append_byte(
-		        out, c < 0x20 || c == 0x7f || (c >= 0x80 && !keep_8bit) ? '?' : c);
+			out, c < 0x20 || c == 0x7f || (c >= 0x80 && !keep_8bit) ? '?' : c);
 	}
 }
 
 /* The same, with line ends taken as blanks, and folded behind @column at blanks, so that a long
  * reply stays one field of short lines. */
 static void write_folded(
-        struct base_slice s, size_t column, bool utf8, const char *fold, struct base_buf *out)
+	struct base_slice s, size_t column, bool utf8, const char *fold, struct base_buf *out)
 {
 	struct base_slice rest = base_slice_trim(base_slice_first(s, DIAGNOSTIC_MAX_BYTES)), word;
 
@@ -95,7 +95,7 @@ static void write_folded(
 		size_t len = 0;
 
 		while (len < rest.len && rest.ptr[len] != ' ' && rest.ptr[len] != '\r' &&
-		        rest.ptr[len] != '\n' && rest.ptr[len] != '\t' && len < 500)
+			rest.ptr[len] != '\n' && rest.ptr[len] != '\t' && len < 500)
 			len++;
 		word = base_slice_first(rest, len);
 		rest = base_slice_trim(base_slice_from(rest, len));
@@ -113,7 +113,7 @@ static void write_folded(
 
 /* A server's reply stands with its code (RFC 3461 section 9.2). */
 static void write_diagnostic(const struct mail_dsn_recipient *r, size_t column, bool utf8,
-        const char *fold, struct base_buf *out)
+	const char *fold, struct base_buf *out)
 {
 	if (r->remote_said && r->code) {
 		base_buf_printf(out, "%u ", r->code);
@@ -160,7 +160,7 @@ static void write_original_recipient(struct base_slice orcpt, bool utf8, struct 
 	struct base_buf decoded;
 
 	if (orcpt.len == 0 || orcpt.len > ORCPT_MAX_BYTES || semicolon == orcpt.len ||
-	        semicolon == 0)
+		semicolon == 0)
 		return;
 	base_buf_init(&decoded, ORCPT_MAX_BYTES);
 	if (base_xtext_decode(base_slice_from(orcpt, semicolon + 1), &decoded, NULL)) {
@@ -181,7 +181,7 @@ static void write_status(const struct mail_dsn_recipient *r, struct base_buf *ou
 	size_t parts = 0;
 	uint64_t value;
 	bool good = r->status.len >= 5 && r->status.ptr[0] == (uint8_t)general[0] &&
-	            r->status.ptr[r->status.len - 1] != '.';
+		r->status.ptr[r->status.len - 1] != '.';
 
 	while (good && base_slice_split(&rest, '.', &part)) {
 		good = part.len <= 3 && base_slice_to_u64(part, &value);
@@ -194,7 +194,7 @@ static void write_status(const struct mail_dsn_recipient *r, struct base_buf *ou
 }
 
 static void write_recipient_fields(const struct mail_dsn *dsn, const struct mail_dsn_recipient *r,
-        bool utf8, struct base_buf *out)
+	bool utf8, struct base_buf *out)
 {
 	base_buf_append_text(out, "\r\n");
 	write_original_recipient(r->orcpt, utf8, out);
@@ -211,8 +211,8 @@ static void write_recipient_fields(const struct mail_dsn *dsn, const struct mail
 		base_buf_append_text(out, "\r\n");
 	}
 	if (r->diagnostic.len) {
-		const char *type =
-		        r->remote_said ? "Diagnostic-Code: smtp; " : "Diagnostic-Code: x-postern; ";
+		const char *type = r->remote_said ? "Diagnostic-Code: smtp; "
+						  : "Diagnostic-Code: x-postern; ";
 
 		base_buf_append_text(out, type);
 		write_diagnostic(r, strlen(type), utf8, "\r\n\t", out);
@@ -240,7 +240,7 @@ static void write_envid(const struct mail_dsn *dsn, bool utf8, struct base_buf *
 }
 
 static void write_boundary(
-        const struct mail_dsn *dsn, const char *before, const char *after, struct base_buf *out)
+	const struct mail_dsn *dsn, const char *before, const char *after, struct base_buf *out)
 {
 	base_buf_append_text(out, before);
 	base_buf_append_text(out, "postern_");
@@ -266,7 +266,7 @@ static void write_references(const struct mail_dsn *dsn, struct base_buf *out)
 		return;
 	id = base_slice_trim(field.body);
 	if (id.len < 3 || id.len > REFERENCE_MAX_BYTES || field.has_8bit || id.ptr[0] != '<' ||
-	        id.ptr[id.len - 1] != '>' || base_slice_has(id, '\r') || base_slice_has(id, ' '))
+		id.ptr[id.len - 1] != '>' || base_slice_has(id, '\r') || base_slice_has(id, ' '))
 		return;
 	base_buf_append_text(out, "In-Reply-To: ");
 	base_buf_append_slice(out, id);
@@ -278,11 +278,11 @@ static void write_references(const struct mail_dsn *dsn, struct base_buf *out)
 static void write_header(const struct mail_dsn *dsn, bool utf8, struct base_buf *out)
 {
 	static const char *const subjects[MAIL_DSN_ACTION_COUNT] = {
-	        [MAIL_DSN_FAILED] = "Undelivered: your message could not be delivered",
-	        [MAIL_DSN_DELAYED] = "Delayed: your message has not been delivered yet",
-	        [MAIL_DSN_DELIVERED] = "Delivered: your message",
-	        [MAIL_DSN_RELAYED] = "Relayed: your message",
-	        [MAIL_DSN_EXPANDED] = "Relayed: your message",
+		[MAIL_DSN_FAILED] = "Undelivered: your message could not be delivered",
+		[MAIL_DSN_DELAYED] = "Delayed: your message has not been delivered yet",
+		[MAIL_DSN_DELIVERED] = "Delivered: your message",
+		[MAIL_DSN_RELAYED] = "Relayed: your message",
+		[MAIL_DSN_EXPANDED] = "Relayed: your message",
 	};
 
 	base_buf_append_text(out, "From: Mail Delivery System <MAILER-DAEMON@");
@@ -299,8 +299,8 @@ static void write_header(const struct mail_dsn *dsn, bool utf8, struct base_buf 
 	base_buf_append_text(out, "\r\n");
 	write_references(dsn, out);
 	base_buf_append_text(out,
-	        "Auto-Submitted: auto-replied\r\nMIME-Version: 1.0\r\n"
-	        "Content-Type: multipart/report; report-type=delivery-status;\r\n");
+		"Auto-Submitted: auto-replied\r\nMIME-Version: 1.0\r\n"
+		"Content-Type: multipart/report; report-type=delivery-status;\r\n");
 	write_boundary(dsn, "\tboundary=\"", "\"\r\n", out);
 	/* A multipart may not claim less than its parts. */
 	if (utf8 || original_has_8bit(dsn))
@@ -311,7 +311,7 @@ static void write_text_part(const struct mail_dsn *dsn, bool utf8, struct base_b
 {
 	write_boundary(dsn, "\r\n--", "\r\nContent-Type: text/plain; charset=", out);
 	base_buf_append_text(out,
-	        utf8 ? "utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n" : "us-ascii\r\n\r\n");
+		utf8 ? "utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n" : "us-ascii\r\n\r\n");
 	base_buf_append_text(out, "This is the mail system at ");
 	base_buf_append_slice(out, dsn->host_name);
 	base_buf_append_text(out, ".\r\nYour message of ");
@@ -329,7 +329,7 @@ static void write_text_part(const struct mail_dsn *dsn, bool utf8, struct base_b
 			base_buf_append_text(out, ":\r\n    ");
 			if (r->remote_said && r->remote_host.len) {
 				base_escape_header(
-				        r->remote_host, utf8, BASE_HOST_NAME_MAX_BYTES, out);
+					r->remote_host, utf8, BASE_HOST_NAME_MAX_BYTES, out);
 				base_buf_append_text(out, " said:\r\n    ");
 			}
 			write_diagnostic(r, 4, utf8, "\r\n    ", out);
@@ -338,17 +338,18 @@ static void write_text_part(const struct mail_dsn *dsn, bool utf8, struct base_b
 	}
 	if (dsn->recipient_count > TEXT_RECIPIENTS_MAX)
 		base_buf_printf(out, "\r\nand %zu more, listed in the report below.\r\n",
-		        dsn->recipient_count - TEXT_RECIPIENTS_MAX);
+			dsn->recipient_count - TEXT_RECIPIENTS_MAX);
 	if (gravest(dsn) == MAIL_DSN_DELAYED && dsn->retry_until_ms)
 		write_date("\r\nYou need not send it again. We keep trying until\r\n",
-		        dsn->retry_until_ms, out);
+			dsn->retry_until_ms, out);
 }
 
 static void write_status_part(const struct mail_dsn *dsn, bool utf8, struct base_buf *out)
 {
 	write_boundary(dsn, "\r\n--", "\r\nContent-Type: message/", out);
-	base_buf_append_text(out, utf8 ? "global-delivery-status\r\nContent-Transfer-Encoding: 8bit"
-	                               : "delivery-status");
+	base_buf_append_text(out,
+		utf8 ? "global-delivery-status\r\nContent-Transfer-Encoding: 8bit"
+		     : "delivery-status");
 	base_buf_append_text(out, "\r\n\r\n");
 	write_envid(dsn, utf8, out);
 	base_buf_append_text(out, "Reporting-MTA: dns; ");
@@ -362,8 +363,8 @@ static void write_status_part(const struct mail_dsn *dsn, bool utf8, struct base
 bool mail_dsn_head(const struct mail_dsn *dsn, struct base_buf *out)
 {
 	static const char *const types[2][2] = {
-	        {"text/rfc822-headers", "message/rfc822"},
-	        {"message/global-headers", "message/global"},
+		{"text/rfc822-headers", "message/rfc822"},
+		{"message/global-headers", "message/global"},
 	};
 	bool utf8 = mail_dsn_needs_smtputf8(dsn);
 

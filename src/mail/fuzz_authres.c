@@ -14,13 +14,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	(void)mail_authres_claims(in, BASE_SLICE("mail.example.org"));
 	base_buf_init(&out, 8192);
 	BASE_BUG_IF(!mail_authres_write(BASE_SLICE("mail.example.org"), in,
-	        base_slice_first(in, size / 2), size & 1, &out));
+		base_slice_first(in, size / 2), size & 1, &out));
 	BASE_BUG_IF(!mail_field_parse(base_buf_slice(&out), &field));
 	BASE_BUG_IF(!mail_authres_claims(field.body, BASE_SLICE("mail.example.org")));
 	base_buf_append_byte(&out, 'x');
 	rest = base_buf_slice(&out);
 	BASE_BUG_IF(
-	        mail_header_cut(rest, SIZE_MAX, &len) != MAIL_HEADER_FIELD || len + 1 != rest.len);
+		mail_header_cut(rest, SIZE_MAX, &len) != MAIL_HEADER_FIELD || len + 1 != rest.len);
 	base_buf_release(&out);
 	return 0;
 }

@@ -31,11 +31,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct base_slice in = base_slice_make(data, size), all;
 	struct mail_dsn_recipient r = {0};
 	struct mail_dsn dsn = {
-	        .host_name = BASE_SLICE("mail.example.org"),
-	        .original_id = {"0123456789abcdef"},
-	        .dsn_id = {"fedcba9876543210"},
-	        .recipients = &r,
-	        .recipient_count = 1,
+		.host_name = BASE_SLICE("mail.example.org"),
+		.original_id = {"0123456789abcdef"},
+		.dsn_id = {"fedcba9876543210"},
+		.recipients = &r,
+		.recipient_count = 1,
 	};
 	struct base_buf out;
 
@@ -60,9 +60,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check_fields(all, 11);
 	for (size_t i = 0; i + 20 < all.len; i++) {
 		if (base_slice_starts_with(
-		            base_slice_from(all, i), BASE_SLICE("\r\n\r\nOriginal-Env")) ||
-		        base_slice_starts_with(
-		                base_slice_from(all, i), BASE_SLICE("\r\n\r\nReporting-MTA"))) {
+			    base_slice_from(all, i), BASE_SLICE("\r\n\r\nOriginal-Env")) ||
+			base_slice_starts_with(
+				base_slice_from(all, i), BASE_SLICE("\r\n\r\nReporting-MTA"))) {
 			check_fields(base_slice_from(all, i + 4), 3);
 			break;
 		}

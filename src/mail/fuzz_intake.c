@@ -9,15 +9,15 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const struct mail_origin plain_origin = {
-        .host_name = {(const uint8_t *)"m.o", 3},
-        .helo = {(const uint8_t *)"c", 1},
-        .esmtp = true,
-        .message_id = {"0123456789abcdef"},
-        .now_ms = INT64_C(1795531961000),
+	.host_name = {(const uint8_t *)"m.o", 3},
+	.helo = {(const uint8_t *)"c", 1},
+	.esmtp = true,
+	.message_id = {"0123456789abcdef"},
+	.now_ms = INT64_C(1795531961000),
 };
 
 static enum mail_intake_result run(
-        unsigned flags, bool utf8, struct base_slice in, size_t step, struct base_buf *out)
+	unsigned flags, bool utf8, struct base_slice in, size_t step, struct base_buf *out)
 {
 	enum mail_intake_result result = MAIL_INTAKE_OK;
 	struct mail_origin origin = plain_origin;

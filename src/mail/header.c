@@ -42,7 +42,7 @@ bool mail_has_8bit(struct base_slice s)
 
 		memcpy(words, s.ptr, sizeof(words));
 		any = words[0] | words[1] | words[2] | words[3] | words[4] | words[5] | words[6] |
-		      words[7];
+			words[7];
 		if (any & high)
 			return true;
 		s.ptr += 64;

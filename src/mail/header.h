@@ -22,7 +22,7 @@ enum mail_header_result {
  * @max       most bytes of one field; passed by an unfinished one too
  * @out_len   set for FIELD and END: bytes to take */
 BASE_MUST_USE enum mail_header_result mail_header_cut(
-        struct base_slice in, size_t max, size_t *out_len);
+	struct base_slice in, size_t max, size_t *out_len);
 
 struct mail_field {
 	struct base_slice raw;  /* all bytes, folds and last CRLF (if there) included */
@@ -39,7 +39,7 @@ bool mail_field_is(const struct mail_field *field, const char *name);
 
 /* The first field named @name in @header (a whole header, the empty line may follow). */
 BASE_MUST_USE bool mail_header_find(
-        struct base_slice header, const char *name, struct mail_field *out);
+	struct base_slice header, const char *name, struct mail_field *out);
 /* Bytes of the header of @message with the empty line; all of it if it has none. A header that
  * mail_header_cut() cannot read ends where it became unreadable. */
 size_t mail_header_length(struct base_slice message);

@@ -26,36 +26,36 @@ static const struct known_field {
 	enum field_use use;
 	uint32_t single;
 } known_fields[] = {
-        {"Received", USE_HOP, 0},
-        {"Authentication-Results", USE_RESULTS, 0},
-        {"Bcc", USE_DROP, 0},
-        {"Resent-Bcc", USE_DROP, 0},
-        {"Return-Path", USE_DROP, 0},
-        {"Content-Length", USE_DROP, 0},
-        {"Date", USE_DATE, 1u << 0},
-        {"Message-ID", USE_MESSAGE_ID, 1u << 1},
-        {"From", USE_PASS, 1u << 2},
-        {"Sender", USE_PASS, 1u << 3},
-        {"Reply-To", USE_PASS, 1u << 4},
-        {"To", USE_PASS, 1u << 5},
-        {"Cc", USE_PASS, 1u << 6},
-        {"Subject", USE_PASS, 1u << 7},
-        {"In-Reply-To", USE_PASS, 1u << 8},
-        {"References", USE_PASS, 1u << 9},
+	{"Received", USE_HOP, 0},
+	{"Authentication-Results", USE_RESULTS, 0},
+	{"Bcc", USE_DROP, 0},
+	{"Resent-Bcc", USE_DROP, 0},
+	{"Return-Path", USE_DROP, 0},
+	{"Content-Length", USE_DROP, 0},
+	{"Date", USE_DATE, 1u << 0},
+	{"Message-ID", USE_MESSAGE_ID, 1u << 1},
+	{"From", USE_PASS, 1u << 2},
+	{"Sender", USE_PASS, 1u << 3},
+	{"Reply-To", USE_PASS, 1u << 4},
+	{"To", USE_PASS, 1u << 5},
+	{"Cc", USE_PASS, 1u << 6},
+	{"Subject", USE_PASS, 1u << 7},
+	{"In-Reply-To", USE_PASS, 1u << 8},
+	{"References", USE_PASS, 1u << 9},
 };
 
 enum { HAS_DATE = 1u << 16, HAS_MESSAGE_ID = 1u << 17 }; /* kept ones; beside .single in seen */
 
 void mail_intake_begin(struct mail_intake *m, unsigned flags, const struct mail_origin *origin,
-        struct base_buf *out)
+	struct base_buf *out)
 {
 	struct base_slice host = base_slice_first(origin->host_name, sizeof(m->own_name) - 1);
 
 	*m = (struct mail_intake){
-	        .flags = flags,
-	        .smtputf8 = origin->smtputf8,
-	        .phase = PHASE_HEADER,
-	        .now_ms = origin->now_ms,
+		.flags = flags,
+		.smtputf8 = origin->smtputf8,
+		.phase = PHASE_HEADER,
+		.now_ms = origin->now_ms,
 	};
 	if (host.len)
 		memcpy(m->own_name, host.ptr, host.len);
@@ -91,7 +91,7 @@ static bool is_message_id(struct base_slice body)
 
 /* Does this field stay? Takes note of those that are added where missing. */
 static bool keeps(
-        struct mail_intake *m, const struct known_field *known, const struct mail_field *field)
+	struct mail_intake *m, const struct known_field *known, const struct mail_field *field)
 {
 	bool fixup = (m->flags & MAIL_INTAKE_FIXUP) != 0;
 
@@ -157,7 +157,7 @@ static size_t field_limit(const struct mail_intake *m)
 static enum mail_intake_result too_long(const struct mail_intake *m)
 {
 	return field_limit(m) < MAIL_FIELD_MAX_BYTES ? MAIL_INTAKE_HEADER_TOO_LONG
-	                                             : MAIL_INTAKE_FIELD_TOO_LONG;
+						     : MAIL_INTAKE_FIELD_TOO_LONG;
 }
 
 static void add_missing(struct mail_intake *m, struct base_buf *out)
@@ -174,7 +174,7 @@ static void add_missing(struct mail_intake *m, struct base_buf *out)
 		base_buf_append_text(out, m->message_id);
 		base_buf_append_byte(out, '@');
 		base_escape_header(
-		        base_slice_text(m->own_name), m->smtputf8, sizeof(m->own_name), out);
+			base_slice_text(m->own_name), m->smtputf8, sizeof(m->own_name), out);
 		base_buf_append_text(out, ">\r\n");
 	}
 }
@@ -188,7 +188,7 @@ static enum mail_intake_result fail(struct mail_intake *m, enum mail_intake_resu
 /* Work through the fields that lie whole in @in; what passes goes to @out in runs. @out_used is set
  * when OK: up to the unfinished field, or all when the body began. */
 static enum mail_intake_result run_fields(
-        struct mail_intake *m, struct base_slice in, size_t *out_used, struct base_buf *out)
+	struct mail_intake *m, struct base_slice in, size_t *out_used, struct base_buf *out)
 {
 	size_t at = 0, run = 0, len = 0;
 
@@ -231,7 +231,7 @@ static enum mail_intake_result run_fields(
  * ends.
  * @out_used  bytes of @in that went into it (the byte that ended it is left in @in) */
 static enum mail_intake_result run_held(struct mail_intake *m, struct base_slice in,
-        size_t *out_used, struct base_buf *hold, struct base_buf *out)
+	size_t *out_used, struct base_buf *hold, struct base_buf *out)
 {
 	size_t at = 0, limit = field_limit(m);
 	bool keep;
@@ -268,7 +268,7 @@ static enum mail_intake_result run_held(struct mail_intake *m, struct base_slice
 }
 
 enum mail_intake_result mail_intake_push(
-        struct mail_intake *m, struct base_slice in, struct base_buf *hold, struct base_buf *out)
+	struct mail_intake *m, struct base_slice in, struct base_buf *hold, struct base_buf *out)
 {
 	enum mail_intake_result result;
 	size_t used;
@@ -300,7 +300,7 @@ enum mail_intake_result mail_intake_push(
 }
 
 enum mail_intake_result mail_intake_end(
-        struct mail_intake *m, struct base_buf *hold, struct base_buf *out)
+	struct mail_intake *m, struct base_buf *hold, struct base_buf *out)
 {
 	enum mail_intake_result result = MAIL_INTAKE_OK;
 	bool keep;
@@ -327,12 +327,12 @@ enum mail_intake_result mail_intake_end(
 struct mail_intake_reply mail_intake_reply(enum mail_intake_result result)
 {
 	static const struct mail_intake_reply replies[MAIL_INTAKE_RESULT_COUNT] = {
-	        [MAIL_INTAKE_OK] = {250, "2.0.0", "ok"},
-	        [MAIL_INTAKE_FIELD_TOO_LONG] = {552, "5.3.4", "a header field is too long"},
-	        [MAIL_INTAKE_HEADER_TOO_LONG] = {552, "5.3.4", "the header is too long"},
-	        [MAIL_INTAKE_LOOP] = {554, "5.4.6", "too many hops, this message is looping"},
-	        [MAIL_INTAKE_BAD_HEADER] = {554, "5.6.0", "the message header is malformed"},
-	        [MAIL_INTAKE_8BIT_HEADER] = {554, "5.6.7", "non-ASCII header without SMTPUTF8"},
+		[MAIL_INTAKE_OK] = {250, "2.0.0", "ok"},
+		[MAIL_INTAKE_FIELD_TOO_LONG] = {552, "5.3.4", "a header field is too long"},
+		[MAIL_INTAKE_HEADER_TOO_LONG] = {552, "5.3.4", "the header is too long"},
+		[MAIL_INTAKE_LOOP] = {554, "5.4.6", "too many hops, this message is looping"},
+		[MAIL_INTAKE_BAD_HEADER] = {554, "5.6.0", "the message header is malformed"},
+		[MAIL_INTAKE_8BIT_HEADER] = {554, "5.6.7", "non-ASCII header without SMTPUTF8"},
 	};
 
 	BASE_BUG_IF((unsigned)result >= MAIL_INTAKE_RESULT_COUNT);

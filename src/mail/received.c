@@ -8,8 +8,8 @@ enum { WORD_MAX_BYTES = 255, USER_MAX_BYTES = 128 };
 const char *mail_received_with(const struct mail_origin *origin)
 {
 	static const char names[2][4][12] = {
-	        {"ESMTP", "ESMTPS", "ESMTPA", "ESMTPSA"},
-	        {"UTF8SMTP", "UTF8SMTPS", "UTF8SMTPA", "UTF8SMTPSA"},
+		{"ESMTP", "ESMTPS", "ESMTPA", "ESMTPSA"},
+		{"UTF8SMTP", "UTF8SMTPS", "UTF8SMTPA", "UTF8SMTPSA"},
 	};
 
 	if (!origin->esmtp)
@@ -18,7 +18,7 @@ const char *mail_received_with(const struct mail_origin *origin)
 }
 
 static void write_word(
-        const struct mail_origin *origin, struct base_slice word, struct base_buf *out)
+	const struct mail_origin *origin, struct base_slice word, struct base_buf *out)
 {
 	base_escape_header(word, origin->smtputf8, WORD_MAX_BYTES, out);
 }

@@ -10,31 +10,31 @@
 #include <cmocka.h>
 
 static const struct mail_dsn_recipient failed = {
-        .address = {(const uint8_t *)"bob@example.net", 15},
-        .orcpt = {(const uint8_t *)"rfc822;bob+2Bx@example.net", 26},
-        .action = MAIL_DSN_FAILED,
-        .status = {(const uint8_t *)"5.1.1", 5},
-        .diagnostic = {(const uint8_t *)"5.1.1 no such user", 18},
-        .remote_said = true,
-        .code = 550,
-        .remote_host = {(const uint8_t *)"mx.example.net", 14},
-        .last_attempt_ms = INT64_C(1795531961000),
+	.address = {(const uint8_t *)"bob@example.net", 15},
+	.orcpt = {(const uint8_t *)"rfc822;bob+2Bx@example.net", 26},
+	.action = MAIL_DSN_FAILED,
+	.status = {(const uint8_t *)"5.1.1", 5},
+	.diagnostic = {(const uint8_t *)"5.1.1 no such user", 18},
+	.remote_said = true,
+	.code = 550,
+	.remote_host = {(const uint8_t *)"mx.example.net", 14},
+	.last_attempt_ms = INT64_C(1795531961000),
 };
 
 static struct mail_dsn notice(const struct mail_dsn_recipient *r, size_t count)
 {
 	return (struct mail_dsn){
-	        .host_name = BASE_SLICE("mail.example.org"),
-	        .sender = BASE_SLICE("anna@example.org"),
-	        .envid = BASE_SLICE("QQ+2B314"),
-	        .original_id = {"0123456789abcdef"},
-	        .dsn_id = {"fedcba9876543210"},
-	        .arrived_ms = INT64_C(1795531961000),
-	        .now_ms = INT64_C(1795531970000),
-	        .recipients = r,
-	        .recipient_count = count,
-	        .original =
-	                BASE_SLICE("From: anna@example.org\r\nMessage-ID: <m1@x>\r\n\r\nbody\r\n"),
+		.host_name = BASE_SLICE("mail.example.org"),
+		.sender = BASE_SLICE("anna@example.org"),
+		.envid = BASE_SLICE("QQ+2B314"),
+		.original_id = {"0123456789abcdef"},
+		.dsn_id = {"fedcba9876543210"},
+		.arrived_ms = INT64_C(1795531961000),
+		.now_ms = INT64_C(1795531970000),
+		.recipients = r,
+		.recipient_count = count,
+		.original = BASE_SLICE(
+			"From: anna@example.org\r\nMessage-ID: <m1@x>\r\n\r\nbody\r\n"),
 	};
 }
 
@@ -61,19 +61,22 @@ static void failure(void **state)
 	has(&out, "\r\nAuto-Submitted: auto-replied\r\n");
 	has(&out, "\r\nMessage-ID: <fedcba9876543210@mail.example.org>\r\n");
 	has(&out, "\r\nIn-Reply-To: <m1@x>\r\nReferences: <m1@x>\r\n");
-	has(&out, "multipart/report; report-type=delivery-status;\r\n"
-	          "\tboundary=\"postern_fedcba9876543210\"\r\n");
-	has(&out, "Content-Type: message/delivery-status\r\n\r\n"
-	          "Original-Envelope-Id: QQ+314\r\n"
-	          "Reporting-MTA: dns; mail.example.org\r\n"
-	          "Arrival-Date: Tue, 24 Nov 2026 14:52:41 +0000\r\n\r\n"
-	          "Original-Recipient: rfc822; bob+x@example.net\r\n"
-	          "Final-Recipient: rfc822; bob@example.net\r\nAction: failed\r\nStatus: 5.1.1\r\n"
-	          "Remote-MTA: dns; mx.example.net\r\n"
-	          "Diagnostic-Code: smtp; 550 5.1.1 no such user\r\n"
-	          "Last-Attempt-Date: Tue, 24 Nov 2026 14:52:41 +0000\r\n\r\n--postern_");
-	has(&out, "Content-Type: text/rfc822-headers\r\n\r\nFrom: anna@example.org\r\n"
-	          "Message-ID: <m1@x>\r\n\r\n\r\n--postern_fedcba9876543210--\r\n");
+	has(&out,
+		"multipart/report; report-type=delivery-status;\r\n"
+		"\tboundary=\"postern_fedcba9876543210\"\r\n");
+	has(&out,
+		"Content-Type: message/delivery-status\r\n\r\n"
+		"Original-Envelope-Id: QQ+314\r\n"
+		"Reporting-MTA: dns; mail.example.org\r\n"
+		"Arrival-Date: Tue, 24 Nov 2026 14:52:41 +0000\r\n\r\n"
+		"Original-Recipient: rfc822; bob+x@example.net\r\n"
+		"Final-Recipient: rfc822; bob@example.net\r\nAction: failed\r\nStatus: 5.1.1\r\n"
+		"Remote-MTA: dns; mx.example.net\r\n"
+		"Diagnostic-Code: smtp; 550 5.1.1 no such user\r\n"
+		"Last-Attempt-Date: Tue, 24 Nov 2026 14:52:41 +0000\r\n\r\n--postern_");
+	has(&out,
+		"Content-Type: text/rfc822-headers\r\n\r\nFrom: anna@example.org\r\n"
+		"Message-ID: <m1@x>\r\n\r\n\r\n--postern_fedcba9876543210--\r\n");
 	has_not(&out, "body");
 	has_not(&out, "8bit");
 	dsn.return_full = true;
@@ -141,7 +144,7 @@ static void hostile_facts(void **state)
 	assert_true(mail_dsn_build(&dsn, &out));
 	has_not(&out, "Original-Recipient");
 	for (const char *line = base_buf_text(&out), *end; (end = strchr(line, '\n'));
-	        line = end + 1)
+		line = end + 1)
 		assert_true(end - line < 998);
 	base_buf_release(&out);
 }
@@ -154,7 +157,7 @@ static void utf8_forms(void **state)
 
 	base_buf_init(&out, 1u << 20);
 	r.address = BASE_SLICE("b\xc3\xb6"
-	                       "b@example.net");
+			       "b@example.net");
 	assert_false(mail_dsn_needs_smtputf8(&dsn));
 	assert_true(mail_dsn_build(&dsn, &out));
 	has(&out, "Content-Type: message/delivery-status\r\n");
@@ -164,8 +167,9 @@ static void utf8_forms(void **state)
 	base_buf_clear(&out);
 	assert_true(mail_dsn_build(&dsn, &out));
 	has(&out, "Content-Type: message/global-delivery-status\r\n");
-	has(&out, "Final-Recipient: utf-8; b\xc3\xb6"
-	          "b@example.net\r\n");
+	has(&out,
+		"Final-Recipient: utf-8; b\xc3\xb6"
+		"b@example.net\r\n");
 	has(&out, "Content-Type: message/global-headers\r\n");
 	has(&out, "Content-Transfer-Encoding: 8bit\r\n");
 	base_buf_release(&out);
@@ -201,12 +205,12 @@ static void full_buffer(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(failure),
-	        cmocka_unit_test(other_actions),
-	        cmocka_unit_test(hostile_facts),
-	        cmocka_unit_test(utf8_forms),
-	        cmocka_unit_test(eight_bit_body_returned),
-	        cmocka_unit_test(full_buffer),
+		cmocka_unit_test(failure),
+		cmocka_unit_test(other_actions),
+		cmocka_unit_test(hostile_facts),
+		cmocka_unit_test(utf8_forms),
+		cmocka_unit_test(eight_bit_body_returned),
+		cmocka_unit_test(full_buffer),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,15 +14,15 @@ static void rows(void **state)
 		const char *message;
 		bool header, body;
 	} table[] = {
-	        {"", false, false},
-	        {"A: b\r\n\r\nbody\r\n", false, false},
-	        {"A: \xc3\xa9\r\n\r\nbody\r\n", true, false},
-	        {"A: b\r\n\r\n\xc3\xa9\r\n", false, true},
-	        {"A: \xc3\xa9\r\n\r\n\xc3\xa9\r\n", true, true},
-	        {"\r\n\xc3\xa9", false, true},
-	        {"A: b\r\n \r\n\xc3\xa9: x\r\n", true, false},
-	        {"A: b\r\n\r\r\n\xc3\xa9: x\r\n", true, false},
-	        {"A: b\n\n\xc3\xa9: x\r\n", true, false},
+		{"", false, false},
+		{"A: b\r\n\r\nbody\r\n", false, false},
+		{"A: \xc3\xa9\r\n\r\nbody\r\n", true, false},
+		{"A: b\r\n\r\n\xc3\xa9\r\n", false, true},
+		{"A: \xc3\xa9\r\n\r\n\xc3\xa9\r\n", true, true},
+		{"\r\n\xc3\xa9", false, true},
+		{"A: b\r\n \r\n\xc3\xa9: x\r\n", true, false},
+		{"A: b\r\n\r\r\n\xc3\xa9: x\r\n", true, false},
+		{"A: b\n\n\xc3\xa9: x\r\n", true, false},
 	};
 
 	for (size_t i = 0; i < BASE_COUNT(table); i++) {

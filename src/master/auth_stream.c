@@ -59,13 +59,16 @@ static bool by_service(struct child *front)
 
 	if (local_connect(s->conf->auth.service, SOCK_STREAM, true, &fd, &err) != 0) {
 		if (!s->auth_away_logged)
-			log_write(LOG_LEVEL_WARNING, "auth service: %s; logins get 454 until it answers "
-				"(see auth.service)", err.text);
+			log_write(LOG_LEVEL_WARNING,
+				"auth service: %s; logins get 454 until it answers "
+				"(see auth.service)",
+				err.text);
 		s->auth_away_logged = true;
 		return false;
 	}
 	if (s->auth_away_logged)
-		log_write(LOG_LEVEL_INFO, "auth service \"%s\" answers again", s->conf->auth.service);
+		log_write(
+			LOG_LEVEL_INFO, "auth service \"%s\" answers again", s->conf->auth.service);
 	s->auth_away_logged = false;
 	done = send_stream(front, IPC_AUTH, 0, fd);
 	close(fd);
@@ -96,7 +99,8 @@ void auth_stream_serve(struct server *s)
 	}
 	if (next) {
 		uv_update_time(&s->loop);
-		uv_timer_start(&s->auth_retry, on_retry, (uint64_t)(next > now ? next - now : 1), 0);
+		uv_timer_start(
+			&s->auth_retry, on_retry, (uint64_t)(next > now ? next - now : 1), 0);
 	}
 }
 

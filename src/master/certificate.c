@@ -13,17 +13,17 @@
 #include <unistd.h>
 
 enum { PEM_MAX_BYTES = 1 << 20 };
-#define TICKET_KEYS_LIFE_MS	(12 * 3600 * 1000LL)
-#define WARN_BEFORE_END_MS	(14 * 86400 * 1000LL)
+#define TICKET_KEYS_LIFE_MS (12 * 3600 * 1000LL)
+#define WARN_BEFORE_END_MS (14 * 86400 * 1000LL)
 
 static struct certificate_stamp look(const char *path)
 {
 	struct stat st;
 
 	if (stat(path, &st) != 0)
-		return (struct certificate_stamp){ 0 };
-	return (struct certificate_stamp){ (int64_t)st.st_ino,
-		st.st_mtim.tv_sec * 1000000000LL + st.st_mtim.tv_nsec, st.st_size };
+		return (struct certificate_stamp){0};
+	return (struct certificate_stamp){(int64_t)st.st_ino,
+		st.st_mtim.tv_sec * 1000000000LL + st.st_mtim.tv_nsec, st.st_size};
 }
 
 static bool same_stamp(struct certificate_stamp a, struct certificate_stamp b)
@@ -39,8 +39,9 @@ static int read_file(const char *path, struct base_buf *out, struct base_error *
 	int rc = 0;
 
 	if (fd < 0)
-		return base_error_errno(err, errno == ENOENT ? BASE_ERROR_NOT_FOUND :
-			BASE_ERROR_CONFIG, errno, "cannot read \"%s\"", path);
+		return base_error_errno(err,
+			errno == ENOENT ? BASE_ERROR_NOT_FOUND : BASE_ERROR_CONFIG, errno,
+			"cannot read \"%s\"", path);
 	base_buf_clear(out);
 	for (;;) {
 		to = base_buf_reserve(out, 8192);
@@ -50,8 +51,8 @@ static int read_file(const char *path, struct base_buf *out, struct base_error *
 		}
 		n = read(fd, to, 8192);
 		if (n < 0)
-			rc = base_error_errno(err, BASE_ERROR_CONFIG, errno, "cannot read \"%s\"",
-				path);
+			rc = base_error_errno(
+				err, BASE_ERROR_CONFIG, errno, "cannot read \"%s\"", path);
 		if (n <= 0)
 			break;
 		base_buf_grew(out, (size_t)n);
@@ -69,14 +70,14 @@ static int check_pair(const struct certificate *c, const struct base_buf *chain,
 	if (rc == 0)
 		return 0;
 	memcpy(reason, err->text, sizeof(reason));
-	return base_error_set(err, BASE_ERROR_CONFIG, 0, "certificate \"%s\" and key \"%s\": %.300s",
-		c->chain_path, c->key_path, reason);
+	return base_error_set(err, BASE_ERROR_CONFIG, 0,
+		"certificate \"%s\" and key \"%s\": %.300s", c->chain_path, c->key_path, reason);
 }
 
 /* Read, check and only then take over. */
 static int load(struct certificate *c, int64_t now_ms, int64_t *out_end_ms, struct base_error *err)
 {
-	struct certificate_stamp stamps[2] = { look(c->chain_path), look(c->key_path) };
+	struct certificate_stamp stamps[2] = {look(c->chain_path), look(c->key_path)};
 	struct base_buf chain, key;
 	int rc;
 
@@ -102,8 +103,8 @@ static int load(struct certificate *c, int64_t now_ms, int64_t *out_end_ms, stru
 	return rc;
 }
 
-static int write_file(const char *path, const struct base_buf *bytes, mode_t mode,
-	struct base_error *err)
+static int write_file(
+	const char *path, const struct base_buf *bytes, mode_t mode, struct base_error *err)
 {
 	char temporary[4096];
 	int fd, rc = 0;
@@ -155,8 +156,8 @@ static void name_files(struct certificate *c, const struct conf *conf)
 
 	free(c->chain_path);
 	free(c->key_path);
-	c->chain_path = given ? base_strdup(conf->tls_certificate) :
-		join(conf->data, "self-signed.pem");
+	c->chain_path = given ? base_strdup(conf->tls_certificate)
+			      : join(conf->data, "self-signed.pem");
 	c->key_path = given ? base_strdup(conf->tls_key) : join(conf->data, "self-signed.key");
 }
 
@@ -169,8 +170,8 @@ static bool is_needed(const struct conf *conf)
 	return false;
 }
 
-int certificate_reload(struct certificate *c, const struct conf *conf, const struct account *account,
-	int64_t now_ms, struct base_error *err)
+int certificate_reload(struct certificate *c, const struct conf *conf,
+	const struct account *account, int64_t now_ms, struct base_error *err)
 {
 	bool given = conf->has_tls && conf->tls_certificate && conf->tls_key;
 	int64_t end_ms = 0;
@@ -196,7 +197,7 @@ int certificate_reload(struct certificate *c, const struct conf *conf, const str
 int certificate_open(struct certificate *c, const struct conf *conf, const struct account *account,
 	int64_t now_ms, struct base_error *err)
 {
-	*c = (struct certificate){ .ticket_keys_at_ms = now_ms };
+	*c = (struct certificate){.ticket_keys_at_ms = now_ms};
 	base_buf_init(&c->chain, PEM_MAX_BYTES);
 	base_buf_init_secret(&c->key, PEM_MAX_BYTES);
 	base_random_fill(c->ticket_keys, sizeof(c->ticket_keys));
@@ -205,7 +206,7 @@ int certificate_open(struct certificate *c, const struct conf *conf, const struc
 
 bool certificate_changed(struct certificate *c)
 {
-	const char *paths[2] = { c->chain_path, c->key_path };
+	const char *paths[2] = {c->chain_path, c->key_path};
 	bool changed = false, still = true;
 
 	if (c->chain.len == 0)

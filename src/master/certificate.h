@@ -20,8 +20,8 @@ struct certificate {
 	struct base_buf chain, key;
 	uint8_t ticket_keys[TLS_TICKET_KEY_BYTES];
 	int64_t ticket_keys_at_ms;
-	struct certificate_stamp used[2];	/* of the files when they were last read */
-	struct certificate_stamp seen[2];	/* at the last look */
+	struct certificate_stamp used[2]; /* of the files when they were last read */
+	struct certificate_stamp seen[2]; /* at the last look */
 };
 
 /* Read the pair that @conf names, or the self-signed one, which is made when absent or expired. */
@@ -35,7 +35,8 @@ bool certificate_changed(struct certificate *c);
 /* New ticket keys when the old ones have served their time: true if so. */
 bool certificate_rotate(struct certificate *c, int64_t now_ms);
 /* A sealed memory file as the TLS frame describes it. */
-BASE_MUST_USE int certificate_export(const struct certificate *c, int *out_fd, struct base_error *err);
+BASE_MUST_USE int certificate_export(
+	const struct certificate *c, int *out_fd, struct base_error *err);
 void certificate_release(struct certificate *c);
 
 #endif

@@ -112,7 +112,8 @@ static void send_counters(struct child *c)
 	base_buf_release(&frame);
 }
 
-static void send_peer(struct child *c, enum ipc_role role, unsigned index, uint32_t generation, int fd)
+static void send_peer(
+	struct child *c, enum ipc_role role, unsigned index, uint32_t generation, int fd)
 {
 	struct base_buf frame;
 
@@ -205,8 +206,8 @@ static void on_frame(struct ipc_channel *ch, struct ipc_frame *frame, void *arg)
 		role = ipc_get_u8(&in);
 		index = ipc_get_u32(&in);
 		if (role < IPC_ROLE_COUNT)
-			master_core_want_peer(&s->core, c->number, (enum ipc_role)role, index,
-				frame->id);
+			master_core_want_peer(
+				&s->core, c->number, (enum ipc_role)role, index, frame->id);
 	}
 	server_run_core(s);
 }
@@ -218,8 +219,8 @@ static void on_closed(struct ipc_channel *ch, const char *why, void *arg)
 	c->ch = NULL;
 	/* A role that breaks the table is not to be reasoned with. One that ended is reaped soon. */
 	if (strcmp(why, "the other side closed") != 0) {
-		log_write(LOG_LEVEL_ERROR, "%s %u is killed: %s", ipc_role_name(role_of(c)), index_of(c),
-			why);
+		log_write(LOG_LEVEL_ERROR, "%s %u is killed: %s", ipc_role_name(role_of(c)),
+			index_of(c), why);
 		if (c->pid > 0)
 			kill(c->pid, SIGKILL);
 	}
@@ -244,7 +245,7 @@ static void greet(struct child *c)
 
 static void start(struct child *c)
 {
-	static const struct ipc_handlers handlers = { .frame = on_frame, .closed = on_closed };
+	static const struct ipc_handlers handlers = {.frame = on_frame, .closed = on_closed};
 	struct server *s = c->server;
 	int64_t now = base_clock_monotonic_ms();
 	struct base_error err;
@@ -253,8 +254,8 @@ static void start(struct child *c)
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0) {
 		rc = base_error_errno(&err, BASE_ERROR_TEMPORARY, errno, "socketpair");
 	} else {
-		rc = spawn_role(s->directory, role_of(c), index_of(c), pair[1], &s->account, &c->pid,
-			&err);
+		rc = spawn_role(
+			s->directory, role_of(c), index_of(c), pair[1], &s->account, &c->pid, &err);
 		close(pair[1]);
 		if (rc != 0)
 			close(pair[0]);
@@ -368,8 +369,8 @@ static void reaped(struct child *c, int status)
 	master_core_exited(&s->core, c->number, base_clock_monotonic_ms());
 	describe_end(status, how, sizeof(how));
 	if (!expected)
-		log_write(LOG_LEVEL_WARNING, "%s %u %s%s", ipc_role_name(role_of(c)), index_of(c), how,
-			core_child->state == MASTER_CHILD_DOWN ? "; it is started again" : "");
+		log_write(LOG_LEVEL_WARNING, "%s %u %s%s", ipc_role_name(role_of(c)), index_of(c),
+			how, core_child->state == MASTER_CHILD_DOWN ? "; it is started again" : "");
 }
 
 void server_reap(struct server *s)

@@ -22,10 +22,10 @@ struct phase_rule {
 };
 
 static const struct phase_rule phases[MASTER_PHASE_COUNT] = {
-	[MASTER_PHASE_FRONTS] = { IPC_FROM(FRONT), 5000 },
-	[MASTER_PHASE_RELAYS] = { IPC_FROM(RELAY) | IPC_FROM(DELIVER), 1500 },
-	[MASTER_PHASE_REST] = { IPC_FROM(QUEUE) | IPC_FROM(AUTH) | IPC_FROM(WORKER), 1000 },
-	[MASTER_PHASE_JOURNAL] = { IPC_FROM(JOURNAL), 750 },
+	[MASTER_PHASE_FRONTS] = {IPC_FROM(FRONT), 5000},
+	[MASTER_PHASE_RELAYS] = {IPC_FROM(RELAY) | IPC_FROM(DELIVER), 1500},
+	[MASTER_PHASE_REST] = {IPC_FROM(QUEUE) | IPC_FROM(AUTH) | IPC_FROM(WORKER), 1000},
+	[MASTER_PHASE_JOURNAL] = {IPC_FROM(JOURNAL), 750},
 };
 
 /* Who meets whom by a pair of the master's making; front and auth meet when front asks. */
@@ -47,8 +47,8 @@ void master_core_init(struct master_core *core)
 void master_core_add(struct master_core *core, enum ipc_role role, unsigned count, int64_t now_ms)
 {
 	for (unsigned i = 0; i < count && core->count < MASTER_CHILDREN_MAX; i++)
-		core->children[core->count++] = (struct master_child){ .role = role, .index = i,
-			.due_ms = now_ms };
+		core->children[core->count++] = (struct master_child){
+			.role = role, .index = i, .due_ms = now_ms};
 }
 
 unsigned master_core_find(const struct master_core *core, enum ipc_role role, unsigned index)
@@ -209,12 +209,12 @@ static void step_phase(struct master_core *core, int64_t now_ms)
 	}
 }
 
-static bool next_child_effect(struct master_core *core, unsigned i, int64_t now_ms,
-	struct master_effect *out)
+static bool next_child_effect(
+	struct master_core *core, unsigned i, int64_t now_ms, struct master_effect *out)
 {
 	struct master_child *c = &core->children[i];
 
-	*out = (struct master_effect){ .a = i };
+	*out = (struct master_effect){.a = i};
 	if (c->state == MASTER_CHILD_DOWN && now_ms >= c->due_ms) {
 		out->kind = MASTER_SPAWN;
 		return true;
@@ -245,8 +245,10 @@ static bool next_peer(struct master_core *core, struct master_effect *out)
 				continue;
 			core->peer_due[a][b] = false;
 			core->generations[a][b] = ++core->generation;
-			*out = (struct master_effect){ .kind = MASTER_PEER, .a = a, .b = b,
-				.generation = core->generation };
+			*out = (struct master_effect){.kind = MASTER_PEER,
+				.a = a,
+				.b = b,
+				.generation = core->generation};
 			return true;
 		}
 	}
@@ -273,12 +275,12 @@ bool master_core_next(struct master_core *core, int64_t now_ms, struct master_ef
 		return true;
 	if (!core->announced && core->phase == MASTER_PHASE_RUN && all_up(core)) {
 		core->announced = true;
-		*out = (struct master_effect){ .kind = MASTER_READY };
+		*out = (struct master_effect){.kind = MASTER_READY};
 		return true;
 	}
 	if (core->phase == MASTER_PHASE_OVER && !core->ended) {
 		core->ended = true;
-		*out = (struct master_effect){ .kind = MASTER_END };
+		*out = (struct master_effect){.kind = MASTER_END};
 		return true;
 	}
 	return false;
@@ -292,7 +294,8 @@ int64_t master_core_wait_ms(const struct master_core *core, int64_t now_ms)
 		core->deadline_ms > now_ms)
 		first = core->deadline_ms;
 	for (unsigned i = 0; i < core->count; i++) {
-		if (core->children[i].state == MASTER_CHILD_DOWN && core->children[i].due_ms < first)
+		if (core->children[i].state == MASTER_CHILD_DOWN &&
+			core->children[i].due_ms < first)
 			first = core->children[i].due_ms;
 	}
 	if (first == INT64_MAX)

@@ -9,44 +9,44 @@
 
 #include "loop/ipc.h"
 
-#define MASTER_CHILDREN_MAX	160
-#define MASTER_BACKOFF_MAX_MS	1000
+#define MASTER_CHILDREN_MAX 160
+#define MASTER_BACKOFF_MAX_MS 1000
 /* A child that lived this long did not die of its start. */
-#define MASTER_PROVEN_MS	1000
+#define MASTER_PROVEN_MS 1000
 
 enum master_child_state {
-	MASTER_CHILD_DOWN,	/* no process; to be started at due_ms */
-	MASTER_CHILD_STARTING,	/* a process, not READY yet */
+	MASTER_CHILD_DOWN,     /* no process; to be started at due_ms */
+	MASTER_CHILD_STARTING, /* a process, not READY yet */
 	MASTER_CHILD_UP,
-	MASTER_CHILD_LEAVING,	/* told to drain */
-	MASTER_CHILD_GONE,	/* no process, none wanted */
+	MASTER_CHILD_LEAVING, /* told to drain */
+	MASTER_CHILD_GONE,    /* no process, none wanted */
 };
 
 /* The shutdown, in order. A phase ends when its roles are gone. */
 enum master_phase {
 	MASTER_PHASE_RUN,
-	MASTER_PHASE_FRONTS,	/* sessions end; everything behind them still works */
-	MASTER_PHASE_RELAYS,	/* deliveries end; queue still takes their results */
-	MASTER_PHASE_REST,	/* queue, auth, worker */
-	MASTER_PHASE_JOURNAL,	/* the last lines are written */
+	MASTER_PHASE_FRONTS,  /* sessions end; everything behind them still works */
+	MASTER_PHASE_RELAYS,  /* deliveries end; queue still takes their results */
+	MASTER_PHASE_REST,    /* queue, auth, worker */
+	MASTER_PHASE_JOURNAL, /* the last lines are written */
 	MASTER_PHASE_OVER,
 	MASTER_PHASE_COUNT,
 };
 
 enum master_effect_kind {
-	MASTER_SPAWN,		/* child a; answer with spawned() or exited() */
-	MASTER_PEER,		/* a pair of sockets for children a and b */
-	MASTER_READY,		/* everything is up, for the first time */
-	MASTER_DRAIN,		/* child a, within limit_ms */
-	MASTER_KILL,		/* child a */
-	MASTER_END,		/* nothing left to wait for */
+	MASTER_SPAWN, /* child a; answer with spawned() or exited() */
+	MASTER_PEER,  /* a pair of sockets for children a and b */
+	MASTER_READY, /* everything is up, for the first time */
+	MASTER_DRAIN, /* child a, within limit_ms */
+	MASTER_KILL,  /* child a */
+	MASTER_END,   /* nothing left to wait for */
 };
 
 struct master_effect {
 	enum master_effect_kind kind;
 	unsigned a, b;
 	uint32_t limit_ms;
-	uint32_t generation;	/* PEER */
+	uint32_t generation; /* PEER */
 };
 
 struct master_child {
@@ -55,7 +55,7 @@ struct master_child {
 	enum master_child_state state;
 	int64_t started_ms;
 	int64_t due_ms;
-	unsigned failures;	/* deaths in a row soon after the start */
+	unsigned failures; /* deaths in a row soon after the start */
 	bool drain_due, kill_due, killed;
 };
 

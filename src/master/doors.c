@@ -16,7 +16,7 @@
 
 enum {
 	BACKLOG = 4096,
-	START_PATIENCE_MS = 2500,	/* for the last server's processes to let go */
+	START_PATIENCE_MS = 2500, /* for the last server's processes to let go */
 	TRY_AGAIN_MS = 50,
 };
 
@@ -86,8 +86,8 @@ static int bind_path(struct door *door, const struct account *account, struct ba
 
 static int bind_door(struct door *door, const struct account *account, struct base_error *err)
 {
-	return door->kind == IPC_LISTENER_SMTP ? bind_network(door, err) :
-		bind_path(door, account, err);
+	return door->kind == IPC_LISTENER_SMTP ? bind_network(door, err)
+					       : bind_path(door, account, err);
 }
 
 static void door_release(struct door *door, const struct account *account, bool unlink_path)
@@ -116,7 +116,7 @@ static char *join(const char *dir, const char *name)
 /* All doors that @conf asks for, not bound yet. */
 static struct door *list_doors(const struct conf *conf, size_t *out_count)
 {
-	static const char *const parts[] = { "auth", "queue", "journal" };
+	static const char *const parts[] = {"auth", "queue", "journal"};
 	size_t max = BASE_COUNT(parts) + conf->listener_count + 1, n = 0;
 	struct door *doors = base_alloc_zero(max, sizeof(*doors));
 
@@ -124,25 +124,32 @@ static struct door *list_doors(const struct conf *conf, size_t *out_count)
 		char name[32];
 
 		snprintf(name, sizeof(name), "control-%s", parts[i]);
-		doors[n++] = (struct door){ .kind = IPC_LISTENER_CONTROL,
-			.name = base_strdup(parts[i]), .path = join(conf->run, name), .mode = 0600,
-			.fd = -1, .fresh = true };
+		doors[n++] = (struct door){.kind = IPC_LISTENER_CONTROL,
+			.name = base_strdup(parts[i]),
+			.path = join(conf->run, name),
+			.mode = 0600,
+			.fd = -1,
+			.fresh = true};
 	}
 	if (conf->has_auth_service)
-		doors[n++] = (struct door){ .kind = IPC_LISTENER_AUTH_SERVICE,
+		doors[n++] = (struct door){.kind = IPC_LISTENER_AUTH_SERVICE,
 			.name = base_strdup("auth_service"),
 			.path = base_strdup(conf->auth_service_path),
-			.mode = conf->auth_service_mode, .fd = -1, .fresh = true };
+			.mode = conf->auth_service_mode,
+			.fd = -1,
+			.fresh = true};
 	for (size_t i = 0; i < conf->listener_count; i++)
-		doors[n++] = (struct door){ .kind = IPC_LISTENER_SMTP,
+		doors[n++] = (struct door){.kind = IPC_LISTENER_SMTP,
 			.name = base_strdup(conf->listeners[i].title),
-			.address = conf->listeners[i].address, .fd = -1, .fresh = true };
+			.address = conf->listeners[i].address,
+			.fd = -1,
+			.fresh = true};
 	*out_count = n;
 	return doors;
 }
 
-static int bind_patiently(struct door *door, const struct account *account, int64_t until_ms,
-	struct base_error *err)
+static int bind_patiently(
+	struct door *door, const struct account *account, int64_t until_ms, struct base_error *err)
 {
 	int rc;
 
@@ -160,7 +167,7 @@ int doors_open(struct doors *d, const struct conf *conf, const struct account *a
 	int64_t until_ms = base_clock_monotonic_ms() + START_PATIENCE_MS;
 	int rc = 0;
 
-	*d = (struct doors){ 0 };
+	*d = (struct doors){0};
 	d->items = list_doors(conf, &d->count);
 	for (size_t i = 0; rc == 0 && i < d->count; i++)
 		rc = bind_patiently(&d->items[i], account, until_ms, err);
@@ -200,7 +207,7 @@ static void inherit(struct doors *old, struct door *door, const struct account *
 
 void doors_change(struct doors *d, const struct conf *conf, const struct account *account)
 {
-	struct doors fresh = { 0 };
+	struct doors fresh = {0};
 	struct base_error err;
 
 	doors_gone_clear(d);
@@ -212,8 +219,8 @@ void doors_change(struct doors *d, const struct conf *conf, const struct account
 		struct door *was = &d->items[i];
 
 		if (!was->kept)
-			fresh.gone[fresh.gone_count++] = (struct door){ .kind = was->kind,
-				.name = base_strdup(was->name), .fd = -1 };
+			fresh.gone[fresh.gone_count++] = (struct door){
+				.kind = was->kind, .name = base_strdup(was->name), .fd = -1};
 		door_release(was, account, true);
 	}
 	free(d->items);
@@ -255,5 +262,5 @@ void doors_close(struct doors *d, const struct account *account, bool unlink_pat
 		door_release(&d->items[i], account, unlink_paths);
 	free(d->items);
 	doors_gone_clear(d);
-	*d = (struct doors){ 0 };
+	*d = (struct doors){0};
 }

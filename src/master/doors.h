@@ -11,24 +11,24 @@
 
 struct door {
 	enum ipc_listener kind;
-	char *name;			/* title; "auth", "queue", "journal"; "auth_service" */
-	struct base_addr address;	/* SMTP */
-	char *path;			/* the others */
+	char *name;               /* title; "auth", "queue", "journal"; "auth_service" */
+	struct base_addr address; /* SMTP */
+	char *path;               /* the others */
 	unsigned mode;
-	int fd;				/* -1: could not be bound */
-	bool fresh;			/* since the last doors_change(): roles do not have it yet */
-	bool kept;			/* of an old door: its socket lives on under the same name */
+	int fd;     /* -1: could not be bound */
+	bool fresh; /* since the last doors_change(): roles do not have it yet */
+	bool kept;  /* of an old door: its socket lives on under the same name */
 };
 
 struct doors {
 	struct door *items;
 	size_t count;
-	struct door *gone;		/* of the last change: roles must close them; fd is -1 */
+	struct door *gone; /* of the last change: roles must close them; fd is -1 */
 	size_t gone_count;
 };
 
-BASE_MUST_USE int doors_open(struct doors *d, const struct conf *conf, const struct account *account,
-	struct base_error *err);
+BASE_MUST_USE int doors_open(struct doors *d, const struct conf *conf,
+	const struct account *account, struct base_error *err);
 /* Failures are logged and leave that door out. */
 void doors_change(struct doors *d, const struct conf *conf, const struct account *account);
 void doors_gone_clear(struct doors *d);

@@ -34,7 +34,7 @@ enum {
 
 static int load_conf(struct server *s)
 {
-	struct conf_findings findings = { 0 };
+	struct conf_findings findings = {0};
 
 	s->conf = conf_load(s->conf_path, &findings);
 	if (s->conf)
@@ -55,18 +55,21 @@ static int prepare(struct server *s, struct base_error *err)
 	snprintf(s->instance, sizeof(s->instance), "%s", id.text);
 	s->directory = spawn_directory();
 	if (!s->directory)
-		return base_error_errno(err, BASE_ERROR_CONFIG, errno, "cannot find the role programs");
+		return base_error_errno(
+			err, BASE_ERROR_CONFIG, errno, "cannot find the role programs");
 	rc = account_find(s->conf->user, &s->account, err);
 	if (rc == 0)
 		rc = places_prepare(s->conf, &s->account, err);
 	if (rc == 0)
 		rc = doors_open(&s->doors, s->conf, &s->account, err);
 	if (rc == 0)
-		rc = certificate_open(&s->certificate, s->conf, &s->account, base_clock_wall_ms(), err);
+		rc = certificate_open(
+			&s->certificate, s->conf, &s->account, base_clock_wall_ms(), err);
 	if (rc == 0)
 		rc = counters_create(s->conf->limits.connections, &s->counters_fd, err);
 	if (rc == 0)
-		rc = account_drop(&s->account, s->conf->auth.service && s->conf->auth.service[0], err);
+		rc = account_drop(
+			&s->account, s->conf->auth.service && s->conf->auth.service[0], err);
 	return rc;
 }
 
@@ -78,8 +81,8 @@ static void name_missing_layers(void)
 	if (k.landlock_abi > 0 && k.seccomp)
 		return;
 	log_write(LOG_LEVEL_WARNING, "sandbox: %s%s%s not to be had here; the roles run without",
-		k.landlock_abi > 0 ? "" : "Landlock", k.landlock_abi > 0 || k.seccomp ? "" : " and ",
-		k.seccomp ? "" : "seccomp");
+		k.landlock_abi > 0 ? "" : "Landlock",
+		k.landlock_abi > 0 || k.seccomp ? "" : " and ", k.seccomp ? "" : "seccomp");
 }
 
 static unsigned clamp(unsigned value, unsigned min, unsigned max)
@@ -102,7 +105,7 @@ static void plan_children(struct server *s)
 	master_core_add(&s->core, IPC_DELIVER, 1, now);
 	master_core_add(&s->core, IPC_FRONT, clamp(cpus, 1, COUNTERS_FRONTS_MAX), now);
 	for (unsigned i = 0; i < s->core.count; i++)
-		s->children[i] = (struct child){ .server = s, .number = i };
+		s->children[i] = (struct child){.server = s, .number = i};
 }
 
 static void on_signal(uv_signal_t *handle, int number)
@@ -132,7 +135,7 @@ static void on_before_wait(uv_prepare_t *prepare)
 
 static void make_handles(struct server *s)
 {
-	static const int numbers[] = { SIGCHLD, SIGHUP, SIGTERM, SIGINT };
+	static const int numbers[] = {SIGCHLD, SIGHUP, SIGTERM, SIGINT};
 
 	static_assert(BASE_COUNT(numbers) == BASE_COUNT(s->signals), "one handle for each signal");
 	BASE_BUG_IF(uv_loop_init(&s->loop) != 0);
@@ -206,13 +209,14 @@ int main(int argc, char **argv)
 {
 	static struct server server;
 	struct server *s = &server;
-	struct rlimit no_core = { 0, 0 };
+	struct rlimit no_core = {0, 0};
 	struct base_error err;
 	int status = 0;
 
 	ensure_standard_descriptors();
 	if (argc != 2) {
-		fprintf(stderr, "error: postern-master is started by postern serve, as "
+		fprintf(stderr,
+			"error: postern-master is started by postern serve, as "
 			"postern-master CONFIGURATION\n");
 		return 2;
 	}

@@ -6,7 +6,7 @@
 #include "base/slice.h"
 
 /* A memory file with @bytes, sealed against every change. */
-BASE_MUST_USE int memory_file_make(const char *name, struct base_slice bytes, int *out_fd,
-	struct base_error *err);
+BASE_MUST_USE int memory_file_make(
+	const char *name, struct base_slice bytes, int *out_fd, struct base_error *err);
 
 #endif

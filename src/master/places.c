@@ -99,7 +99,8 @@ static void take_back(int dir_fd, unsigned depth)
 			fstatat(dir_fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0)
 			continue;
 		if (S_ISDIR(st.st_mode) && depth > 0) {
-			fd = openat(dir_fd, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+			fd = openat(dir_fd, entry->d_name,
+				O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 			if (fd >= 0)
 				take_back(fd, depth - 1);
 		} else if (S_ISREG(st.st_mode) && st.st_nlink == 1) {
@@ -119,13 +120,15 @@ static void take_path_back(const char *path)
 
 static void stay_root(struct account *a, const char *place)
 {
-	log_write(LOG_LEVEL_WARNING, "user \"%s\" cannot work in \"%s\"; the roles stay root's, without any "
-		"capability (make the account \"postern\", or set user)", a->name, place);
-	*a = (struct account){ .name = "root" };
+	log_write(LOG_LEVEL_WARNING,
+		"user \"%s\" cannot work in \"%s\"; the roles stay root's, without any "
+		"capability (make the account \"postern\", or set user)",
+		a->name, place);
+	*a = (struct account){.name = "root"};
 }
 
-static int make_maildir_prefixes(const struct conf *conf, const struct account *a,
-	struct base_error *err)
+static int make_maildir_prefixes(
+	const struct conf *conf, const struct account *a, struct base_error *err)
 {
 	char prefix[PATH_BYTES];
 	struct stat st;

@@ -11,7 +11,7 @@
  * "nobody". Where nobody cannot reach or write what the configuration names (a home directory, a
  * temporary directory of root's), they stay root's instead, without any capability and in the same
  * sandbox, with a warning: @account is changed to that. */
-BASE_MUST_USE int places_prepare(const struct conf *conf, struct account *account,
-	struct base_error *err);
+BASE_MUST_USE int places_prepare(
+	const struct conf *conf, struct account *account, struct base_error *err);
 
 #endif

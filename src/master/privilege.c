@@ -22,7 +22,7 @@ int account_find(const char *wanted, struct account *out, struct base_error *err
 	bool chosen = wanted && *wanted;
 	struct passwd *pw;
 
-	*out = (struct account){ .uid = geteuid(), .gid = getegid() };
+	*out = (struct account){.uid = geteuid(), .gid = getegid()};
 	if (geteuid() != 0) {
 		pw = getpwuid(geteuid());
 		snprintf(out->name, sizeof(out->name), "%s", pw ? pw->pw_name : "");
@@ -31,13 +31,15 @@ int account_find(const char *wanted, struct account *out, struct base_error *err
 	pw = getpwnam(chosen ? wanted : "postern");
 	if (!pw && chosen)
 		return base_error_set(err, BASE_ERROR_CONFIG, 0,
-			"user \"%s\" does not exist; make the account or change the key user", wanted);
+			"user \"%s\" does not exist; make the account or change the key user",
+			wanted);
 	if (!pw) {
 		pw = getpwnam("nobody");
 		if (!pw)
 			return base_error_set(err, BASE_ERROR_CONFIG, 0,
 				"neither user \"postern\" nor \"nobody\" exists; set the key user");
-		log_write(LOG_LEVEL_WARNING, "user \"postern\" does not exist; the roles run as "
+		log_write(LOG_LEVEL_WARNING,
+			"user \"postern\" does not exist; the roles run as "
 			"\"nobody\" (see user)");
 	}
 	snprintf(out->name, sizeof(out->name), "%s", pw->pw_name);
@@ -98,11 +100,12 @@ static int make_directories(const char *path, mode_t mode)
 	return 0;
 }
 
-int account_directory(const struct account *a, const char *path, mode_t mode, struct base_error *err)
+int account_directory(
+	const struct account *a, const char *path, mode_t mode, struct base_error *err)
 {
 	mode_t mask = umask(022);
 	int code = make_directories(path, mode), fd = -1;
-	struct stat st = { 0 };
+	struct stat st = {0};
 
 	umask(mask);
 	if (code == 0) {
@@ -118,13 +121,13 @@ int account_directory(const struct account *a, const char *path, mode_t mode, st
 			close(fd);
 	}
 	if (code != 0)
-		return base_error_errno(err, BASE_ERROR_CONFIG, code, "cannot use directory \"%s\"",
-			path);
+		return base_error_errno(
+			err, BASE_ERROR_CONFIG, code, "cannot use directory \"%s\"", path);
 	return 0;
 }
 
-static int names_obstacle(const struct account *a, const char *part, const char *path,
-	struct base_error *err)
+static int names_obstacle(
+	const struct account *a, const char *part, const char *path, struct base_error *err)
 {
 	struct passwd *owner;
 	struct stat st;
@@ -132,10 +135,12 @@ static int names_obstacle(const struct account *a, const char *part, const char 
 	if (stat(part, &st) != 0)
 		return base_error_errno(err, BASE_ERROR_CONFIG, errno, "directory \"%s\"", part);
 	owner = getpwuid(st.st_uid);
-	return base_error_set(err, BASE_ERROR_CONFIG, 0, "user \"%s\" cannot enter \"%s\" on the way to "
-		"\"%s\": its owner is \"%s\" and its mode %04o; give the roles another user (see user), "
-		"another place, or the right to enter", a->name, part, path,
-		owner ? owner->pw_name : "?", (unsigned)st.st_mode & 07777);
+	return base_error_set(err, BASE_ERROR_CONFIG, 0,
+		"user \"%s\" cannot enter \"%s\" on the way to "
+		"\"%s\": its owner is \"%s\" and its mode %04o; give the roles another user (see "
+		"user), "
+		"another place, or the right to enter",
+		a->name, part, path, owner ? owner->pw_name : "?", (unsigned)st.st_mode & 07777);
 }
 
 int account_reaches(const struct account *a, const char *path, struct base_error *err)
@@ -180,8 +185,8 @@ void account_files_end(const struct account *a)
 
 int account_drop(const struct account *a, bool other_sockets, struct base_error *err)
 {
-	static const cap_value_t wanted[] = { CAP_NET_BIND_SERVICE, CAP_DAC_READ_SEARCH, CAP_SETUID,
-		CAP_SETGID, CAP_KILL, CAP_DAC_OVERRIDE };
+	static const cap_value_t wanted[] = {CAP_NET_BIND_SERVICE, CAP_DAC_READ_SEARCH, CAP_SETUID,
+		CAP_SETGID, CAP_KILL, CAP_DAC_OVERRIDE};
 	size_t count = other_sockets ? BASE_COUNT(wanted) : BASE_COUNT(wanted) - 1;
 	cap_t have, keep;
 	cap_flag_value_t value;
@@ -211,11 +216,13 @@ int account_drop(const struct account *a, bool other_sockets, struct base_error 
 
 int account_become(const struct account *a)
 {
-	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct none[2] = { 0 };
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct none[2] = {0};
 
-	if (a->change && (setgroups((size_t)a->group_count, a->groups) != 0 ||
-		setresgid(a->gid, a->gid, a->gid) != 0 || setresuid(a->uid, a->uid, a->uid) != 0))
+	if (a->change &&
+		(setgroups((size_t)a->group_count, a->groups) != 0 ||
+			setresgid(a->gid, a->gid, a->gid) != 0 ||
+			setresuid(a->uid, a->uid, a->uid) != 0))
 		return errno;
 	/* Also when the roles are root's: exec would give root all of the bounding set back, but not
 	 * to a process that may gain nothing. */

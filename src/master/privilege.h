@@ -11,7 +11,7 @@
 #include <sys/types.h>
 
 struct account {
-	bool change;		/* started as root, and the roles are not to be */
+	bool change; /* started as root, and the roles are not to be */
 	char name[64];
 	uid_t uid;
 	gid_t gid;
@@ -23,10 +23,11 @@ struct account {
 BASE_MUST_USE int account_find(const char *wanted, struct account *out, struct base_error *err);
 /* Make the directory if it is absent; as root: it belongs to the account, and so do the plain files in
  * it that root made (only if the directory was root's, so that nobody else chose them). */
-BASE_MUST_USE int account_directory(const struct account *a, const char *path, mode_t mode,
-	struct base_error *err);
+BASE_MUST_USE int account_directory(
+	const struct account *a, const char *path, mode_t mode, struct base_error *err);
 /* Can the account enter the directory? If not, @err names the part of the path that stands in the way. */
-BASE_MUST_USE int account_reaches(const struct account *a, const char *path, struct base_error *err);
+BASE_MUST_USE int account_reaches(
+	const struct account *a, const char *path, struct base_error *err);
 /* File system actions between these two are the account's. */
 void account_files_begin(const struct account *a);
 void account_files_end(const struct account *a);

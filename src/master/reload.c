@@ -10,15 +10,16 @@ void server_log_findings(const char *path, const struct conf_findings *findings)
 	for (size_t i = 0; i < findings->count; i++) {
 		const struct conf_finding *f = &findings->items[i];
 
-		log_write(f->warning ? LOG_LEVEL_WARNING : LOG_LEVEL_ERROR, "%s:%u: %s", path, f->line,
-			f->text);
+		log_write(f->warning ? LOG_LEVEL_WARNING : LOG_LEVEL_ERROR, "%s:%u: %s", path,
+			f->line, f->text);
 	}
 }
 
 static void keep_what_needs_a_restart(const struct server *s, const struct conf *conf)
 {
 	if (strcmp(s->conf->data, conf->data) != 0 || strcmp(s->conf->run, conf->run) != 0)
-		log_write(LOG_LEVEL_WARNING, "data and run change with a restart only; the roles still "
+		log_write(LOG_LEVEL_WARNING,
+			"data and run change with a restart only; the roles still "
 			"have the old files open");
 	if (strcmp(s->conf->user ? s->conf->user : "", conf->user ? conf->user : "") != 0)
 		log_write(LOG_LEVEL_WARNING, "user changes with a restart only");
@@ -36,7 +37,8 @@ static void read_certificate(struct server *s)
 {
 	struct base_error err;
 
-	if (certificate_reload(&s->certificate, s->conf, &s->account, base_clock_wall_ms(), &err) == 0) {
+	if (certificate_reload(&s->certificate, s->conf, &s->account, base_clock_wall_ms(), &err) ==
+		0) {
 		send_tls_to_fronts(s);
 		return;
 	}
@@ -66,7 +68,7 @@ static void tell_roles(struct server *s)
 
 void server_reload(struct server *s)
 {
-	struct conf_findings findings = { 0 };
+	struct conf_findings findings = {0};
 	struct conf *conf;
 
 	if (s->core.phase != MASTER_PHASE_RUN)

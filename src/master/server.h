@@ -12,11 +12,11 @@ struct server;
 
 struct child {
 	struct server *server;
-	unsigned number;		/* in the core's table */
-	pid_t pid;			/* 0: no process */
+	unsigned number; /* in the core's table */
+	pid_t pid;       /* 0: no process */
 	struct ipc_channel *ch;
-	bool wants_auth;		/* asked for a stream and has none yet */
-	int64_t auth_again_ms;		/* not before */
+	bool wants_auth;       /* asked for a stream and has none yet */
+	int64_t auth_again_ms; /* not before */
 };
 
 struct server {
@@ -29,7 +29,7 @@ struct server {
 	struct doors doors;
 	struct certificate certificate;
 	int counters_fd;
-	char *directory;		/* of the role programs */
+	char *directory; /* of the role programs */
 	char instance[32];
 	struct ipc_channel *journal;
 	bool auth_away_logged;

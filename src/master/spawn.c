@@ -31,7 +31,8 @@ char *spawn_directory(void)
 static void complain(const char *what, int code)
 {
 	char text[512];
-	int len = snprintf(text, sizeof(text), "error: cannot start %s: %s\n", what, strerror(code));
+	int len = snprintf(
+		text, sizeof(text), "error: cannot start %s: %s\n", what, strerror(code));
 
 	if (len > 0)
 		(void)!write(STDERR_FILENO, text, (size_t)len);
@@ -82,7 +83,7 @@ int spawn_role(const char *directory, enum ipc_role role, unsigned index, int ch
 	const struct account *account, pid_t *out_pid, struct base_error *err)
 {
 	char path[4096], name[32], number[16];
-	char *argv[] = { name, number, NULL };
+	char *argv[] = {name, number, NULL};
 	int program;
 	pid_t pid;
 

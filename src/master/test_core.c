@@ -8,7 +8,8 @@
 struct sim {
 	struct master_core core;
 	int64_t now;
-	unsigned spawned[MASTER_CHILDREN_MAX], drained[MASTER_CHILDREN_MAX], killed[MASTER_CHILDREN_MAX];
+	unsigned spawned[MASTER_CHILDREN_MAX], drained[MASTER_CHILDREN_MAX],
+		killed[MASTER_CHILDREN_MAX];
 	unsigned peers, ready, ended;
 	struct master_effect last_peer;
 };
@@ -119,7 +120,7 @@ static void test_restart_at_once(void **state)
 
 static void test_backoff(void **state)
 {
-	static const int64_t waits[] = { 0, 50, 100, 200, 400, 800, 1000, 1000, 1000 };
+	static const int64_t waits[] = {0, 50, 100, 200, 400, 800, 1000, 1000, 1000};
 	struct sim *s = &sim;
 	unsigned auth;
 

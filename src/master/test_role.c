@@ -21,7 +21,8 @@ static bool told_to(struct role *r, const char *what)
 {
 	char path[4096];
 
-	snprintf(path, sizeof(path), "%s/%s-%s", role_conf(r)->data, ipc_role_name(role_kind(r)), what);
+	snprintf(path, sizeof(path), "%s/%s-%s", role_conf(r)->data, ipc_role_name(role_kind(r)),
+		what);
 	return access(path, F_OK) == 0;
 }
 
@@ -43,7 +44,8 @@ static void on_start(struct role *r)
 		role_want_auth(r);
 }
 
-static void on_peer(struct role *r, enum ipc_role peer, unsigned index, struct ipc_channel *ch, int fd)
+static void on_peer(
+	struct role *r, enum ipc_role peer, unsigned index, struct ipc_channel *ch, int fd)
 {
 	log_write(LOG_LEVEL_INFO, "stub meets %s %u%s", ipc_role_name(peer), index,
 		ch ? "" : " by stream");
@@ -56,7 +58,8 @@ static void on_peer_gone(struct role *r, enum ipc_role peer, unsigned index)
 	log_write(LOG_LEVEL_INFO, "stub loses %s %u", ipc_role_name(peer), index);
 }
 
-static void on_request(struct role *r, const struct control_request *req, struct control_reply *reply)
+static void on_request(
+	struct role *r, const struct control_request *req, struct control_reply *reply)
 {
 	control_json(reply, BASE_SLICE("{\"stub\": true}"));
 	control_end(reply, NULL);

@@ -39,8 +39,8 @@ static void on_submitted(void *arg, const struct queue_client *client, const str
 		state.refused++;
 }
 
-static void on_known(void *arg, const struct queue_client *client, const struct base_id *id,
-	bool known)
+static void on_known(
+	void *arg, const struct queue_client *client, const struct base_id *id, bool known)
 {
 }
 
@@ -64,8 +64,8 @@ static double cpu_us(int who)
 	struct rusage u;
 
 	getrusage(RUSAGE_SELF, &u);
-	return who ? (double)u.ru_stime.tv_sec * 1e6 + (double)u.ru_stime.tv_usec :
-		(double)u.ru_utime.tv_sec * 1e6 + (double)u.ru_utime.tv_usec;
+	return who ? (double)u.ru_stime.tv_sec * 1e6 + (double)u.ru_stime.tv_usec
+		   : (double)u.ru_utime.tv_sec * 1e6 + (double)u.ru_utime.tv_usec;
 }
 
 static int64_t now_us(void)
@@ -88,18 +88,21 @@ static void give_results(struct queue_core *c, int64_t now)
 	job_result_put_rcpt(&b, &one);
 	state.job_count = 0;
 	for (size_t i = 0; i < count; i++)
-		if (!queue_core_result(c, IPC_RELAY, state.peers[i], state.ids[i],
-			base_buf_slice(&b), now))
+		if (!queue_core_result(
+			    c, IPC_RELAY, state.peers[i], state.ids[i], base_buf_slice(&b), now))
 			exit(1);
 	base_buf_release(&b);
 }
 
-static void submit(struct queue_core *c, struct base_buf *envelope, struct base_slice body,
-	int64_t now)
+static void submit(
+	struct queue_core *c, struct base_buf *envelope, struct base_slice body, int64_t now)
 {
-	struct envelope e = {.arrived_ms = now, .sender = BASE_SLICE("anna@example.org"),
-		.session = BASE_SLICE("0123456789abcdef"), .user = BASE_SLICE("anna"),
-		.client = BASE_SLICE("127.0.0.1"), .rcpt_count = 1};
+	struct envelope e = {.arrived_ms = now,
+		.sender = BASE_SLICE("anna@example.org"),
+		.session = BASE_SLICE("0123456789abcdef"),
+		.user = BASE_SLICE("anna"),
+		.client = BASE_SLICE("127.0.0.1"),
+		.rcpt_count = 1};
 	struct envelope_rcpt r = {.address = BASE_SLICE("bert@example.net")};
 	struct queue_client client = {0};
 	struct base_id id;
@@ -117,10 +120,10 @@ int main(int argc, char **argv)
 {
 	static char title[] = "*", via[] = "smtp://127.0.0.1:25", host[] = "127.0.0.1";
 	static char name[] = "mail.example.org";
-	const struct queue_ports ports = {on_job, on_submitted, on_known, on_event, on_random,
-		on_error};
-	struct conf_route route = {.title = title, .via = CONF_VIA_SMTP, .via_text = via,
-		.host = host, .port = 25};
+	const struct queue_ports ports = {
+		on_job, on_submitted, on_known, on_event, on_random, on_error};
+	struct conf_route route = {
+		.title = title, .via = CONF_VIA_SMTP, .via_text = via, .host = host, .port = 25};
 	struct conf conf = {.routes = &route, .route_count = 1, .hostname = name};
 	struct spool_options options = {.data_dir = argc > 1 ? argv[1] : "bench-queue.tmp"};
 	long messages = argc > 2 ? atol(argv[2]) : 20000, batch = argc > 3 ? atol(argv[3]) : 16;
@@ -160,7 +163,7 @@ int main(int argc, char **argv)
 	sys = cpu_us(1) - sys;
 	wall = (double)(now_us() - start);
 	printf("{\"messages\": %zu, \"refused\": %zu, \"batch\": %ld, \"bytes\": %zu, "
-		"\"cpu_us\": %.1f, \"user_us\": %.1f, \"system_us\": %.1f, \"per_s\": %.0f}\n",
+	       "\"cpu_us\": %.1f, \"user_us\": %.1f, \"system_us\": %.1f, \"per_s\": %.0f}\n",
 		state.answered, state.refused, batch, bytes, (user + sys) / (double)messages,
 		user / (double)messages, sys / (double)messages, (double)messages * 1e6 / wall);
 	queue_core_free(&c);

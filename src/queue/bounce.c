@@ -13,7 +13,7 @@
 #include <stdlib.h>
 
 enum {
-	ORIGINAL_MAX_BYTES = 48 * 1024,	/* returned of a message; more: its header only */
+	ORIGINAL_MAX_BYTES = 48 * 1024, /* returned of a message; more: its header only */
 	HEADER_MAX_BYTES = 32 * 1024,
 };
 
@@ -45,8 +45,8 @@ static struct base_slice read_original(struct queue_core *c, struct message *m)
 	if (m->body)
 		return base_slice_make(m->body, m->size);
 	if (m->file)
-		rc = spool_file_head(c->spool, base_id_slice(&m->id), ORIGINAL_MAX_BYTES,
-			&c->scratch, &err);
+		rc = spool_file_head(
+			c->spool, base_id_slice(&m->id), ORIGINAL_MAX_BYTES, &c->scratch, &err);
 	else if (m->size)
 		rc = spool_load(c->spool, m->seq, true, &s, &err);
 	if (rc != 0) {
@@ -121,8 +121,10 @@ void queue_bounce(struct queue_core *c, struct message *m, const struct unit *u,
 	struct base_slice host, bool attempted, const struct notice_rcpt *rcpts, size_t count)
 {
 	struct mail_dsn_recipient *list;
-	struct mail_dsn dsn = {.original_id = m->id, .arrived_ms = m->arrived_ms,
-		.now_ms = c->now_ms, .host_name = base_slice_text(c->host_name)};
+	struct mail_dsn dsn = {.original_id = m->id,
+		.arrived_ms = m->arrived_ms,
+		.now_ms = c->now_ms,
+		.host_name = base_slice_text(c->host_name)};
 	struct envelope e;
 	struct rcpt_walk w;
 	struct base_buf body;
@@ -156,15 +158,16 @@ void queue_bounce(struct queue_core *c, struct message *m, const struct unit *u,
 		dsn.retry_until_ms = m->arrived_ms + c->schedule.lifetime_ms;
 	dsn.original = stranger ? BASE_SLICE_EMPTY : read_original(c, m);
 	dsn.return_full = e.ret == RET_FULL && !stranger && !m->file &&
-			  list[0].action == MAIL_DSN_FAILED && m->size <= ORIGINAL_MAX_BYTES;
+		list[0].action == MAIL_DSN_FAILED && m->size <= ORIGINAL_MAX_BYTES;
 	if (!dsn.return_full)
 		dsn.original = base_slice_first(dsn.original,
-			mail_header_length(dsn.original) < HEADER_MAX_BYTES ?
-			mail_header_length(dsn.original) : HEADER_MAX_BYTES);
+			mail_header_length(dsn.original) < HEADER_MAX_BYTES
+				? mail_header_length(dsn.original)
+				: HEADER_MAX_BYTES);
 	base_buf_init(&body, SPOOL_INLINE_MAX_BYTES);
 	if (build(&dsn, &body)) {
-		tell(c, m, &e, mail_dsn_action_name(list[0].action),
-			base_id_slice(&dsn.dsn_id), BASE_SLICE_EMPTY);
+		tell(c, m, &e, mail_dsn_action_name(list[0].action), base_id_slice(&dsn.dsn_id),
+			BASE_SLICE_EMPTY);
 		submit(c, m, &e, &dsn, base_buf_slice(&body));
 	} else {
 		tell(c, m, &e, "not made", BASE_SLICE_EMPTY, BASE_SLICE("too many recipients"));

@@ -90,7 +90,7 @@ static int change(struct queue_command *cmd, struct base_error *err)
 static bool is_change(enum spool_admin_verb verb)
 {
 	return verb == SPOOL_ADMIN_RETRY || verb == SPOOL_ADMIN_HOLD ||
-	       verb == SPOOL_ADMIN_RELEASE || verb == SPOOL_ADMIN_REMOVE;
+		verb == SPOOL_ADMIN_RELEASE || verb == SPOOL_ADMIN_REMOVE;
 }
 
 static void on_idle(uv_idle_t *idle)
@@ -149,7 +149,7 @@ void queue_control(struct role *r, const struct control_request *req, struct con
 		return;
 	}
 	if (spool_admin_begin(&admin, q->spool, envelope_visit, req->words, req->word_count,
-		base_clock_wall_ms(), &err) != 0) {
+		    base_clock_wall_ms(), &err) != 0) {
 		control_end(reply, &err);
 		return;
 	}

@@ -85,8 +85,8 @@ static void answer(struct queue_core *c, struct message *m, enum base_error_clas
 
 /* The body's file takes the message's name. A name that is taken: the message is there already, if
  * the spool knows it. */
-static enum base_error_class keep_file(struct queue_core *c, const struct base_id *id,
-	struct spool_file *file, uint64_t size)
+static enum base_error_class keep_file(
+	struct queue_core *c, const struct base_id *id, struct spool_file *file, uint64_t size)
 {
 	struct base_error err;
 	int64_t seq;
@@ -100,8 +100,8 @@ static enum base_error_class keep_file(struct queue_core *c, const struct base_i
 }
 
 void queue_core_submit(struct queue_core *c, const struct queue_client *client,
-	const struct base_id *id, struct base_slice envelope, uint64_t size,
-	struct base_slice body, struct spool_file *file, int64_t now_ms)
+	const struct base_id *id, struct base_slice envelope, uint64_t size, struct base_slice body,
+	struct spool_file *file, int64_t now_ms)
 {
 	enum base_error_class class = BASE_ERROR_NONE;
 	struct envelope e;
@@ -118,8 +118,8 @@ void queue_core_submit(struct queue_core *c, const struct queue_client *client,
 	if (file)
 		spool_file_drop(c->spool, file);
 	if (class != BASE_ERROR_NONE) {
-		c->ports->submitted(c->arg, client, id, class == BASE_ERROR_EXISTS ?
-			BASE_ERROR_NONE : class);
+		c->ports->submitted(
+			c->arg, client, id, class == BASE_ERROR_EXISTS ? BASE_ERROR_NONE : class);
 		return;
 	}
 	m = queue_message_new(c, envelope, file ? BASE_SLICE_EMPTY : body);
@@ -136,8 +136,8 @@ void queue_core_submit(struct queue_core *c, const struct queue_client *client,
 	queue_plan_message(c, m);
 }
 
-void queue_core_query(struct queue_core *c, const struct queue_client *client,
-	const struct base_id *id)
+void queue_core_query(
+	struct queue_core *c, const struct queue_client *client, const struct base_id *id)
 {
 	if (c->query_count == c->query_cap) {
 		c->query_cap = c->query_cap ? c->query_cap * 2 : 16;
@@ -221,21 +221,27 @@ static int by_index(const void *a, const void *b)
 }
 
 /* Recipients are numbered by their place in the job; those that the result leaves out are put off. */
-static bool read_verdicts(const struct unit *u, struct ipc_reader *rest, uint32_t count,
-	struct verdict *out)
+static bool read_verdicts(
+	const struct unit *u, struct ipc_reader *rest, uint32_t count, struct verdict *out)
 {
 	struct job_rcpt_result r;
 
 	for (uint32_t k = 0; k < u->rcpt_count; k++)
-		out[k] = (struct verdict){.index = u->rcpts[k].index, .outcome = JOB_DEFERRED,
-			.code = 451, .enhanced = BASE_SLICE("4.3.0"),
+		out[k] = (struct verdict){.index = u->rcpts[k].index,
+			.outcome = JOB_DEFERRED,
+			.code = 451,
+			.enhanced = BASE_SLICE("4.3.0"),
 			.reason = BASE_SLICE("no result for this recipient")};
 	for (uint32_t i = 0; i < count; i++) {
 		if (!job_result_get_rcpt(rest, &r) || r.index >= u->rcpt_count)
 			return false;
 		out[r.index] = (struct verdict){.index = u->rcpts[r.index].index,
-			.outcome = r.outcome, .code = r.code, .enhanced = r.enhanced,
-			.reply = r.reply, .reason = r.reason, .dsn_relayed = r.dsn_relayed};
+			.outcome = r.outcome,
+			.code = r.code,
+			.enhanced = r.enhanced,
+			.reply = r.reply,
+			.reason = r.reason,
+			.dsn_relayed = r.dsn_relayed};
 	}
 	qsort(out, u->rcpt_count, sizeof(*out), by_index);
 	return ipc_reader_done(rest);
@@ -447,8 +453,8 @@ static bool may_wait(const struct queue_core *c)
 	if (c->now_ms < c->retry_at_ms)
 		return true;
 	return c->result_count && c->result_count < RESULT_WAIT_MAX && !c->draining &&
-	       c->now_ms - c->results_since_ms < RESULT_WAIT_MS &&
-	       c->now_ms >= c->results_since_ms;
+		c->now_ms - c->results_since_ms < RESULT_WAIT_MS &&
+		c->now_ms >= c->results_since_ms;
 }
 
 static void answer_queries(struct queue_core *c)
@@ -513,7 +519,7 @@ int64_t queue_core_turn(struct queue_core *c, int64_t now_ms)
 static bool changes(enum spool_admin_verb verb)
 {
 	return verb == SPOOL_ADMIN_HOLD || verb == SPOOL_ADMIN_RELEASE ||
-	       verb == SPOOL_ADMIN_REMOVE || verb == SPOOL_ADMIN_RETRY;
+		verb == SPOOL_ADMIN_REMOVE || verb == SPOOL_ADMIN_RETRY;
 }
 
 static struct message *asked_for(struct queue_core *c, const struct spool_admin *a)
@@ -521,14 +527,13 @@ static struct message *asked_for(struct queue_core *c, const struct spool_admin 
 	struct base_error err;
 	int64_t seq;
 
-	if (spool_admin_id(a).len == 0 ||
-		spool_find(c->spool, spool_admin_id(a), &seq, &err) != 0)
+	if (spool_admin_id(a).len == 0 || spool_find(c->spool, spool_admin_id(a), &seq, &err) != 0)
 		return NULL;
 	return queue_message_find(c, seq);
 }
 
-int queue_core_admin_before(struct queue_core *c, const struct spool_admin *a, int64_t now_ms,
-	struct base_error *err)
+int queue_core_admin_before(
+	struct queue_core *c, const struct spool_admin *a, int64_t now_ms, struct base_error *err)
 {
 	struct message *m;
 	int rc = 0;
@@ -563,8 +568,9 @@ void queue_core_admin_after(struct queue_core *c, const struct spool_admin *a)
 	if (!m && verb == SPOOL_ADMIN_REMOVE) {
 		/* Gone from the spool, so it has no number there any more. */
 		for (size_t i = 0; i <= c->message_mask && !m; i++)
-			for (m = c->messages[i]; m && !base_slice_equal(base_id_slice(&m->id),
-				spool_admin_id(a)); m = m->hash_next)
+			for (m = c->messages[i];
+				m && !base_slice_equal(base_id_slice(&m->id), spool_admin_id(a));
+				m = m->hash_next)
 				;
 	}
 	if (!m)

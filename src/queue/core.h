@@ -17,12 +17,12 @@
 /* Who waits for an answer. */
 struct queue_client {
 	unsigned front;
-	uint32_t generation;		/* of the front's channel */
+	uint32_t generation; /* of the front's channel */
 	uint32_t transaction;
 };
 
 enum queue_event_kind {
-	QUEUE_EVENT_ROUTE,		/* decided without a delivery */
+	QUEUE_EVENT_ROUTE, /* decided without a delivery */
 	QUEUE_EVENT_DELIVERY,
 	QUEUE_EVENT_BOUNCE,
 	QUEUE_EVENT_DONE,
@@ -37,12 +37,12 @@ struct queue_event {
 	uint32_t connection;
 	uint16_t code;
 	struct base_slice enhanced, reply, reason;
-	const char *result;		/* "delivered", "deferred", … */
+	const char *result; /* "delivered", "deferred", … */
 	uint32_t attempt;
 	int64_t next_ms, duration_ms;
 	uint64_t size;
-	struct base_slice notice;	/* id of the notice made */
-	bool end;			/* the message has left the queue with this */
+	struct base_slice notice; /* id of the notice made */
+	bool end;                 /* the message has left the queue with this */
 };
 
 /* What the shell does for the core. None of these may call back into it. */
@@ -53,8 +53,8 @@ struct queue_ports {
 	/* @class: BASE_ERROR_NONE when it is durable. */
 	void (*submitted)(void *arg, const struct queue_client *client, const struct base_id *id,
 		enum base_error_class class);
-	void (*known)(void *arg, const struct queue_client *client, const struct base_id *id,
-		bool known);
+	void (*known)(
+		void *arg, const struct queue_client *client, const struct base_id *id, bool known);
 	void (*event)(void *arg, const struct queue_event *event);
 	void (*random)(void *arg, void *out, size_t len);
 	/* Something failed: log it. */
@@ -74,19 +74,19 @@ void queue_core_set_conf(struct queue_core *core, const struct conf *conf);
 /* A message. @envelope and @body are copied. @file: the body; taken, null for an inline one.
  * The answer comes by submitted(), at the latest at the end of the turn. */
 void queue_core_submit(struct queue_core *core, const struct queue_client *client,
-	const struct base_id *id, struct base_slice envelope, uint64_t size,
-	struct base_slice body, struct spool_file *file, int64_t now_ms);
+	const struct base_id *id, struct base_slice envelope, uint64_t size, struct base_slice body,
+	struct spool_file *file, int64_t now_ms);
 /* Is it stored? Answered by known(). */
-void queue_core_query(struct queue_core *core, const struct queue_client *client,
-	const struct base_id *id);
+void queue_core_query(
+	struct queue_core *core, const struct queue_client *client, const struct base_id *id);
 /* So much waits for the end of the turn that it should come now. */
 bool queue_core_wants_turn(const struct queue_core *core);
 
 void queue_core_peer_up(struct queue_core *core, enum ipc_role role, unsigned index);
 /* Its outstanding jobs are due again at once. */
 void queue_core_peer_down(struct queue_core *core, enum ipc_role role, unsigned index);
-void queue_core_capacity(struct queue_core *core, enum ipc_role role, unsigned index,
-	uint32_t jobs);
+void queue_core_capacity(
+	struct queue_core *core, enum ipc_role role, unsigned index, uint32_t jobs);
 /* A JOB_RESULT body. False: the peer broke the protocol. */
 BASE_MUST_USE bool queue_core_result(struct queue_core *core, enum ipc_role role, unsigned index,
 	uint32_t job_id, struct base_slice body, int64_t now_ms);

@@ -13,18 +13,18 @@
 #include "spool/schedule.h"
 
 enum {
-	WINDOW_MESSAGES = 4096,		/* in memory at most */
+	WINDOW_MESSAGES = 4096, /* in memory at most */
 	WINDOW_BYTES = 16 * 1024 * 1024,
 	UNIT_RCPTS_MAX = 100,
-	TURN_MESSAGES = 256,		/* new ones that make a turn due */
+	TURN_MESSAGES = 256, /* new ones that make a turn due */
 	TURN_BYTES = 4 * 1024 * 1024,
 	LOAD_BATCH = 64,
-	READY_LOW = 8,			/* fewer ready units, and parked ones are read */
-	RESULT_WAIT_MS = 3,		/* results alone wait so long for company */
-	RESULT_WAIT_MAX = 64,		/* and not longer than so many */
+	READY_LOW = 8,        /* fewer ready units, and parked ones are read */
+	RESULT_WAIT_MS = 3,   /* results alone wait so long for company */
+	RESULT_WAIT_MAX = 64, /* and not longer than so many */
 	REPAIR_WAIT_MS = 200,
-	RETRY_WAIT_MS = 200,		/* after a turn that failed without harm */
-	LOOK_AROUND_MS = 30000,		/* between two looks at the clock at most */
+	RETRY_WAIT_MS = 200,    /* after a turn that failed without harm */
+	LOOK_AROUND_MS = 30000, /* between two looks at the clock at most */
 	CAPACITY_MAX = 1024,
 	PEERS_MAX = 64,
 };
@@ -37,22 +37,22 @@ enum notify_flags {
 	NOTIFY_FAILURE = 1u << 2,
 	NOTIFY_DELAY = 1u << 3,
 };
-enum { RET_FULL = 1 };			/* of enum smtp_dsn_ret */
+enum { RET_FULL = 1 }; /* of enum smtp_dsn_ret */
 
 enum unit_state {
-	UNIT_NEW,			/* its message is not committed yet */
-	UNIT_READY,			/* in its dest's list */
-	UNIT_SENT,			/* a job */
-	UNIT_LATER,			/* leaves memory: due at next_ms */
-	UNIT_PARK,			/* leaves memory: due, no room */
-	UNIT_HOLD,			/* leaves memory: held by the administrator */
-	UNIT_DONE,			/* nobody is left in it */
+	UNIT_NEW,   /* its message is not committed yet */
+	UNIT_READY, /* in its dest's list */
+	UNIT_SENT,  /* a job */
+	UNIT_LATER, /* leaves memory: due at next_ms */
+	UNIT_PARK,  /* leaves memory: due, no room */
+	UNIT_HOLD,  /* leaves memory: held by the administrator */
+	UNIT_DONE,  /* nobody is left in it */
 };
 
 struct unit_rcpt {
 	uint32_t index;
 	enum spool_rcpt_state state;
-	char *reason;			/* heap, null: none */
+	char *reason; /* heap, null: none */
 };
 
 struct message;
@@ -60,45 +60,45 @@ struct dest;
 
 struct unit {
 	struct message *m;
-	struct unit *next;		/* of the message */
+	struct unit *next; /* of the message */
 	struct unit *next_ready, *prev_ready;
-	struct dest *dest;		/* null for a unit that leaves or is done */
+	struct dest *dest; /* null for a unit that leaves or is done */
 	enum unit_state state;
 	uint32_t number;
 	uint32_t attempts;
-	unsigned flags;			/* enum spool_work_flags */
+	unsigned flags; /* enum spool_work_flags */
 	int64_t next_ms;
 	uint64_t dest_hash;
-	bool stored;			/* a row of work exists */
-	bool dirty;			/* and it is not (yet) this */
+	bool stored; /* a row of work exists */
+	bool dirty;  /* and it is not (yet) this */
 	uint32_t job_id;
 	uint32_t rcpt_count, rcpt_cap;
-	struct unit_rcpt *rcpts;	/* ascending by index */
-	struct unit_rcpt only;		/* room for one */
-	char *account;			/* heap; for the administrator; null: none */
+	struct unit_rcpt *rcpts; /* ascending by index */
+	struct unit_rcpt only;   /* room for one */
+	char *account;           /* heap; for the administrator; null: none */
 };
 
 struct message {
 	struct message *hash_next;
 	struct message *touched_next;
-	int64_t seq;			/* 0: not added yet */
+	int64_t seq; /* 0: not added yet */
 	struct base_id id;
 	int64_t arrived_ms;
 	uint64_t size;
 	bool file;
-	bool added;			/* to the spool, in a turn that was committed */
-	bool has_rows;			/* of work */
-	bool touched;			/* in the list of this turn */
+	bool added;    /* to the spool, in a turn that was committed */
+	bool has_rows; /* of work */
+	bool touched;  /* in the list of this turn */
 	bool held;
-	bool gone;			/* removed by the administrator */
-	bool never_stored;		/* nothing of it had to be kept */
-	bool asked;			/* @client waits for an answer */
-	bool refusable;			/* nobody was promised it: dropped when the turn fails */
-	bool quiet_end;			/* its end was told with its last delivery */
+	bool gone;         /* removed by the administrator */
+	bool never_stored; /* nothing of it had to be kept */
+	bool asked;        /* @client waits for an answer */
+	bool refusable;    /* nobody was promised it: dropped when the turn fails */
+	bool quiet_end;    /* its end was told with its last delivery */
 	struct queue_client client;
 	struct unit *units;
-	uint32_t disk_units;		/* rows of work without a unit in memory */
-	uint8_t *body;			/* null: read it when needed */
+	uint32_t disk_units; /* rows of work without a unit in memory */
+	uint8_t *body;       /* null: read it when needed */
 	size_t envelope_len;
 	uint8_t envelope[];
 };
@@ -106,17 +106,17 @@ struct message {
 struct dest {
 	struct dest *hash_next;
 	struct dest *next_run, *prev_run;
-	bool running;			/* in its peer's run list */
+	bool running; /* in its peer's run list */
 	uint64_t hash;
 	enum conf_via via;
 	enum conf_tls_policy tls;
 	uint16_t port;
-	struct base_slice host, path, account, route, via_text;	/* in @text */
+	struct base_slice host, path, account, route, via_text; /* in @text */
 	enum ipc_role role;
 	unsigned peer;
 	struct unit *first, *last;
 	uint32_t ready, sent, units;
-	bool parked;			/* the spool may have parked units for it */
+	bool parked; /* the spool may have parked units for it */
 	struct spool_key cursor;
 	char *text;
 };
@@ -124,7 +124,7 @@ struct dest {
 struct peer {
 	bool up;
 	uint32_t capacity, sent;
-	struct dest *first, *last;	/* run list */
+	struct dest *first, *last; /* run list */
 };
 
 struct job_slot {
@@ -135,7 +135,7 @@ struct job_slot {
 	uint32_t next_free;
 };
 
-struct route_plan {			/* a route section, copied */
+struct route_plan { /* a route section, copied */
 	enum conf_via via;
 	enum conf_tls_policy tls;
 	char *title, *via_text, *text, *host, *account;
@@ -159,9 +159,9 @@ struct queue_core {
 	char *host_name;
 	struct spool_schedule schedule;
 
-	struct message **messages;	/* by seq */
+	struct message **messages; /* by seq */
 	size_t message_mask;
-	uint32_t message_count;		/* in memory, new ones too */
+	uint32_t message_count; /* in memory, new ones too */
 	uint64_t bytes;
 	struct dest **dests;
 	size_t dest_mask;
@@ -175,13 +175,13 @@ struct queue_core {
 	uint32_t new_count, result_count;
 	size_t new_bytes;
 	int64_t results_since_ms;
-	int64_t retry_at_ms;		/* a turn or a repair failed */
+	int64_t retry_at_ms; /* a turn or a repair failed */
 	bool told_fault;
 	struct query *queries;
 	size_t query_count, query_cap;
 
 	struct spool_key due_cursor;
-	int64_t due_at_ms;		/* when to look; INT64_MAX: never */
+	int64_t due_at_ms; /* when to look; INT64_MAX: never */
 	bool due_more;
 	struct spool_fresh fresh;
 	bool parked_any;
@@ -191,8 +191,8 @@ struct queue_core {
 };
 
 /* message.c */
-struct message *queue_message_new(struct queue_core *c, struct base_slice envelope,
-	struct base_slice body);
+struct message *queue_message_new(
+	struct queue_core *c, struct base_slice envelope, struct base_slice body);
 void queue_message_free(struct queue_core *c, struct message *m);
 void queue_message_forget_body(struct queue_core *c, struct message *m);
 struct message *queue_message_find(struct queue_core *c, int64_t seq);
@@ -201,8 +201,8 @@ void queue_message_touch(struct queue_core *c, struct message *m);
 struct unit *queue_unit_new(struct message *m, uint32_t number);
 /* Out of its message and destination, and freed. */
 void queue_unit_free(struct queue_core *c, struct unit *u);
-void queue_unit_add_rcpt(struct unit *u, uint32_t index, enum spool_rcpt_state state,
-	struct base_slice reason);
+void queue_unit_add_rcpt(
+	struct unit *u, uint32_t index, enum spool_rcpt_state state, struct base_slice reason);
 void queue_unit_set_reason(struct unit_rcpt *r, struct base_slice reason);
 /* Drop recipients whose index is in the unit at @k. */
 void queue_unit_remove_rcpt(struct unit *u, uint32_t k);
@@ -212,8 +212,8 @@ bool queue_message_needs_rows(const struct message *m);
 /* Nobody is left in it, here or in the spool. */
 bool queue_message_is_finished(const struct message *m);
 /* Write the message's state into the turn. 0, negative, or EXISTS for a duplicate. */
-BASE_MUST_USE int queue_message_stage(struct queue_core *c, struct message *m,
-	struct base_error *err);
+BASE_MUST_USE int queue_message_stage(
+	struct queue_core *c, struct message *m, struct base_error *err);
 /* Every recipient can be read; checked once for each message that comes or is read back. */
 BASE_MUST_USE bool queue_envelope_is_whole(struct base_slice bytes, struct envelope *out_head);
 /* Walk the recipients of the envelope by ascending index. */
@@ -235,8 +235,8 @@ void queue_plan_message(struct queue_core *c, struct message *m);
 void queue_plan_unit(struct queue_core *c, struct unit *u);
 
 /* dest.c */
-struct dest *queue_dest_get(struct queue_core *c, const struct route_plan *p,
-	struct base_slice domain);
+struct dest *queue_dest_get(
+	struct queue_core *c, const struct route_plan *p, struct base_slice domain);
 struct dest *queue_dest_find(struct queue_core *c, uint64_t hash);
 bool queue_dest_has_room(const struct queue_core *c, const struct dest *d);
 void queue_dest_attach(struct dest *d, struct unit *u);
@@ -250,8 +250,8 @@ struct peer *queue_peer(struct queue_core *c, enum ipc_role role, unsigned index
 void queue_dest_remap(struct queue_core *c);
 /* Send what may be sent. */
 void queue_pump(struct queue_core *c);
-struct unit *queue_job_take(struct queue_core *c, enum ipc_role role, unsigned peer,
-	uint32_t job_id);
+struct unit *queue_job_take(
+	struct queue_core *c, enum ipc_role role, unsigned peer, uint32_t job_id);
 
 /* settle.c */
 /* What became of one recipient. */
@@ -269,9 +269,9 @@ void queue_settle(struct queue_core *c, struct unit *u, const struct job_result 
 
 /* bounce.c */
 struct notice_rcpt {
-	struct envelope_rcpt rcpt;	/* borrowed from the message's envelope */
+	struct envelope_rcpt rcpt; /* borrowed from the message's envelope */
 	struct verdict verdict;
-	int action;			/* enum mail_dsn_action */
+	int action; /* enum mail_dsn_action */
 };
 /* Make one notice about @rcpts of @m, as a message of the same turn. */
 void queue_bounce(struct queue_core *c, struct message *m, const struct unit *u,
@@ -281,8 +281,8 @@ void queue_bounce(struct queue_core *c, struct message *m, const struct unit *u,
 /* Read what is due, parked or fresh, as far as there is room. */
 void queue_load(struct queue_core *c);
 /* Read one unit into memory. */
-BASE_MUST_USE int queue_load_unit(struct queue_core *c, int64_t seq, uint32_t number,
-	struct base_error *err);
+BASE_MUST_USE int queue_load_unit(
+	struct queue_core *c, int64_t seq, uint32_t number, struct base_error *err);
 /* After the clock jumped or the administrator moved rows. */
 void queue_load_restart(struct queue_core *c);
 

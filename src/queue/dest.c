@@ -24,8 +24,8 @@ struct peer *queue_peer(struct queue_core *c, enum ipc_role role, unsigned index
 
 static uint64_t hash_plan(const struct route_plan *p, struct base_slice host)
 {
-	uint8_t small[4] = {(uint8_t)p->via, (uint8_t)p->tls, (uint8_t)(p->port >> 8),
-		(uint8_t)p->port};
+	uint8_t small[4] = {
+		(uint8_t)p->via, (uint8_t)p->tls, (uint8_t)(p->port >> 8), (uint8_t)p->port};
 	uint64_t h = route_hash(0, base_slice_make(small, sizeof(small)));
 
 	h = route_hash(h, host);
@@ -33,14 +33,14 @@ static uint64_t hash_plan(const struct route_plan *p, struct base_slice host)
 	return route_hash(h, base_slice_text(p->account));
 }
 
-static bool is_same(const struct dest *d, const struct route_plan *p, struct base_slice host,
-	uint64_t hash)
+static bool is_same(
+	const struct dest *d, const struct route_plan *p, struct base_slice host, uint64_t hash)
 {
 	return d->hash == hash && d->via == p->via && d->tls == p->tls && d->port == p->port &&
-	       base_slice_equal_nocase(d->host, host) &&
-	       base_slice_equal(d->path, base_slice_text(p->text)) &&
-	       base_slice_equal(d->account, base_slice_text(p->account)) &&
-	       base_slice_equal(d->route, base_slice_text(p->title));
+		base_slice_equal_nocase(d->host, host) &&
+		base_slice_equal(d->path, base_slice_text(p->text)) &&
+		base_slice_equal(d->account, base_slice_text(p->account)) &&
+		base_slice_equal(d->route, base_slice_text(p->title));
 }
 
 static struct base_slice put_text(char **at, struct base_slice s, bool lower)
@@ -60,8 +60,8 @@ static unsigned choose_peer(const struct queue_core *c, const struct dest *d)
 	return count ? (unsigned)(d->hash % count) : 0;
 }
 
-static struct dest *make(struct queue_core *c, const struct route_plan *p, struct base_slice host,
-	uint64_t hash)
+static struct dest *make(
+	struct queue_core *c, const struct route_plan *p, struct base_slice host, uint64_t hash)
 {
 	struct dest *d = base_alloc_zero(1, sizeof(*d));
 	struct base_slice path = base_slice_text(p->text), account = base_slice_text(p->account);
@@ -101,8 +101,8 @@ static void grow(struct queue_core *c)
 	c->dest_mask = size - 1;
 }
 
-struct dest *queue_dest_get(struct queue_core *c, const struct route_plan *p,
-	struct base_slice domain)
+struct dest *queue_dest_get(
+	struct queue_core *c, const struct route_plan *p, struct base_slice domain)
 {
 	struct base_slice host = p->via == CONF_VIA_MX ? domain : base_slice_text(p->host);
 	uint64_t hash = hash_plan(p, host);
@@ -189,8 +189,9 @@ static void free_dest(struct queue_core *c, struct dest *d)
 
 bool queue_dest_has_room(const struct queue_core *c, const struct dest *d)
 {
-	uint32_t free_places = c->message_count < WINDOW_MESSAGES ?
-		WINDOW_MESSAGES - c->message_count : 0;
+	uint32_t free_places = c->message_count < WINDOW_MESSAGES
+		? WINDOW_MESSAGES - c->message_count
+		: 0;
 
 	return d->units <= (free_places > ROOM_LEAST ? free_places : ROOM_LEAST);
 }
@@ -253,8 +254,8 @@ static uint32_t job_make(struct queue_core *c, struct unit *u)
 			/* Not from 0: a late result of a job of the process before this one must
 			 * not fit a job of this one. */
 			c->jobs[i] = (struct job_slot){.next_free = c->job_free};
-			c->ports->random(c->arg, &c->jobs[i].generation,
-				sizeof(c->jobs[i].generation));
+			c->ports->random(
+				c->arg, &c->jobs[i].generation, sizeof(c->jobs[i].generation));
 			c->job_free = i;
 		}
 	}
@@ -270,8 +271,8 @@ static uint32_t job_make(struct queue_core *c, struct unit *u)
 }
 
 /* The job is over: its unit, in nobody's hands; null if it is not this peer's job. */
-struct unit *queue_job_take(struct queue_core *c, enum ipc_role role, unsigned peer,
-	uint32_t job_id)
+struct unit *queue_job_take(
+	struct queue_core *c, enum ipc_role role, unsigned peer, uint32_t job_id)
 {
 	uint32_t i = job_id & 0xffff;
 	struct job_slot *slot;
@@ -333,8 +334,10 @@ static int get_body(struct queue_core *c, struct message *m, struct job *job, in
 	}
 	rc = spool_load(c->spool, m->seq, true, &s, err);
 	if (rc == 0 && s.body.len != m->size)
-		rc = base_error_set(err, BASE_ERROR_PERMANENT, 0, "message \"%s\" is damaged in "
-			"the spool", m->id.text);
+		rc = base_error_set(err, BASE_ERROR_PERMANENT, 0,
+			"message \"%s\" is damaged in "
+			"the spool",
+			m->id.text);
 	if (rc == 0)
 		job->message = s.body;
 	return rc;
@@ -348,8 +351,10 @@ static void put_off(struct queue_core *c, struct unit *u, const struct base_erro
 
 	queue_error(c, "a message cannot be read", err);
 	for (uint32_t k = 0; k < count; k++)
-		v[k] = (struct verdict){.index = u->rcpts[k].index, .outcome = JOB_DEFERRED,
-			.code = 451, .enhanced = BASE_SLICE("4.3.0"),
+		v[k] = (struct verdict){.index = u->rcpts[k].index,
+			.outcome = JOB_DEFERRED,
+			.code = 451,
+			.enhanced = BASE_SLICE("4.3.0"),
 			.reason = base_slice_text(err->text)};
 	queue_settle(c, u, NULL, v, count);
 	free(v);

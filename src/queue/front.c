@@ -12,10 +12,10 @@
 #include <string.h>
 
 enum {
-	TRANSACTIONS_MAX = 16384,	/* of one front */
+	TRANSACTIONS_MAX = 16384, /* of one front */
 	ENVELOPE_MAX_BYTES = 16 * 1024 * 1024,
-	ENVELOPES_MAX_BYTES = 64 * 1024 * 1024,	/* of one front, all that wait */
-	ANSWERS_MAX_BYTES = 4 * 1024 * 1024,	/* to one front, unread */
+	ENVELOPES_MAX_BYTES = 64 * 1024 * 1024, /* of one front, all that wait */
+	ANSWERS_MAX_BYTES = 4 * 1024 * 1024,    /* to one front, unread */
 };
 
 struct queue_transaction {
@@ -148,8 +148,8 @@ static void on_envelope(struct queue_shell *q, struct queue_front *f, struct ipc
 		f->envelope_bytes += part.len;
 }
 
-static void refuse(struct queue_shell *q, const struct queue_client *client,
-	const struct base_id *id)
+static void refuse(
+	struct queue_shell *q, const struct queue_client *client, const struct base_id *id)
 {
 	queue_shell_ports.submitted(q, client, id, BASE_ERROR_PEER);
 }
@@ -168,7 +168,7 @@ static void on_submit(struct queue_shell *q, unsigned index, struct ipc_frame *f
 
 	body = ipc_get_bytes(&in);
 	good = ipc_reader_done(&in) && base_id_parse(id_text, &id) &&
-	       (!file || (t && t->file.fd >= 0 && body.len == 0));
+		(!file || (t && t->file.fd >= 0 && body.len == 0));
 	if (good && t && t->envelope.len) {
 		f->envelope_bytes += envelope.len;
 		good = base_buf_append_slice(&t->envelope, envelope);

@@ -19,8 +19,8 @@ void queue_load_restart(struct queue_core *c)
 	c->parked_sweep = INT64_MIN;
 }
 
-static int load_message(struct queue_core *c, int64_t seq, struct message **out,
-	struct base_error *err)
+static int load_message(
+	struct queue_core *c, int64_t seq, struct message **out, struct base_error *err)
 {
 	struct message *m = queue_message_find(c, seq);
 	struct spool_message s;
@@ -75,8 +75,8 @@ static struct unit *unit_of(struct message *m, const struct spool_work *w)
 	u->stored = true;
 	u->dirty = false;
 	u->dest_hash = w->dest;
-	u->account = d.account.len && !base_slice_has(d.account, '\0') ?
-		base_slice_dup(d.account) : NULL;
+	u->account = d.account.len && !base_slice_has(d.account, '\0') ? base_slice_dup(d.account)
+								       : NULL;
 	while (spool_detail_get_rcpt(&d, &r))
 		if (u->rcpt_count == 0 || u->rcpts[u->rcpt_count - 1].index < r.index)
 			queue_unit_add_rcpt(u, r.index, r.state, r.reason);

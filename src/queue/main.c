@@ -59,8 +59,7 @@ static size_t paths(struct role *r, struct role_path *out, size_t max)
 static int open_all(struct role *r, struct base_error *err)
 {
 	struct queue_shell *q = role_state(r);
-	struct spool_options options = {.data_dir = role_conf(r)->data,
-		.owner = role_instance(r)};
+	struct spool_options options = {.data_dir = role_conf(r)->data, .owner = role_instance(r)};
 	int rc = spool_open(&q->spool, &options, err);
 
 	if (rc != 0)
@@ -68,8 +67,8 @@ static int open_all(struct role *r, struct base_error *err)
 	q->role = r;
 	base_buf_init(&q->frame, IPC_FRAME_MAX_BYTES);
 	base_buf_init(&q->job, 64 * 1024 * 1024);
-	q->core = queue_core_new(q->spool, &queue_shell_ports, q, role_conf(r),
-		base_clock_wall_ms());
+	q->core = queue_core_new(
+		q->spool, &queue_shell_ports, q, role_conf(r), base_clock_wall_ms());
 	return 0;
 }
 
@@ -95,8 +94,7 @@ static int reload(struct role *r, const struct conf *conf, struct base_error *er
 	return 0;
 }
 
-static void peer(struct role *r, enum ipc_role kind, unsigned index, struct ipc_channel *ch,
-	int fd)
+static void peer(struct role *r, enum ipc_role kind, unsigned index, struct ipc_channel *ch, int fd)
 {
 	struct queue_shell *q = role_state(r);
 
@@ -130,9 +128,9 @@ static void on_account_state(struct ipc_frame *frame)
 	if (!ipc_reader_done(&in))
 		return;
 	log_begin(&rec, paused ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO, LOG_KIND_SYSTEM);
-	log_put_text(&rec, LOG_KEY_TEXT, paused ?
-		"account is paused; its mail waits (postern queue retry --all tries again)" :
-		"account works again");
+	log_put_text(&rec, LOG_KEY_TEXT,
+		paused ? "account is paused; its mail waits (postern queue retry --all tries again)"
+		       : "account works again");
 	log_put(&rec, LOG_KEY_ACCOUNT, account);
 	if (paused)
 		log_put_i64(&rec, LOG_KEY_NEXT, until);
@@ -141,8 +139,8 @@ static void on_account_state(struct ipc_frame *frame)
 	log_commit(&rec);
 }
 
-static void on_worker_frame(struct queue_shell *q, enum ipc_role kind, unsigned index,
-	struct ipc_frame *frame)
+static void on_worker_frame(
+	struct queue_shell *q, enum ipc_role kind, unsigned index, struct ipc_frame *frame)
 {
 	struct ipc_reader in = ipc_reader_make(frame->body);
 
@@ -150,14 +148,17 @@ static void on_worker_frame(struct queue_shell *q, enum ipc_role kind, unsigned 
 		queue_core_capacity(q->core, kind, index, ipc_get_u32(&in));
 	else if (frame->type == IPC_ACCOUNT_STATE)
 		on_account_state(frame);
-	else if (frame->type == IPC_JOB_RESULT && !queue_core_result(q->core, kind, index,
-		frame->id, frame->body, base_clock_wall_ms()))
-		log_write(LOG_LEVEL_WARNING, "a result of %s %u is broken or nobody's; "
-			"its message is tried again", ipc_role_name(kind), index);
+	else if (frame->type == IPC_JOB_RESULT &&
+		!queue_core_result(
+			q->core, kind, index, frame->id, frame->body, base_clock_wall_ms()))
+		log_write(LOG_LEVEL_WARNING,
+			"a result of %s %u is broken or nobody's; "
+			"its message is tried again",
+			ipc_role_name(kind), index);
 }
 
-static void peer_frame(struct role *r, enum ipc_role kind, unsigned index,
-	struct ipc_channel *ch, struct ipc_frame *frame)
+static void peer_frame(struct role *r, enum ipc_role kind, unsigned index, struct ipc_channel *ch,
+	struct ipc_frame *frame)
 {
 	struct queue_shell *q = role_state(r);
 

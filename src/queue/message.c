@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct message *queue_message_new(struct queue_core *c, struct base_slice envelope,
-	struct base_slice body)
+struct message *queue_message_new(
+	struct queue_core *c, struct base_slice envelope, struct base_slice body)
 {
 	struct message *m = base_alloc(sizeof(*m) + envelope.len);
 
@@ -138,8 +138,8 @@ void queue_unit_set_reason(struct unit_rcpt *r, struct base_slice reason)
 	r->reason[reason.len] = '\0';
 }
 
-void queue_unit_add_rcpt(struct unit *u, uint32_t index, enum spool_rcpt_state state,
-	struct base_slice reason)
+void queue_unit_add_rcpt(
+	struct unit *u, uint32_t index, enum spool_rcpt_state state, struct base_slice reason)
 {
 	struct unit_rcpt *grown;
 
@@ -227,8 +227,8 @@ static int stage_unit(struct queue_core *c, const struct unit *u, struct base_er
 	base_buf_clear(&c->detail);
 	spool_detail_put(&c->detail, base_slice_text(u->account), u->rcpt_count);
 	for (uint32_t k = 0; k < u->rcpt_count; k++) {
-		r = (struct spool_rcpt){u->rcpts[k].index, u->rcpts[k].state,
-			base_slice_text(u->rcpts[k].reason)};
+		r = (struct spool_rcpt){
+			u->rcpts[k].index, u->rcpts[k].state, base_slice_text(u->rcpts[k].reason)};
 		spool_detail_put_rcpt(&c->detail, &r);
 	}
 	BASE_BUG_IF(!base_buf_ok(&c->detail));
@@ -241,8 +241,8 @@ bool queue_message_needs_rows(const struct message *m)
 	if (m->has_rows || m->held)
 		return true;
 	for (const struct unit *u = m->units; u; u = u->next)
-		if (u->attempts || (u->state != UNIT_NEW && u->state != UNIT_READY &&
-			u->state != UNIT_SENT))
+		if (u->attempts ||
+			(u->state != UNIT_NEW && u->state != UNIT_READY && u->state != UNIT_SENT))
 			return true;
 	return false;
 }
@@ -282,8 +282,8 @@ int queue_message_stage(struct queue_core *c, struct message *m, struct base_err
 	if (!m->added)
 		rc = stage_add(c, m, err);
 	if (rc == 0 && finished)
-		return spool_remove(c->spool, m->seq, base_id_slice(&m->id), m->file, m->has_rows,
-			err);
+		return spool_remove(
+			c->spool, m->seq, base_id_slice(&m->id), m->file, m->has_rows, err);
 	if (rc != 0 || !queue_message_needs_rows(m))
 		return rc;
 	for (struct unit *u = m->units; u && rc == 0; u = u->next) {

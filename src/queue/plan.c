@@ -79,24 +79,30 @@ void queue_plan_set_conf(struct queue_core *c, const struct conf *conf)
 static bool settle_now(const struct route_plan *p, struct base_slice domain, struct verdict *out)
 {
 	if (!p) {
-		*out = (struct verdict){.outcome = JOB_FAILED, .code = 550,
+		*out = (struct verdict){.outcome = JOB_FAILED,
+			.code = 550,
 			.enhanced = BASE_SLICE("5.1.2"),
 			.reason = BASE_SLICE("no route for this domain")};
 		return true;
 	}
 	if (p->via == CONF_VIA_DISCARD) {
-		*out = (struct verdict){.outcome = JOB_DELIVERED, .code = 250,
-			.enhanced = BASE_SLICE("2.0.0"), .reason = BASE_SLICE("discarded")};
+		*out = (struct verdict){.outcome = JOB_DELIVERED,
+			.code = 250,
+			.enhanced = BASE_SLICE("2.0.0"),
+			.reason = BASE_SLICE("discarded")};
 		return true;
 	}
 	if (p->via == CONF_VIA_ERROR) {
-		*out = (struct verdict){.outcome = JOB_FAILED, .code = 550,
-			.enhanced = BASE_SLICE("5.7.1"), .reason = base_slice_text(
-			p->text && p->text[0] ? p->text : "refused by configuration")};
+		*out = (struct verdict){.outcome = JOB_FAILED,
+			.code = 550,
+			.enhanced = BASE_SLICE("5.7.1"),
+			.reason = base_slice_text(
+				p->text && p->text[0] ? p->text : "refused by configuration")};
 		return true;
 	}
 	if (p->via == CONF_VIA_MX && domain.len == 0) {
-		*out = (struct verdict){.outcome = JOB_FAILED, .code = 550,
+		*out = (struct verdict){.outcome = JOB_FAILED,
+			.code = 550,
 			.enhanced = BASE_SLICE("5.1.3"),
 			.reason = BASE_SLICE("the address has no domain")};
 		return true;
@@ -104,8 +110,8 @@ static bool settle_now(const struct route_plan *p, struct base_slice domain, str
 	return false;
 }
 
-static const struct route_plan *find_plan(const struct queue_core *c, struct base_slice address,
-	struct base_slice *out_domain)
+static const struct route_plan *find_plan(
+	const struct queue_core *c, struct base_slice address, struct base_slice *out_domain)
 {
 	struct base_slice own = base_slice_text(c->host_name);
 	size_t at = route_find(c->table, address, own);
@@ -137,13 +143,13 @@ static void tell_route(struct queue_core *c, const struct message *m, const stru
 }
 
 /* The unit of @m that @index may join, made if there is none. */
-static struct unit *unit_for(struct message *m, struct dest *d, uint32_t index,
-	const struct unit *not)
+static struct unit *unit_for(
+	struct message *m, struct dest *d, uint32_t index, const struct unit * not )
 {
 	struct unit *u;
 
 	for (u = m->units; u; u = u->next)
-		if (u != not && u->dest == d && u->state == UNIT_NEW &&
+		if (u != not &&u->dest == d && u->state == UNIT_NEW &&
 			u->rcpt_count < UNIT_RCPTS_MAX && u->rcpt_count &&
 			u->rcpts[u->rcpt_count - 1].index < index)
 			return u;

@@ -50,8 +50,8 @@ static bool send_job(void *arg, enum ipc_role role, unsigned index, uint32_t job
 		base_buf_append_slice(&q->frame, base_buf_slice(&q->job));
 		parts[0] = base_buf_slice(&q->frame);
 		parts[1] = job->file ? BASE_SLICE_EMPTY : job->message;
-		sent = ipc_send_parts(ch, parts, job->file ? 1 : 2, job->file ? &fd : NULL,
-			job->file ? 1 : 0);
+		sent = ipc_send_parts(
+			ch, parts, job->file ? 1 : 2, job->file ? &fd : NULL, job->file ? 1 : 0);
 	}
 	if (fd >= 0)
 		close(fd);
@@ -67,13 +67,13 @@ static void submitted(void *arg, const struct queue_client *client, const struct
 	if (!ch)
 		return;
 	ipc_begin(&q->frame, IPC_SUBMITTED, client->transaction);
-	ipc_put_u8(&q->frame, (uint8_t)-(int)class);
+	ipc_put_u8(&q->frame, (uint8_t) - (int)class);
 	ipc_put_text(&q->frame, id->text);
 	ipc_send(ch, &q->frame, NULL, 0);
 }
 
-static void known(void *arg, const struct queue_client *client, const struct base_id *id,
-	bool is_known)
+static void known(
+	void *arg, const struct queue_client *client, const struct base_id *id, bool is_known)
 {
 	struct queue_shell *q = arg;
 	struct ipc_channel *ch = queue_front_channel(q, client);

@@ -21,7 +21,7 @@ struct settle {
 	struct message *m;
 	const struct job_result *r;
 	struct envelope e;
-	bool over, late, only;		/* @only: the message has one recipient */
+	bool over, late, only; /* @only: the message has one recipient */
 	int64_t next_ms;
 	struct notice_rcpt *told, *delayed;
 	size_t told_count, delayed_count;
@@ -90,8 +90,7 @@ static void note(struct notice_rcpt *list, size_t *count, const struct envelope_
 	list[(*count)++] = (struct notice_rcpt){.rcpt = *rcpt, .verdict = *v, .action = action};
 }
 
-static void take_notice(struct settle *s, const struct envelope_rcpt *rcpt,
-	const struct verdict *v)
+static void take_notice(struct settle *s, const struct envelope_rcpt *rcpt, const struct verdict *v)
 {
 	unsigned notify = rcpt->notify;
 
@@ -118,8 +117,8 @@ static void take_notice(struct settle *s, const struct envelope_rcpt *rcpt,
 }
 
 /* One recipient. True: he has left the unit. */
-static bool settle_one(struct settle *s, uint32_t k, const struct envelope_rcpt *rcpt,
-	struct verdict v)
+static bool settle_one(
+	struct settle *s, uint32_t k, const struct envelope_rcpt *rcpt, struct verdict v)
 {
 	struct unit_rcpt *r = &s->u->rcpts[k];
 
@@ -154,7 +153,7 @@ static void set_times(struct settle *s)
 
 	s->over = spool_schedule_is_over(&c->schedule, s->m->arrived_ms, c->now_ms);
 	s->late = !s->over && !warned &&
-		  spool_schedule_is_late(&c->schedule, s->m->arrived_ms, c->now_ms);
+		spool_schedule_is_late(&c->schedule, s->m->arrived_ms, c->now_ms);
 	s->next_ms = spool_schedule_next(&c->schedule, s->m->arrived_ms, c->now_ms,
 		s->u->attempts + 1, not_before, warned || s->late, spread);
 }

@@ -24,11 +24,11 @@ struct queue_shell {
 	struct queue_core *core;
 	struct queue_front *fronts;
 	unsigned front_count;
-	struct queue_command *commands;	/* being answered */
+	struct queue_command *commands; /* being answered */
 	uv_timer_t timer;
 	uv_check_t check;
 	struct base_buf frame, job;
-	bool events;			/* a turn is due before the loop sleeps */
+	bool events; /* a turn is due before the loop sleeps */
 };
 
 void queue_shell_turn(struct queue_shell *q);

@@ -36,11 +36,11 @@ static struct fixture {
 		enum base_error_class class;
 	} answers[JOBS];
 	size_t answer_count;
-	int known;			/* -1: not asked */
+	int known; /* -1: not asked */
 	char events[65536];
-	char body[131072];		/* of the last job */
+	char body[131072]; /* of the last job */
 	bool refuse_jobs;
-	bool stranger;			/* what is submitted came without a login */
+	bool stranger; /* what is submitted came without a login */
 	unsigned random;
 } x;
 
@@ -75,8 +75,9 @@ static bool on_job(void *arg, enum ipc_role role, unsigned index, uint32_t job_i
 			BASE_SLICE_ARGS(r.address));
 	}
 	assert_true(ipc_reader_done(&rest));
-	snprintf(s->body, sizeof(s->body), "%.*s", (int)(job->message.len < 200 ?
-		job->message.len : 200), (const char *)job->message.ptr);
+	snprintf(s->body, sizeof(s->body), "%.*s",
+		(int)(job->message.len < 200 ? job->message.len : 200),
+		(const char *)job->message.ptr);
 	snprintf(x.body, sizeof(x.body), "%.*s", BASE_SLICE_ARGS(job->message));
 	assert_true(job->file ? fd >= 0 : job->message.len == job->size);
 	if (fd >= 0)
@@ -93,8 +94,8 @@ static void on_submitted(void *arg, const struct queue_client *client, const str
 	x.answers[x.answer_count++].class = class;
 }
 
-static void on_known(void *arg, const struct queue_client *client, const struct base_id *id,
-	bool known)
+static void on_known(
+	void *arg, const struct queue_client *client, const struct base_id *id, bool known)
 {
 	x.known = known;
 }
@@ -122,8 +123,8 @@ static void on_error(void *arg, const char *what, const struct base_error *err)
 	snprintf(x.events + len, sizeof(x.events) - len, "error %s: %s|", what, err->text);
 }
 
-static const struct queue_ports ports = {on_job, on_submitted, on_known, on_event, on_random,
-	on_error};
+static const struct queue_ports ports = {
+	on_job, on_submitted, on_known, on_event, on_random, on_error};
 
 /* ---- the fixture ---- */
 
@@ -156,15 +157,21 @@ static int setup(void **state)
 	x.now = START;
 	snprintf(x.dir, sizeof(x.dir), "/tmp/postern-queue-XXXXXX");
 	assert_non_null(mkdtemp(x.dir));
-	x.routes[0] = (struct conf_route){.title = text_any, .via = CONF_VIA_MX, .via_text = text_mx};
-	x.routes[1] = (struct conf_route){.title = text_home, .via = CONF_VIA_MAILDIR,
-		.via_text = text_maildir, .text = text_maildir};
-	x.routes[2] = (struct conf_route){.title = text_void, .via = CONF_VIA_DISCARD,
-		.via_text = text_void};
-	x.routes[3] = (struct conf_route){.title = text_bad, .via = CONF_VIA_ERROR,
-		.via_text = text_gone, .text = text_gone};
-	x.routes[4] = (struct conf_route){.title = text_smart, .via = CONF_VIA_SMTP,
-		.via_text = text_relay, .host = text_relay, .port = 587};
+	x.routes[0] = (struct conf_route){
+		.title = text_any, .via = CONF_VIA_MX, .via_text = text_mx};
+	x.routes[1] = (struct conf_route){.title = text_home,
+		.via = CONF_VIA_MAILDIR,
+		.via_text = text_maildir,
+		.text = text_maildir};
+	x.routes[2] = (struct conf_route){
+		.title = text_void, .via = CONF_VIA_DISCARD, .via_text = text_void};
+	x.routes[3] = (struct conf_route){
+		.title = text_bad, .via = CONF_VIA_ERROR, .via_text = text_gone, .text = text_gone};
+	x.routes[4] = (struct conf_route){.title = text_smart,
+		.via = CONF_VIA_SMTP,
+		.via_text = text_relay,
+		.host = text_relay,
+		.port = 587};
 	x.conf.routes = x.routes;
 	x.conf.route_count = 5;
 	x.conf.hostname = text_own;
@@ -215,9 +222,12 @@ static struct base_id submit_with(unsigned n, const char *sender, const char *rc
 {
 	struct queue_client client = {.transaction = n};
 	struct base_slice list = base_slice_text(rcpts), one;
-	struct envelope e = {.arrived_ms = x.now, .sender = base_slice_text(sender),
-		.session = BASE_SLICE("s"), .flags = x.stranger ? ENVELOPE_STRANGER : 0,
-		.ret = x.stranger ? 1 : 0, .envid = base_slice_text(x.stranger ? "buy-this" : "")};
+	struct envelope e = {.arrived_ms = x.now,
+		.sender = base_slice_text(sender),
+		.session = BASE_SLICE("s"),
+		.flags = x.stranger ? ENVELOPE_STRANGER : 0,
+		.ret = x.stranger ? 1 : 0,
+		.envid = base_slice_text(x.stranger ? "buy-this" : "")};
 	struct envelope_rcpt r;
 	struct base_buf b;
 	struct base_id id = id_of(n);
@@ -228,14 +238,14 @@ static struct base_id submit_with(unsigned n, const char *sender, const char *rc
 	envelope_put(&b, &e);
 	list = base_slice_text(rcpts);
 	while (base_slice_split(&list, ' ', &one)) {
-		r = (struct envelope_rcpt){.address = base_slice_first(one,
-			base_slice_find(one, '/'))};
+		r = (struct envelope_rcpt){
+			.address = base_slice_first(one, base_slice_find(one, '/'))};
 		if (r.address.len < one.len)
 			r.notify = (uint8_t)(one.ptr[one.len - 1] - '0');
 		envelope_put_rcpt(&b, &r);
 	}
-	queue_core_submit(x.core, &client, &id, base_buf_slice(&b), size,
-		base_slice_text(body), file, x.now);
+	queue_core_submit(
+		x.core, &client, &id, base_buf_slice(&b), size, base_slice_text(body), file, x.now);
 	base_buf_release(&b);
 	return id;
 }
@@ -279,8 +289,8 @@ static void no_more_jobs(void)
 /* One outcome letter for each recipient: d f t(emporary) h(eld). */
 static bool result(const struct sent *s, const char *outcomes)
 {
-	struct job_result r = {.host = BASE_SLICE("peer.example"), .rcpt_count =
-		(uint32_t)strlen(outcomes)};
+	struct job_result r = {
+		.host = BASE_SLICE("peer.example"), .rcpt_count = (uint32_t)strlen(outcomes)};
 	struct base_buf b;
 	bool good;
 
@@ -289,8 +299,10 @@ static bool result(const struct sent *s, const char *outcomes)
 	for (uint32_t i = 0; i < r.rcpt_count; i++) {
 		struct job_rcpt_result one = {.index = i, .code = outcomes[i] == 'd' ? 250 : 550};
 
-		one.outcome = outcomes[i] == 'd' ? JOB_DELIVERED : outcomes[i] == 'f' ? JOB_FAILED :
-			outcomes[i] == 'h' ? JOB_HELD : JOB_DEFERRED;
+		one.outcome = outcomes[i] == 'd' ? JOB_DELIVERED
+			: outcomes[i] == 'f'     ? JOB_FAILED
+			: outcomes[i] == 'h'     ? JOB_HELD
+						 : JOB_DEFERRED;
 		if (one.outcome != JOB_DELIVERED)
 			one.reply = BASE_SLICE("5.1.1 nobody here");
 		job_result_put_rcpt(&b, &one);
@@ -374,7 +386,8 @@ static void recipients_are_grouped(void **state)
 	struct sent *s;
 
 	relays(1, 10);
-	submit(1, "a@example.org", "b@example.net c@EXAMPLE.net d@home.example e@example.com "
+	submit(1, "a@example.org",
+		"b@example.net c@EXAMPLE.net d@home.example e@example.com "
 		"f@example.net");
 	(void)turns();
 	assert_int_equal(x.job_count, 3);
@@ -707,8 +720,8 @@ static void broken_envelopes_are_refused(void **state)
 	struct queue_client client = {0};
 	struct base_id id = id_of(1);
 
-	queue_core_submit(x.core, &client, &id, BASE_SLICE("nonsense"), 1, BASE_SLICE("x"), NULL,
-		x.now);
+	queue_core_submit(
+		x.core, &client, &id, BASE_SLICE("nonsense"), 1, BASE_SLICE("x"), NULL, x.now);
 	assert_int_equal(x.answers[0].class, BASE_ERROR_PEER);
 	(void)turns();
 	assert_int_equal(stored(), 0);

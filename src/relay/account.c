@@ -26,8 +26,8 @@ struct relay_account *relay_account_get(struct relay_core *core, const char *nam
 
 	if (a || core->account_count == ACCOUNTS_MAX)
 		return a;
-	core->accounts = base_realloc(core->accounts,
-		(core->account_count + 1) * sizeof(core->accounts[0]));
+	core->accounts = base_realloc(
+		core->accounts, (core->account_count + 1) * sizeof(core->accounts[0]));
 	a = &core->accounts[core->account_count++];
 	*a = (struct relay_account){.name = base_strdup(name)};
 	return a;
@@ -35,8 +35,9 @@ struct relay_account *relay_account_get(struct relay_core *core, const char *nam
 
 static void tell(struct relay_core *core, const struct relay_account *a)
 {
-	relay_effect_add(core, &(struct relay_effect){.kind = RELAY_ACCOUNT,
-		.account = (size_t)(a - core->accounts)});
+	relay_effect_add(core,
+		&(struct relay_effect){
+			.kind = RELAY_ACCOUNT, .account = (size_t)(a - core->accounts)});
 }
 
 bool relay_account_is_paused(struct relay_core *core, const char *name, const struct relay_now *now,
@@ -85,7 +86,8 @@ void relay_account_pause(struct relay_core *core, const char *name, const char *
 	if (reply->text_len && base_buf_printf(&text, ": %u ", reply->code))
 		(void)base_escape_text(base_slice_make(reply->text, reply->text_len), 100, &text);
 	a->code = reply->code;
-	(void)snprintf(a->reason, sizeof(a->reason), "%.*s", BASE_SLICE_ARGS(base_buf_slice(&text)));
+	(void)snprintf(
+		a->reason, sizeof(a->reason), "%.*s", BASE_SLICE_ARGS(base_buf_slice(&text)));
 	base_buf_release(&text);
 	tell(core, a);
 	hold_jobs(core, name, a);
@@ -103,8 +105,8 @@ void relay_account_works(struct relay_core *core, const char *name)
 	tell(core, a);
 }
 
-void relay_core_account_retry(struct relay_core *core, struct base_slice account,
-	const struct relay_now *now)
+void relay_core_account_retry(
+	struct relay_core *core, struct base_slice account, const struct relay_now *now)
 {
 	size_t i, b;
 	struct relay_dest *d;

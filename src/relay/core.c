@@ -38,7 +38,7 @@ void relay_core_free(struct relay_core **core_ptr)
 
 	if (!core)
 		return;
-	while (relay_core_effect(core, &e))	/* jobs that are on their way out */
+	while (relay_core_effect(core, &e)) /* jobs that are on their way out */
 		if (e.kind == RELAY_RESULT || e.kind == RELAY_DROP)
 			relay_job_free(e.job);
 	while (core->conns) {
@@ -111,8 +111,8 @@ static bool names_are_clean(const struct job *job)
 }
 
 /* What the configuration says of the job's account, and the ASCII form of its host. */
-static sasl_mechanism_mask complete(struct job *job, const struct conf *conf,
-	char host[ROUTE_DNS_NAME_MAX_BYTES])
+static sasl_mechanism_mask complete(
+	struct job *job, const struct conf *conf, char host[ROUTE_DNS_NAME_MAX_BYTES])
 {
 	const struct conf_account *account = NULL;
 	size_t i;
@@ -131,7 +131,8 @@ static sasl_mechanism_mask complete(struct job *job, const struct conf *conf,
 }
 
 /* A job that need not wait, because it is known that it would fail. */
-static bool refuse_early(struct relay_core *core, struct relay_job *job, const struct relay_now *now)
+static bool refuse_early(
+	struct relay_core *core, struct relay_job *job, const struct relay_now *now)
 {
 	struct relay_dest *d = job->dest;
 	struct relay_failure f;
@@ -173,7 +174,7 @@ bool relay_core_job(struct relay_core *core, uint32_t id, unsigned queue, struct
 	job->arrived_ms = now->mono_ms;
 	core->job_count++;
 	job->dest = relay_dest_get(core, &raw, mechanisms);
-	if (raw.file && fd < 0) {	/* the kernel had no number for it */
+	if (raw.file && fd < 0) { /* the kernel had no number for it */
 		relay_failure_set(&f, JOB_DEFERRED, 451, "4.3.1",
 			"this server is out of descriptors (see ulimit -n)");
 		relay_job_finish(core, job, NULL, &f);
@@ -195,8 +196,9 @@ static void forget_waiting(struct relay_core *core, bool all, unsigned queue)
 			for (kept = NULL; (job = relay_dest_pop(d));) {
 				if (all || job->queue == queue) {
 					core->job_count--;
-					relay_effect_add(core, &(struct relay_effect){
-						.kind = RELAY_DROP, .job = job});
+					relay_effect_add(core,
+						&(struct relay_effect){
+							.kind = RELAY_DROP, .job = job});
 				} else {
 					job->next = kept;
 					kept = job;

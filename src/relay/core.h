@@ -24,14 +24,14 @@
 
 #include <limits.h>
 
-#define RELAY_NO_QUEUE UINT_MAX	/* it ended: nobody waits for the result */
+#define RELAY_NO_QUEUE UINT_MAX /* it ended: nobody waits for the result */
 
-#define RELAY_JOBS_MAX		256
-#define RELAY_CONNS_MAX		512
+#define RELAY_JOBS_MAX 256
+#define RELAY_CONNS_MAX 512
 #define RELAY_CONNS_PER_DEST_MAX 8
-#define RELAY_GROWTH_MESSAGES	8
-#define RELAY_OUT_MAX_BYTES	(256u * 1024)
-#define RELAY_BODY_PIECE_BYTES	65536
+#define RELAY_GROWTH_MESSAGES 8
+#define RELAY_OUT_MAX_BYTES (256u * 1024)
+#define RELAY_BODY_PIECE_BYTES 65536
 
 struct relay_core;
 struct relay_dest;
@@ -42,10 +42,10 @@ struct relay_now {
 };
 
 struct relay_options {
-	struct base_slice own_name;	/* copied */
-	bool allow_special;		/* MX targets may be loopback and private: tests only */
+	struct base_slice own_name; /* copied */
+	bool allow_special;         /* MX targets may be loopback and private: tests only */
 	bool ip6;
-	uint16_t mx_port;		/* 0: 25 */
+	uint16_t mx_port; /* 0: 25 */
 };
 
 /* What became of one recipient so far. */
@@ -54,35 +54,35 @@ struct relay_rcpt_result {
 	enum job_outcome outcome;
 	uint16_t code;
 	char enhanced[12];
-	uint32_t reply_at, reply_len;	/* in relay_job.texts */
-	const char *reason;		/* static; null: none */
+	uint32_t reply_at, reply_len; /* in relay_job.texts */
+	const char *reason;           /* static; null: none */
 };
 
 struct relay_job {
-	struct relay_job *next;		/* at its destination, or null */
+	struct relay_job *next; /* at its destination, or null */
 	struct relay_dest *dest;
 	uint32_t id;
-	unsigned queue;			/* index of the queue process, or RELAY_NO_QUEUE */
-	int fd;				/* the message, or -1; the shell closes it at the end */
-	uint64_t size, offset;		/* offset: bytes of the body given to the session */
-	struct base_slice message;	/* inline */
+	unsigned queue;            /* index of the queue process, or RELAY_NO_QUEUE */
+	int fd;                    /* the message, or -1; the shell closes it at the end */
+	uint64_t size, offset;     /* offset: bytes of the body given to the session */
+	struct base_slice message; /* inline */
 	struct base_slice message_id;
 	struct envelope envelope;
 	bool needs_utf8, retried;
-	int64_t arrived_ms, started_ms;	/* monotonic */
-	int64_t not_before_ms;		/* wall clock; 0: no wish */
+	int64_t arrived_ms, started_ms; /* monotonic */
+	int64_t not_before_ms;          /* wall clock; 0: no wish */
 	uint32_t rcpt_count, batch_count;
 	struct smtp_client_rcpt *rcpts, *batch;
-	uint32_t *batch_index;		/* of batch[i] in rcpts */
+	uint32_t *batch_index; /* of batch[i] in rcpts */
 	struct relay_rcpt_result *results;
 	struct base_buf texts;
-	uint8_t *bytes;			/* the frame's body */
+	uint8_t *bytes; /* the frame's body */
 };
 
 enum relay_conn_phase { RELAY_CONN_CONNECTING, RELAY_CONN_TLS, RELAY_CONN_OPEN, RELAY_CONN_CLOSED };
 
 struct relay_conn {
-	struct relay_conn *next;	/* of all */
+	struct relay_conn *next; /* of all */
 	struct relay_conn *next_idle;
 	struct relay_core *core;
 	struct relay_dest *dest;
@@ -90,53 +90,53 @@ struct relay_conn {
 	uint32_t number;
 	struct smtp_client *smtp;
 	struct relay_job *job;
-	bool ready;			/* logged in, no job: may be given one */
+	bool ready; /* logged in, no job: may be given one */
 	bool driving, wants_write, wants_body, quitting, heard;
-	bool reached;			/* it was READY once */
-	bool in_clear;			/* STARTTLS failed here before: without it this time */
+	bool reached;  /* it was READY once */
+	bool in_clear; /* STARTTLS failed here before: without it this time */
 	bool verified;
 	uint32_t messages;
 	int64_t opened_ms, idle_ms, deadline_ms;
 	char host[ROUTE_DNS_NAME_MAX_BYTES];
-	char path[108];			/* LMTP socket; else "" */
+	char path[108]; /* LMTP socket; else "" */
 	struct base_addr addr;
-	const char *tls_version, *tls_cipher;	/* static texts; null without TLS */
-	struct base_buf out;		/* secret: for the wire */
-	const char *no_secret;		/* why there are no credentials; static */
-	void *shell;			/* the shell's own */
+	const char *tls_version, *tls_cipher; /* static texts; null without TLS */
+	struct base_buf out;                  /* secret: for the wire */
+	const char *no_secret;                /* why there are no credentials; static */
+	void *shell;                          /* the shell's own */
 };
 
 enum relay_effect_kind {
-	RELAY_ASK,		/* DNS question for dest: relay_core_answer() */
-	RELAY_CONNECT,		/* conn->addr or conn->path: relay_conn_connected() */
-	RELAY_START_TLS,	/* when conn->out is written: handshake, relay_conn_tls() */
-	RELAY_WANT_SECRET,	/* account of conn: relay_conn_secret() */
-	RELAY_WANT_URL,		/* account of dest_id, known to the vault only: relay_core_url() */
-	RELAY_WRITE,		/* conn->out has bytes; relay_conn_written() when it is empty */
-	RELAY_READ_BODY,	/* read the job's file at job->offset: relay_conn_body() */
-	RELAY_CLOSE,		/* close, then relay_conn_free() */
-	RELAY_RESULT,		/* send the result, close job->fd, then relay_job_free() */
-	RELAY_DROP,		/* the same without a result */
-	RELAY_ACCOUNT,		/* tell queue: relay_core_account() */
+	RELAY_ASK,         /* DNS question for dest: relay_core_answer() */
+	RELAY_CONNECT,     /* conn->addr or conn->path: relay_conn_connected() */
+	RELAY_START_TLS,   /* when conn->out is written: handshake, relay_conn_tls() */
+	RELAY_WANT_SECRET, /* account of conn: relay_conn_secret() */
+	RELAY_WANT_URL,    /* account of dest_id, known to the vault only: relay_core_url() */
+	RELAY_WRITE,       /* conn->out has bytes; relay_conn_written() when it is empty */
+	RELAY_READ_BODY,   /* read the job's file at job->offset: relay_conn_body() */
+	RELAY_CLOSE,       /* close, then relay_conn_free() */
+	RELAY_RESULT,      /* send the result, close job->fd, then relay_job_free() */
+	RELAY_DROP,        /* the same without a result */
+	RELAY_ACCOUNT,     /* tell queue: relay_core_account() */
 };
 
 struct relay_effect {
 	enum relay_effect_kind kind;
-	struct relay_conn *conn;	/* RESULT: the one that carried it, or null */
+	struct relay_conn *conn; /* RESULT: the one that carried it, or null */
 	struct relay_job *job;
 	struct relay_dest *dest;
-	uint32_t dest_id;		/* ASK, WANT_URL: for the answer */
-	const char *name;		/* WANT_URL: the account */
+	uint32_t dest_id; /* ASK, WANT_URL: for the answer */
+	const char *name; /* WANT_URL: the account */
 	struct route_mx_question question;
-	bool hosts;			/* ASK: names of /etc/hosts count */
-	size_t account;			/* ACCOUNT: index */
+	bool hosts;     /* ASK: names of /etc/hosts count */
+	size_t account; /* ACCOUNT: index */
 };
 
 struct relay_account {
 	char *name;
-	int64_t until_ms;		/* wall clock; 0: not paused */
+	int64_t until_ms; /* wall clock; 0: not paused */
 	uint32_t failures;
-	uint16_t code;			/* of the reply that paused it; 0: none */
+	uint16_t code; /* of the reply that paused it; 0: none */
 	char reason[192];
 };
 
@@ -162,8 +162,8 @@ void relay_core_url(struct relay_core *core, uint32_t dest_id, struct base_slice
 /* auth is back: questions that it did not answer are put again. */
 void relay_core_auth_back(struct relay_core *core);
 /* Lift pauses: @account empty: all. */
-void relay_core_account_retry(struct relay_core *core, struct base_slice account,
-	const struct relay_now *now);
+void relay_core_account_retry(
+	struct relay_core *core, struct base_slice account, const struct relay_now *now);
 const struct relay_account *relay_core_account(const struct relay_core *core, size_t index);
 /* About once a second: time-outs, idle connections, waiting jobs. */
 void relay_core_tick(struct relay_core *core, const struct relay_now *now);
@@ -172,7 +172,7 @@ void relay_core_drain(struct relay_core *core, const struct relay_now *now);
 const struct relay_options *relay_core_options(const struct relay_core *core);
 /* By its number; null: gone. */
 struct relay_conn *relay_core_conn(struct relay_core *core, uint32_t number);
-struct relay_conn *relay_core_conns(struct relay_core *core);	/* linked by next */
+struct relay_conn *relay_core_conns(struct relay_core *core); /* linked by next */
 /* No job and no connection. */
 bool relay_core_is_idle(const struct relay_core *core);
 /* A connection or a job is there: the tick must run. */
@@ -181,7 +181,7 @@ bool relay_core_needs_tick(const struct relay_core *core);
 /* --- events of a connection; @error: our words, static --- */
 void relay_conn_connected(struct relay_conn *conn, const char *error, const struct relay_now *now);
 struct relay_tls_done {
-	const char *version, *cipher;	/* static */
+	const char *version, *cipher; /* static */
 	bool verified;
 	enum sasl_binding binding;
 	struct base_slice binding_data;
@@ -196,8 +196,8 @@ void relay_conn_written(struct relay_conn *conn, const struct relay_now *now);
 void relay_conn_secret(struct relay_conn *conn, struct base_slice user, struct base_slice secret,
 	struct base_slice random, const char *why, const struct relay_now *now);
 /* @bytes: the next piece at job->offset; empty with @failed when it cannot be read. */
-void relay_conn_body(struct relay_conn *conn, struct base_slice bytes, bool failed,
-	const struct relay_now *now);
+void relay_conn_body(
+	struct relay_conn *conn, struct base_slice bytes, bool failed, const struct relay_now *now);
 void relay_conn_free(struct relay_conn *conn);
 struct base_slice relay_conn_account(const struct relay_conn *conn);
 /* Handshake: implicit TLS or STARTTLS demands the certificate's name to match. */
@@ -207,8 +207,8 @@ bool relay_conn_must_verify(const struct relay_conn *conn);
 BASE_MUST_USE bool relay_url_parse(struct base_slice url, bool *out_implicit_tls,
 	struct base_slice *out_host, uint16_t *out_port);
 /* A domain in its ASCII form (IDNA 2008). False: it has none. */
-BASE_MUST_USE bool relay_domain_to_ascii(struct base_slice domain,
-	char out[ROUTE_DNS_NAME_MAX_BYTES]);
+BASE_MUST_USE bool relay_domain_to_ascii(
+	struct base_slice domain, char out[ROUTE_DNS_NAME_MAX_BYTES]);
 /* Append the body of JOB_RESULT. @conn may be null. */
 void relay_job_report(const struct relay_job *job, const struct relay_conn *conn,
 	const struct relay_now *now, struct base_buf *out);

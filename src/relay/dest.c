@@ -16,8 +16,12 @@
  * Growth: a second connection only after RELAY_GROWTH_MESSAGES deliveries while jobs were waiting,
  * a third after twice as many; trouble (421, a refused further connection) starts the count again. */
 
-enum { BACKOFF_FIRST_MS = 1000, BACKOFF_MAX_MS = 30 * 1000, GROWTH_PAUSE_MS = 60 * 1000,
-	UNKNOWN_ACCOUNT_MS = 60 * 1000 };
+enum {
+	BACKOFF_FIRST_MS = 1000,
+	BACKOFF_MAX_MS = 30 * 1000,
+	GROWTH_PAUSE_MS = 60 * 1000,
+	UNKNOWN_ACCOUNT_MS = 60 * 1000
+};
 
 void relay_failure_set(struct relay_failure *f, enum job_outcome outcome, uint16_t code,
 	const char *enhanced, const char *reason)
@@ -38,8 +42,8 @@ static enum conf_tls_policy policy_of(const struct job *job)
 
 static uint64_t hash_of(const struct job *job, enum conf_tls_policy tls)
 {
-	uint8_t small[4] = {(uint8_t)job->via, (uint8_t)tls, (uint8_t)(job->port >> 8),
-		(uint8_t)job->port};
+	uint8_t small[4] = {
+		(uint8_t)job->via, (uint8_t)tls, (uint8_t)(job->port >> 8), (uint8_t)job->port};
 	uint64_t h = route_hash(0, base_slice_make(small, sizeof(small)));
 
 	h = route_hash(h, job->host);
@@ -55,8 +59,8 @@ static bool is_same(const struct relay_dest *d, const struct job *job, enum conf
 		base_slice_equal_text(job->account, d->account);
 }
 
-struct relay_dest *relay_dest_get(struct relay_core *core, const struct job *job,
-	sasl_mechanism_mask mechanisms)
+struct relay_dest *relay_dest_get(
+	struct relay_core *core, const struct job *job, sasl_mechanism_mask mechanisms)
 {
 	enum conf_tls_policy tls = policy_of(job);
 	uint64_t hash = hash_of(job, tls);
@@ -148,8 +152,8 @@ static bool may_open(const struct relay_dest *d, const struct relay_now *now)
 
 static void ask(struct relay_dest *d)
 {
-	struct relay_effect e = {.kind = RELAY_ASK, .dest = d, .dest_id = d->id,
-		.hosts = d->via != CONF_VIA_MX};
+	struct relay_effect e = {
+		.kind = RELAY_ASK, .dest = d, .dest_id = d->id, .hosts = d->via != CONF_VIA_MX};
 
 	while (route_mx_next(d->mx, &e.question))
 		relay_effect_add(d->core, &e);
@@ -172,8 +176,8 @@ static void resolved(struct relay_dest *d, const struct relay_now *now)
 		d->mx->failure.code, d->mx->failure.enhanced, d->mx->failure.reason);
 	/* The administrator named the host: a typing error must not lose mail. */
 	if (d->via != CONF_VIA_MX && f.outcome == JOB_FAILED)
-		relay_failure_set(&f, JOB_DEFERRED, 451, "4.4.4",
-			"the host of the route has no address");
+		relay_failure_set(
+			&f, JOB_DEFERRED, 451, "4.4.4", "the host of the route has no address");
 	d->failure = f;
 	relay_dest_trouble(d, now);
 	relay_dest_give_up(d, &f, 0);
@@ -181,8 +185,9 @@ static void resolved(struct relay_dest *d, const struct relay_now *now)
 
 static void ask_url(struct relay_dest *d)
 {
-	relay_effect_add(d->core, &(struct relay_effect){.kind = RELAY_WANT_URL, .dest_id = d->id,
-		.name = d->account});
+	relay_effect_add(d->core,
+		&(struct relay_effect){
+			.kind = RELAY_WANT_URL, .dest_id = d->id, .name = d->account});
 }
 
 void relay_core_auth_back(struct relay_core *core)
@@ -207,15 +212,17 @@ static void resolve(struct relay_dest *d, const struct relay_now *now)
 		.mx = d->via == CONF_VIA_MX,
 		.allow_special = d->via != CONF_VIA_MX || o->allow_special,
 		.ip6 = o->ip6,
-		.port = vault ? d->real_port
-			      : d->via != CONF_VIA_MX ? d->port : o->mx_port ? o->mx_port : 25,
+		.port = vault                   ? d->real_port
+			: d->via != CONF_VIA_MX ? d->port
+			: o->mx_port            ? o->mx_port
+						: 25,
 		.random = now->random,
 	};
 
 	d->resolved = false;
 	d->resolving = true;
 	if (vault && !d->real_host[0]) {
-		d->mx->state = ROUTE_MX_FAILED;	/* not asking the DNS */
+		d->mx->state = ROUTE_MX_FAILED; /* not asking the DNS */
 		ask_url(d);
 		return;
 	}
@@ -291,8 +298,8 @@ static void open_next(struct relay_dest *d, const struct relay_now *now)
 		d->target >= d->mx->target_count)
 		resolve(d, now);
 	if (d->resolved)
-		(void)relay_conn_open(d, &d->mx->targets[d->target].addr,
-			d->mx->targets[d->target].host, now);
+		(void)relay_conn_open(
+			d, &d->mx->targets[d->target].addr, d->mx->targets[d->target].host, now);
 }
 
 void relay_dest_dispatch(struct relay_dest *d, const struct relay_now *now)
@@ -313,8 +320,8 @@ void relay_dest_dispatch(struct relay_dest *d, const struct relay_now *now)
 
 /* failing */
 
-void relay_dest_give_up(struct relay_dest *d, const struct relay_failure *failure,
-	int64_t not_before_ms)
+void relay_dest_give_up(
+	struct relay_dest *d, const struct relay_failure *failure, int64_t not_before_ms)
 {
 	struct relay_job *job;
 
@@ -337,8 +344,8 @@ void relay_dest_trouble(struct relay_dest *d, const struct relay_now *now)
 	d->backoff_until_ms = now->mono_ms + (wait_ms < BACKOFF_MAX_MS ? wait_ms : BACKOFF_MAX_MS);
 }
 
-void relay_dest_target_failed(struct relay_dest *d, const struct relay_failure *failure,
-	const struct relay_now *now)
+void relay_dest_target_failed(
+	struct relay_dest *d, const struct relay_failure *failure, const struct relay_now *now)
 {
 	int64_t wait_ms;
 
@@ -350,7 +357,7 @@ void relay_dest_target_failed(struct relay_dest *d, const struct relay_failure *
 	}
 	d->resolved = false;
 	d->target = 0;
-	if (d->conns) {		/* others work: only no more of them for now */
+	if (d->conns) { /* others work: only no more of them for now */
 		d->delivered = 0;
 		d->growth_from_ms = now->mono_ms + GROWTH_PAUSE_MS;
 		return;

@@ -17,9 +17,10 @@ struct hosts {
 
 static void add(struct hosts *h, const struct base_addr *addr, struct base_slice name)
 {
-	if (h->count == ENTRIES_MAX || name.len >= ROUTE_DNS_NAME_MAX_BYTES || base_slice_has(name, 0))
+	if (h->count == ENTRIES_MAX || name.len >= ROUTE_DNS_NAME_MAX_BYTES ||
+		base_slice_has(name, 0))
 		return;
-	if ((h->count & (h->count + 1)) == 0)	/* 0, 1, 3, 7, …: room for twice as many and one */
+	if ((h->count & (h->count + 1)) == 0) /* 0, 1, 3, 7, …: room for twice as many and one */
 		h->entries = base_realloc(h->entries, (2 * h->count + 1) * sizeof(h->entries[0]));
 	h->entries[h->count++] = (struct entry){*addr, base_slice_dup(name)};
 }

@@ -14,7 +14,7 @@ enum {
 	RELAY_LIFETIME_MS = 300000,
 	RELAY_CONN_MESSAGES_MAX = 1000,
 	RELAY_DEST_KEEP_MS = 600000,
-	RELAY_CLEAR_MS = 600000,	/* how long a server's broken STARTTLS is remembered */
+	RELAY_CLEAR_MS = 600000, /* how long a server's broken STARTTLS is remembered */
 	RELAY_STALL_MS = 10000,
 	RELAY_STALL_KEEP = 8,
 	RELAY_SHORT_WAIT_MS = 3000,
@@ -32,27 +32,27 @@ struct relay_failure {
 };
 
 struct relay_dest {
-	struct relay_dest *next;	/* of its bucket */
+	struct relay_dest *next; /* of its bucket */
 	struct relay_core *core;
 	uint64_t hash;
 	uint32_t id;
 	enum conf_via via;
-	enum conf_tls_policy tls;	/* never UNSET */
+	enum conf_tls_policy tls; /* never UNSET */
 	uint16_t port;
-	char *host, *path, *account;	/* account "": none */
+	char *host, *path, *account; /* account "": none */
 	/* via ACCOUNT: by the vault's URL; "": not asked yet */
 	char real_host[ROUTE_DNS_NAME_MAX_BYTES];
 	uint16_t real_port;
 	bool implicit_tls;
 	sasl_mechanism_mask mechanisms;
 	struct relay_job *first, **last;
-	struct relay_conn *idle;	/* by next_idle, the last one used first */
+	struct relay_conn *idle; /* by next_idle, the last one used first */
 	uint32_t waiting, conns, connecting;
-	uint32_t delivered;		/* since the last trouble or pause: what growth counts */
-	struct route_mx *mx;		/* null: a socket path */
+	uint32_t delivered;  /* since the last trouble or pause: what growth counts */
+	struct route_mx *mx; /* null: a socket path */
 	bool resolving, resolved;
 	int64_t resolved_until_ms;
-	size_t target;			/* next to try */
+	size_t target; /* next to try */
 	uint32_t failures;
 	int64_t backoff_until_ms, growth_from_ms, clear_until_ms, progress_ms, used_ms;
 	struct relay_failure failure;
@@ -68,11 +68,11 @@ struct relay_core {
 	struct relay_conn *conns;
 	uint32_t conn_count, job_count, waiting_count;
 	bool draining;
-	struct base_buf effects;	/* of struct relay_effect */
+	struct base_buf effects; /* of struct relay_effect */
 	size_t effects_done;
 	struct relay_account *accounts;
 	size_t account_count;
-	struct base_buf spare[8];	/* buffers for the wire, empty but with memory */
+	struct base_buf spare[8]; /* buffers for the wire, empty but with memory */
 	size_t spare_count;
 };
 
@@ -93,18 +93,18 @@ bool relay_job_is_open(const struct relay_job *job);
 bool relay_job_batch(struct relay_job *job, const struct smtp_client *smtp);
 
 /* dest.c */
-struct relay_dest *relay_dest_get(struct relay_core *core, const struct job *job,
-	sasl_mechanism_mask mechanisms);
+struct relay_dest *relay_dest_get(
+	struct relay_core *core, const struct job *job, sasl_mechanism_mask mechanisms);
 void relay_dest_push(struct relay_dest *d, struct relay_job *job, bool front);
 struct relay_job *relay_dest_pop(struct relay_dest *d);
 /* Give waiting jobs to connections, open one if that is allowed. */
 void relay_dest_dispatch(struct relay_dest *d, const struct relay_now *now);
 /* A connection failed before it was READY: the next target, or the end for all that wait. */
-void relay_dest_target_failed(struct relay_dest *d, const struct relay_failure *failure,
-	const struct relay_now *now);
+void relay_dest_target_failed(
+	struct relay_dest *d, const struct relay_failure *failure, const struct relay_now *now);
 void relay_dest_trouble(struct relay_dest *d, const struct relay_now *now);
-void relay_dest_give_up(struct relay_dest *d, const struct relay_failure *failure,
-	int64_t not_before_ms);
+void relay_dest_give_up(
+	struct relay_dest *d, const struct relay_failure *failure, int64_t not_before_ms);
 void relay_dest_tick(struct relay_dest *d, const struct relay_now *now);
 void relay_dest_free(struct relay_dest *d);
 

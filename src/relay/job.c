@@ -8,8 +8,12 @@
 /* A job is one heap block: the struct, its arrays, and behind them the bytes of the frame that all
  * its slices point into. */
 
-enum { TEXTS_MAX_BYTES = 64 * 1024, RCPTS_MAX = 4000, REPORT_MAX_BYTES = 96 * 1024,
-	RECORD_BYTES = 40 };
+enum {
+	TEXTS_MAX_BYTES = 64 * 1024,
+	RCPTS_MAX = 4000,
+	REPORT_MAX_BYTES = 96 * 1024,
+	RECORD_BYTES = 40
+};
 
 static size_t aligned(size_t n)
 {
@@ -63,8 +67,8 @@ static bool fill(struct relay_job *job, struct base_slice bytes, struct job *out
 	for (i = 0; i < job->rcpt_count; i++) {
 		if (!envelope_get_rcpt(&rest, &rcpt))
 			return false;
-		job->rcpts[i] = (struct smtp_client_rcpt){.address = rcpt.address,
-			.notify = rcpt.notify, .orcpt = rcpt.orcpt};
+		job->rcpts[i] = (struct smtp_client_rcpt){
+			.address = rcpt.address, .notify = rcpt.notify, .orcpt = rcpt.orcpt};
 		utf8 |= !base_is_ascii(rcpt.address);
 	}
 	job->needs_utf8 = utf8;
@@ -160,16 +164,18 @@ void relay_job_finish(struct relay_core *core, struct relay_job *job, struct rel
 	for (i = 0; failure && i < job->rcpt_count; i++)
 		if (!job->results[i].done)
 			note_failure(job, i, failure);
-	if (failure) {	/* its texts end with it: the reason moves behind the replies */
+	if (failure) { /* its texts end with it: the reason moves behind the replies */
 		at = job->texts.len;
 		(void)base_buf_append(&job->texts, failure->reason, strlen(failure->reason) + 1);
 	}
 	for (i = 0; failure && i < job->rcpt_count; i++)
 		if (job->results[i].reason == failure->reason)
-			job->results[i].reason =
-				at < job->texts.len ? (const char *)job->texts.ptr + at : NULL;
+			job->results[i].reason = at < job->texts.len
+				? (const char *)job->texts.ptr + at
+				: NULL;
 	core->job_count--;
-	relay_effect_add(core, &(struct relay_effect){.kind = RELAY_RESULT, .conn = conn, .job = job});
+	relay_effect_add(
+		core, &(struct relay_effect){.kind = RELAY_RESULT, .conn = conn, .job = job});
 }
 
 bool relay_job_is_open(const struct relay_job *job)
@@ -241,11 +247,13 @@ void relay_job_report(const struct relay_job *job, const struct relay_conn *conn
 	job_result_put(out, &head);
 	for (i = 0; i < job->rcpt_count; i++) {
 		const struct relay_rcpt_result *r = &job->results[i];
-		struct base_slice text =
-			base_slice_first(base_slice_from(texts, r->reply_at),
-				r->reply_len < text_max ? r->reply_len : text_max);
-		struct job_rcpt_result one = {.index = i, .outcome = r->outcome, .code = r->code,
-			.enhanced = base_slice_text(r->enhanced), .reason = base_slice_text(r->reason),
+		struct base_slice text = base_slice_first(base_slice_from(texts, r->reply_at),
+			r->reply_len < text_max ? r->reply_len : text_max);
+		struct job_rcpt_result one = {.index = i,
+			.outcome = r->outcome,
+			.code = r->code,
+			.enhanced = base_slice_text(r->enhanced),
+			.reason = base_slice_text(r->reason),
 			.dsn_relayed = r->dsn_relayed};
 
 		if (one.reason.len > text_max - text.len)

@@ -26,7 +26,8 @@ struct relay_now relay_shell_now(struct relay_shell *s)
 {
 	s->random += 0x9E3779B97F4A7C15u;
 	return (struct relay_now){.mono_ms = (int64_t)uv_now(role_loop(s->role)),
-		.wall_ms = base_clock_wall_ms(), .random = s->random};
+		.wall_ms = base_clock_wall_ms(),
+		.random = s->random};
 }
 
 /* effects */
@@ -47,7 +48,8 @@ static void send_result(struct relay_shell *s, struct relay_job *job, const stru
 		ipc_begin(&s->frame, IPC_JOB_RESULT, job->id);
 		relay_job_report(job, conn, &now, &s->frame);
 		if (!base_buf_ok(&s->frame) || !ipc_send(queue, &s->frame, NULL, 0))
-			log_write(LOG_LEVEL_ERROR, "a delivery's result could not be sent to queue");
+			log_write(
+				LOG_LEVEL_ERROR, "a delivery's result could not be sent to queue");
 	}
 	drop_job(job);
 }
@@ -98,7 +100,8 @@ static void read_body(struct relay_shell *s, struct relay_conn *conn)
 		return;
 	rest = job->size - job->offset;
 	do {
-		n = pread(job->fd, s->piece, rest < sizeof(s->piece) ? (size_t)rest : sizeof(s->piece),
+		n = pread(job->fd, s->piece,
+			rest < sizeof(s->piece) ? (size_t)rest : sizeof(s->piece),
 			(off_t)job->offset);
 	} while (n < 0 && errno == EINTR);
 	relay_conn_body(conn, base_slice_make(s->piece, n > 0 ? (size_t)n : 0), n < 0, &now);
@@ -109,8 +112,10 @@ static void tell_account(struct relay_shell *s, const struct relay_account *a)
 	unsigned count = role_peer_count(s->role, IPC_QUEUE), i;
 
 	log_write(a->until_ms ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO,
-		a->until_ms ? "account \"%s\": %s; its mail is held (see postern account, queue retry)"
-			    : "account \"%s\" is used again%s", a->name, a->reason);
+		a->until_ms
+			? "account \"%s\": %s; its mail is held (see postern account, queue retry)"
+			: "account \"%s\" is used again%s",
+		a->name, a->reason);
 	for (i = 0; i < count; i++) {
 		struct ipc_channel *queue = role_peer(s->role, IPC_QUEUE, i);
 
@@ -265,8 +270,8 @@ static void on_job(struct relay_shell *s, unsigned queue, struct ipc_frame *fram
 		parts = base_buf_slice(&(*at)->bytes);
 	if (role_draining(s->role))
 		taken = false;
-	else if (!relay_core_job(s->core, frame->id, queue, parts, frame->body, fd, role_conf(s->role),
-			&now)) {
+	else if (!relay_core_job(s->core, frame->id, queue, parts, frame->body, fd,
+			 role_conf(s->role), &now)) {
 		taken = false;
 		log_write(LOG_LEVEL_ERROR, "queue sent a job that cannot be read");
 	}
@@ -362,15 +367,18 @@ static int read_file(const char *path, struct base_buf *out, struct base_error *
 	ssize_t n;
 
 	if (fd < 0)
-		return base_error_errno(err, BASE_ERROR_CONFIG, errno, "cannot open \"%s\" (tls.ca)", path);
+		return base_error_errno(
+			err, BASE_ERROR_CONFIG, errno, "cannot open \"%s\" (tls.ca)", path);
 	while ((n = read(fd, piece, sizeof(piece))) > 0)
 		if (!base_buf_append(out, piece, (size_t)n))
 			break;
 	close(fd);
 	if (n < 0)
-		return base_error_errno(err, BASE_ERROR_CONFIG, errno, "cannot read \"%s\" (tls.ca)", path);
+		return base_error_errno(
+			err, BASE_ERROR_CONFIG, errno, "cannot read \"%s\" (tls.ca)", path);
 	if (n > 0)
-		return base_error_set(err, BASE_ERROR_CONFIG, 0, "\"%s\" (tls.ca) is too large", path);
+		return base_error_set(
+			err, BASE_ERROR_CONFIG, 0, "\"%s\" (tls.ca) is too large", path);
 	return 0;
 }
 
@@ -397,14 +405,14 @@ static bool reaches_ip6(void)
 
 	if (fd < 0)
 		return false;
-	(void)inet_pton(AF_INET6, "2001:500:2::c", &to.sin6_addr);	/* a root server */
+	(void)inet_pton(AF_INET6, "2001:500:2::c", &to.sin6_addr); /* a root server */
 	ok = connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0;
 	close(fd);
 	return ok;
 }
 
-static struct relay_options core_options(const struct relay_shell *s, const struct conf *conf,
-	bool ip6)
+static struct relay_options core_options(
+	const struct relay_shell *s, const struct conf *conf, bool ip6)
 {
 	struct relay_options options = {.own_name = base_slice_text(conf->hostname), .ip6 = ip6};
 	const char *port = getenv("POSTERN_MX_PORT");

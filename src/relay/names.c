@@ -58,7 +58,8 @@ bool relay_url_parse(struct base_slice url, bool *out_implicit_tls, struct base_
 		end = base_slice_find(rest, ':');
 		host = base_slice_first(rest, end);
 		port = base_slice_from(rest, end);
-		if (host.len >= ROUTE_DNS_NAME_MAX_BYTES || !base_host_name_valid(host, false, false))
+		if (host.len >= ROUTE_DNS_NAME_MAX_BYTES ||
+			!base_host_name_valid(host, false, false))
 			return false;
 	}
 	*out_port = tls ? 465 : 587;

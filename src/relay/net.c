@@ -26,7 +26,7 @@ struct net {
 	int fd;
 	int events;
 	bool asking;
-	bool tls_wants_read;		/* writing goes on when the peer has spoken */
+	bool tls_wants_read; /* writing goes on when the peer has spoken */
 };
 
 static void on_poll(uv_poll_t *poll, int status, int events);
@@ -165,11 +165,11 @@ static void connected(struct net *n)
 
 /* TLS */
 
-static bool find_binding(struct net *n, struct relay_tls_done *done,
-	uint8_t data[TLS_BINDING_MAX_BYTES])
+static bool find_binding(
+	struct net *n, struct relay_tls_done *done, uint8_t data[TLS_BINDING_MAX_BYTES])
 {
-	static const enum sasl_binding order[] = {SASL_BINDING_TLS_EXPORTER, SASL_BINDING_TLS_UNIQUE,
-		SASL_BINDING_TLS_SERVER_END_POINT};
+	static const enum sasl_binding order[] = {SASL_BINDING_TLS_EXPORTER,
+		SASL_BINDING_TLS_UNIQUE, SASL_BINDING_TLS_SERVER_END_POINT};
 	bool tls13 = strcmp(done->version, "TLSv1.3") == 0;
 	size_t i, len;
 
@@ -208,7 +208,8 @@ static void handshake_failed(struct net *n, const char *what)
 
 	if (n->tls)
 		tls_error(n->tls, &err);
-	(void)snprintf(text, sizeof(text), "TLS handshake failed: %.150s", err.text[0] ? err.text : what);
+	(void)snprintf(
+		text, sizeof(text), "TLS handshake failed: %.150s", err.text[0] ? err.text : what);
 	relay_conn_tls(n->conn, NULL, text, &now);
 }
 

@@ -10,8 +10,12 @@
 #include <unbound.h>
 #include <unistd.h>
 
-enum { HOSTS_FILE_MAX_BYTES = 4 << 20, PACKET_MAX_BYTES = 65535, SECURITY_BOGUS = 1,
-	SECURITY_SECURE = 2 };
+enum {
+	HOSTS_FILE_MAX_BYTES = 4 << 20,
+	PACKET_MAX_BYTES = 65535,
+	SECURITY_BOGUS = 1,
+	SECURITY_SECURE = 2
+};
 
 struct resolver {
 	struct ub_ctx *ctx;
@@ -20,7 +24,7 @@ struct resolver {
 	resolver_fn fn;
 	void *arg;
 	bool private;
-	struct question *open;		/* asked and not answered */
+	struct question *open; /* asked and not answered */
 };
 
 struct question {
@@ -87,13 +91,13 @@ static int set_servers(struct resolver *r, struct base_error *err)
 
 	if (!named || !*named) {
 		rc = ub_ctx_resolvconf(r->ctx, NULL);
-		if (rc != 0)	/* the roots are asked then */
+		if (rc != 0) /* the roots are asked then */
 			(void)ub_ctx_set_option(r->ctx, "do-ip6:", "no");
 		return 0;
 	}
 	if (!base_addr_parse_port(base_slice_text(named), &addr))
-		return base_error_set(err, BASE_ERROR_CONFIG, 0,
-			"POSTERN_RESOLVER is not ADDRESS:PORT");
+		return base_error_set(
+			err, BASE_ERROR_CONFIG, 0, "POSTERN_RESOLVER is not ADDRESS:PORT");
 	base_buf_init(&text, 128);
 	(void)base_addr_format(&addr, &text);
 	(void)base_buf_printf(&text, "@%u", addr.port);
@@ -109,8 +113,8 @@ static int set_servers(struct resolver *r, struct base_error *err)
 static void set_options(struct ub_ctx *ctx)
 {
 	static const char *const options[][2] = {
-		{"do-not-query-localhost:", "no"},	/* a resolver of this machine may be named */
-		{"module-config:", "iterator"},		/* no trust anchor yet: nothing to validate */
+		{"do-not-query-localhost:", "no"}, /* a resolver of this machine may be named */
+		{"module-config:", "iterator"},    /* no trust anchor yet: nothing to validate */
 		{"msg-cache-size:", "1m"},
 		{"rrset-cache-size:", "2m"},
 		{"key-cache-size:", "64k"},
@@ -125,8 +129,8 @@ static void set_options(struct ub_ctx *ctx)
 		(void)ub_ctx_set_option(ctx, options[i][0], options[i][1]);
 }
 
-int resolver_open(struct resolver **out, uv_loop_t *loop, resolver_fn fn, void *arg,
-	struct base_error *err)
+int resolver_open(
+	struct resolver **out, uv_loop_t *loop, resolver_fn fn, void *arg, struct base_error *err)
 {
 	struct resolver *r = base_alloc_zero(1, sizeof(*r));
 	int rc;
@@ -145,8 +149,9 @@ int resolver_open(struct resolver **out, uv_loop_t *loop, resolver_fn fn, void *
 	rc = set_servers(r, err);
 	/* These would be answered "no such name" without asking; the call also makes the context
 	 * final, so that what it opens is open before the sandbox. */
-	if (rc == 0 && (ub_ctx_zone_add(r->ctx, "test.", "transparent") != 0 ||
-		ub_ctx_zone_add(r->ctx, "invalid.", "transparent") != 0))
+	if (rc == 0 &&
+		(ub_ctx_zone_add(r->ctx, "test.", "transparent") != 0 ||
+			ub_ctx_zone_add(r->ctx, "invalid.", "transparent") != 0))
 		rc = base_error_set(err, BASE_ERROR_TEMPORARY, 0, "cannot set up the resolver");
 	if (rc != 0)
 		resolver_close(out);
@@ -185,8 +190,12 @@ void resolver_ask(struct resolver *r, uint32_t id, unsigned question, const char
 		return;
 	}
 	q = base_alloc_zero(1, sizeof(*q));
-	*q = (struct question){.next = r->open, .at = &r->open, .resolver = r, .id = id,
-		.number = question, .type = type};
+	*q = (struct question){.next = r->open,
+		.at = &r->open,
+		.resolver = r,
+		.id = id,
+		.number = question,
+		.type = type};
 	if (q->next)
 		q->next->at = &q->next;
 	r->open = q;

@@ -13,11 +13,11 @@
 struct resolver;
 
 /* @answer is borrowed for the call. */
-typedef void (*resolver_fn)(void *arg, uint32_t id, unsigned question,
-	const struct route_dns_answer *answer);
+typedef void (*resolver_fn)(
+	void *arg, uint32_t id, unsigned question, const struct route_dns_answer *answer);
 
-BASE_MUST_USE int resolver_open(struct resolver **out, uv_loop_t *loop, resolver_fn fn, void *arg,
-	struct base_error *err);
+BASE_MUST_USE int resolver_open(
+	struct resolver **out, uv_loop_t *loop, resolver_fn fn, void *arg, struct base_error *err);
 /* Outstanding questions are forgotten. */
 void resolver_close(struct resolver **r);
 /* Another server than the system's is asked: a test. */

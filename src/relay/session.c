@@ -146,12 +146,13 @@ void relay_conn_quit(struct relay_conn *conn, const struct relay_now *now)
 
 static void copy_reply(struct relay_failure *f, const struct smtp_client_reply *reply)
 {
-	size_t len = reply->text_len < sizeof(f->reply) - 1 ? reply->text_len : sizeof(f->reply) - 1;
+	size_t len = reply->text_len < sizeof(f->reply) - 1 ? reply->text_len
+							    : sizeof(f->reply) - 1;
 	size_t i;
 
 	f->code = reply->code;
 	memcpy(f->enhanced, reply->enhanced, sizeof(f->enhanced));
-	for (i = 0; i < len; i++)	/* a text with an end: no NUL inside */
+	for (i = 0; i < len; i++) /* a text with an end: no NUL inside */
 		f->reply[i] = reply->text[i] ? reply->text[i] : '?';
 	f->reply[len] = '\0';
 }
@@ -164,8 +165,8 @@ static void describe(struct relay_failure *f, const struct relay_conn *conn, con
 	(void)base_buf_append_text(&text, what);
 	if (conn->path[0] || conn->host[0]) {
 		(void)base_buf_append_text(&text, " (");
-		(void)base_escape_text(base_slice_text(conn->path[0] ? conn->path : conn->host), 80,
-			&text);
+		(void)base_escape_text(
+			base_slice_text(conn->path[0] ? conn->path : conn->host), 80, &text);
 		if (!conn->path[0]) {
 			(void)base_buf_append_byte(&text, ' ');
 			(void)base_addr_format_port(&conn->addr, &text);
@@ -225,7 +226,7 @@ static void on_failed(struct relay_conn *conn, const struct relay_now *now)
 	bool lost = conn->messages > 1 && !conn->heard && (!reply->code || reply->code == 421);
 	struct relay_failure f;
 
-	if (conn->reached && !conn->job) {	/* idle, or after QUIT */
+	if (conn->reached && !conn->job) { /* idle, or after QUIT */
 		close_conn(conn);
 		return;
 	}
@@ -251,10 +252,14 @@ static bool send_batch(struct relay_conn *conn)
 	struct relay_job *job = conn->job;
 	const struct envelope *e = &job->envelope;
 	struct smtp_client_mail mail = {
-		.sender = e->sender, .size_bytes = job->size,
-		.body_8bit = e->flags & ENVELOPE_8BIT, .smtputf8 = job->needs_utf8,
-		.ret = (enum smtp_dsn_ret)e->ret, .envid = e->envid,
-		.auth_identity = e->flags & ENVELOPE_AUTH_GIVEN, .auth = e->auth,
+		.sender = e->sender,
+		.size_bytes = job->size,
+		.body_8bit = e->flags & ENVELOPE_8BIT,
+		.smtputf8 = job->needs_utf8,
+		.ret = (enum smtp_dsn_ret)e->ret,
+		.envid = e->envid,
+		.auth_identity = e->flags & ENVELOPE_AUTH_GIVEN,
+		.auth = e->auth,
 	};
 
 	if (!relay_job_batch(job, conn->smtp))
@@ -384,7 +389,7 @@ static void on_done(struct relay_conn *conn, const struct relay_now *now)
 	if (!smtp_client_is_spent(conn->smtp) && send_batch(conn))
 		return;
 	conn->job = NULL;
-	if (relay_job_is_open(job)) {	/* MAILMAX came in between: the rest goes another way */
+	if (relay_job_is_open(job)) { /* MAILMAX came in between: the rest goes another way */
 		relay_dest_push(d, job, true);
 		on_free(conn, now);
 		return;
@@ -408,7 +413,7 @@ static void on_ready(struct relay_conn *conn, const struct relay_now *now)
 	if (!conn->reached) {
 		conn->reached = true;
 		d->connecting--;
-		d->target = 0;		/* the best first, next time too */
+		d->target = 0; /* the best first, next time too */
 		d->backoff_until_ms = 0;
 		d->progress_ms = now->mono_ms;
 		if (d->account[0])
@@ -422,8 +427,8 @@ static void ask_body(struct relay_conn *conn)
 	if (conn->wants_body || conn->out.len)
 		return;
 	conn->wants_body = true;
-	relay_effect_add(conn->core, &(struct relay_effect){.kind = RELAY_READ_BODY, .conn = conn,
-		.job = conn->job});
+	relay_effect_add(conn->core,
+		&(struct relay_effect){.kind = RELAY_READ_BODY, .conn = conn, .job = conn->job});
 }
 
 static void give_inline(struct relay_conn *conn)
@@ -437,8 +442,8 @@ static void give_inline(struct relay_conn *conn)
 	job->offset += used;
 }
 
-void relay_conn_body(struct relay_conn *conn, struct base_slice bytes, bool failed,
-	const struct relay_now *now)
+void relay_conn_body(
+	struct relay_conn *conn, struct base_slice bytes, bool failed, const struct relay_now *now)
 {
 	struct relay_job *job = conn->job;
 	size_t used;
@@ -452,7 +457,8 @@ void relay_conn_body(struct relay_conn *conn, struct base_slice bytes, bool fail
 		return;
 	}
 	lend_out(conn);
-	smtp_client_body(conn->smtp, bytes, job->offset + bytes.len >= job->size, &used, &conn->out);
+	smtp_client_body(
+		conn->smtp, bytes, job->offset + bytes.len >= job->size, &used, &conn->out);
 	job->offset += used;
 	drive(conn, BASE_SLICE_EMPTY, now);
 }
@@ -461,11 +467,18 @@ void relay_conn_body(struct relay_conn *conn, struct base_slice bytes, bool fail
 
 static int64_t stage_ms(enum smtp_client_stage stage)
 {
-	static const int64_t ms[SMTP_STAGE_COUNT] = {	/* RFC 5321 section 4.5.3.2 */
-		[SMTP_STAGE_GREETING] = 300000, [SMTP_STAGE_HELLO] = 300000,
-		[SMTP_STAGE_STARTTLS] = 120000, [SMTP_STAGE_TLS] = RELAY_TLS_MS,
-		[SMTP_STAGE_AUTH] = 120000, [SMTP_STAGE_MAIL] = 300000, [SMTP_STAGE_RCPT] = 300000,
-		[SMTP_STAGE_DATA] = 120000, [SMTP_STAGE_BODY] = 180000, [SMTP_STAGE_FINAL] = 600000,
+	static const int64_t ms[SMTP_STAGE_COUNT] = {
+		/* RFC 5321 section 4.5.3.2 */
+		[SMTP_STAGE_GREETING] = 300000,
+		[SMTP_STAGE_HELLO] = 300000,
+		[SMTP_STAGE_STARTTLS] = 120000,
+		[SMTP_STAGE_TLS] = RELAY_TLS_MS,
+		[SMTP_STAGE_AUTH] = 120000,
+		[SMTP_STAGE_MAIL] = 300000,
+		[SMTP_STAGE_RCPT] = 300000,
+		[SMTP_STAGE_DATA] = 120000,
+		[SMTP_STAGE_BODY] = 180000,
+		[SMTP_STAGE_FINAL] = 600000,
 		[SMTP_STAGE_QUIT] = RELAY_QUIT_MS,
 	};
 
@@ -478,8 +491,8 @@ static void effect(struct relay_conn *conn, enum relay_effect_kind kind)
 }
 
 /* One event; false: nothing more to push now. */
-static bool handle(struct relay_conn *conn, enum smtp_client_event event,
-	const struct relay_now *now)
+static bool handle(
+	struct relay_conn *conn, enum smtp_client_event event, const struct relay_now *now)
 {
 	switch (event) {
 	case SMTP_CLIENT_MORE:
@@ -544,8 +557,8 @@ static void drive(struct relay_conn *conn, struct base_slice in, const struct re
 		on_failed(conn, now);
 	}
 	if (conn->phase == RELAY_CONN_OPEN && !conn->quitting)
-		set_deadline(conn, conn->ready ? RELAY_IDLE_MS : stage_ms(smtp_client_stage(conn->smtp)),
-			now);
+		set_deadline(conn,
+			conn->ready ? RELAY_IDLE_MS : stage_ms(smtp_client_stage(conn->smtp)), now);
 	if (conn->out.len && conn->phase != RELAY_CONN_CLOSED && !conn->wants_write) {
 		conn->wants_write = true;
 		effect(conn, RELAY_WRITE);
@@ -632,8 +645,8 @@ void relay_conn_tls(struct relay_conn *conn, const struct relay_tls_done *done, 
 	conn->tls_cipher = done->cipher;
 	conn->verified = done->verified;
 	lend_out(conn);
-	smtp_client_tls_done(conn->smtp, done->binding, done->binding_data, done->verified,
-		&conn->out);
+	smtp_client_tls_done(
+		conn->smtp, done->binding, done->binding_data, done->verified, &conn->out);
 	drive(conn, BASE_SLICE_EMPTY, now);
 }
 

@@ -24,12 +24,12 @@ struct relay_shell {
 	struct tls_context *tls;
 	struct resolver *resolver;
 	uv_timer_t tick;
-	bool running;			/* effects are being carried out */
+	bool running; /* effects are being carried out */
 	uint64_t random;
 	struct relay_parts *parts;
 	unsigned parts_count;
 	struct base_buf frame;
-	uint8_t piece[RELAY_BODY_PIECE_BYTES];	/* of a message file */
+	uint8_t piece[RELAY_BODY_PIECE_BYTES]; /* of a message file */
 	uint8_t input[RELAY_READ_BYTES];
 };
 

@@ -14,7 +14,7 @@
  * DNS of one zone, an auth that knows one password. The log of the world is compared with rows. */
 
 struct server {
-	const char *mode;		/* see serve() */
+	const char *mode; /* see serve() */
 	unsigned transactions;
 	bool in_data;
 };
@@ -63,22 +63,27 @@ static void test_urls(void **state)
 	for (i = 0; i < BASE_COUNT(rows); i++) {
 		bool ok = relay_url_parse(base_slice_text(rows[i].url), &implicit, &host, &port);
 
-		if (ok != (rows[i].host != NULL) || (ok && (!base_slice_equal_text(host, rows[i].host) ||
-			port != rows[i].port || implicit != rows[i].implicit)))
+		if (ok != (rows[i].host != NULL) ||
+			(ok &&
+				(!base_slice_equal_text(host, rows[i].host) ||
+					port != rows[i].port || implicit != rows[i].implicit)))
 			fail_msg("%s", rows[i].url);
 	}
 }
 
 static void setup(struct world *w, const char *mode)
 {
-	struct relay_options options = {.own_name = BASE_SLICE("me.example"), .allow_special = false};
+	struct relay_options options = {
+		.own_name = BASE_SLICE("me.example"), .allow_special = false};
 
 	memset(w, 0, sizeof(*w));
 	w->mode = mode;
 	w->now = (struct relay_now){.mono_ms = 1000, .wall_ms = 1000000, .random = 7};
 	w->core = relay_core_new(&options);
-	w->account = (struct conf_account){.title = (char *)(uintptr_t)"acc", .implicit_tls = true,
-		.host = (char *)(uintptr_t)"smart.example", .port = 465};
+	w->account = (struct conf_account){.title = (char *)(uintptr_t) "acc",
+		.implicit_tls = true,
+		.host = (char *)(uintptr_t) "smart.example",
+		.port = 465};
 	w->conf.accounts = &w->account;
 	w->conf.account_count = 1;
 	base_buf_init(&w->log, 1 << 20);
@@ -101,11 +106,17 @@ static bool give_job_rcpts(struct world *w, uint32_t id, enum conf_via via, cons
 	const char *account, unsigned rcpts)
 {
 	struct base_buf envelope, body;
-	struct envelope e = {.session = BASE_SLICE("s"), .sender = BASE_SLICE("a@x.example"),
+	struct envelope e = {.session = BASE_SLICE("s"),
+		.sender = BASE_SLICE("a@x.example"),
 		.rcpt_count = rcpts};
-	struct job job = {.message_id = BASE_SLICE("m"), .attempt = 1, .via = via,
-		.host = base_slice_text(host), .port = via == CONF_VIA_SMTPS ? 465 : 25,
-		.account = base_slice_text(account), .route = BASE_SLICE("*"), .size = 4,
+	struct job job = {.message_id = BASE_SLICE("m"),
+		.attempt = 1,
+		.via = via,
+		.host = base_slice_text(host),
+		.port = via == CONF_VIA_SMTPS ? 465 : 25,
+		.account = base_slice_text(account),
+		.route = BASE_SLICE("*"),
+		.size = 4,
 		.message = BASE_SLICE("hi\r\n")};
 	char address[32];
 	unsigned i;
@@ -116,21 +127,21 @@ static bool give_job_rcpts(struct world *w, uint32_t id, enum conf_via via, cons
 	envelope_put(&envelope, &e);
 	for (i = 0; i < rcpts; i++) {
 		snprintf(address, sizeof(address), "r%u@y.example", i);
-		envelope_put_rcpt(&envelope,
-			&(struct envelope_rcpt){.address = base_slice_text(address)});
+		envelope_put_rcpt(
+			&envelope, &(struct envelope_rcpt){.address = base_slice_text(address)});
 	}
 	job.envelope = base_buf_slice(&envelope);
 	job_put(&body, &job);
 	base_buf_append_slice(&body, job.message);
-	ok = relay_core_job(w->core, id, 0, BASE_SLICE_EMPTY, base_buf_slice(&body), -1, &w->conf,
-		&w->now);
+	ok = relay_core_job(
+		w->core, id, 0, BASE_SLICE_EMPTY, base_buf_slice(&body), -1, &w->conf, &w->now);
 	base_buf_release(&envelope);
 	base_buf_release(&body);
 	return ok;
 }
 
-static void give_job(struct world *w, uint32_t id, enum conf_via via, const char *host,
-	const char *account)
+static void give_job(
+	struct world *w, uint32_t id, enum conf_via via, const char *host, const char *account)
 {
 	assert_true(give_job_rcpts(w, id, via, host, account, 1));
 }
@@ -158,8 +169,9 @@ static void serve_line(struct world *w, struct relay_conn *conn, struct base_sli
 		return;
 	}
 	if (base_slice_starts_with(line, BASE_SLICE("EHLO"))) {
-		say(w, conn, strcmp(mode, "no-auth") ? "250-s\r\n250-PIPELINING\r\n250 AUTH PLAIN\r\n"
-						     : "250-s\r\n250 PIPELINING\r\n");
+		say(w, conn,
+			strcmp(mode, "no-auth") ? "250-s\r\n250-PIPELINING\r\n250 AUTH PLAIN\r\n"
+						: "250-s\r\n250 PIPELINING\r\n");
 	} else if (base_slice_starts_with(line, BASE_SLICE("AUTH"))) {
 		say(w, conn, strcmp(mode, "535") ? "235 ok\r\n" : "535 5.7.8 no\r\n");
 	} else if (base_slice_starts_with(line, BASE_SLICE("MAIL"))) {
@@ -313,8 +325,10 @@ static void run(struct world *w)
 				base_slice_make(random, sizeof(random)), NULL, &w->now);
 			break;
 		case RELAY_WANT_URL:
-			relay_core_url(w->core, e.dest_id, base_slice_text(
-				strcmp(e.name, "vault") ? "" : "smtps://h.example:1465"), &w->now);
+			relay_core_url(w->core, e.dest_id,
+				base_slice_text(
+					strcmp(e.name, "vault") ? "" : "smtps://h.example:1465"),
+				&w->now);
 			break;
 		case RELAY_WRITE:
 			if (e.conn->phase != RELAY_CONN_CLOSED)
@@ -361,42 +375,43 @@ static const struct row {
 	unsigned jobs, rcpts;
 	int64_t pass_ms;
 	unsigned delivered, deferred, failed, held, opened;
-	const char *reason;		/* of the last result */
+	const char *reason; /* of the last result */
 } rows[] = {
-	{"one", "ok", CONF_VIA_SMTP, "h.example", "", 1, 1, 0, 1, 0, 0, 0, 1, "250 2.0.0 2.0.0 taken|"},
-	{"a hundred on eight connections", "ok", CONF_VIA_SMTP, "h.example", "", 100, 1, 0, 100, 0, 0, 0,
-		8, "250 2.0.0 2.0.0 taken|"},
-	{"ten on two connections at most", "ok", CONF_VIA_SMTPS, "h.example", "acc", 10, 1, 0, 10, 0, 0,
-		0, 2, NULL},
+	{"one", "ok", CONF_VIA_SMTP, "h.example", "", 1, 1, 0, 1, 0, 0, 0, 1,
+		"250 2.0.0 2.0.0 taken|"},
+	{"a hundred on eight connections", "ok", CONF_VIA_SMTP, "h.example", "", 100, 1, 0, 100, 0,
+		0, 0, 8, "250 2.0.0 2.0.0 taken|"},
+	{"ten on two connections at most", "ok", CONF_VIA_SMTPS, "h.example", "acc", 10, 1, 0, 10,
+		0, 0, 0, 2, NULL},
 	{"eight on one", "ok", CONF_VIA_SMTP, "h.example", "", 8, 1, 0, 8, 0, 0, 0, 1, NULL},
 	{"mx without MX", "ok", CONF_VIA_MX, "h.example", "", 1, 1, 0, 1, 0, 0, 0, 1, NULL},
 	{"no such domain", "ok", CONF_VIA_MX, "none.example", "", 2, 1, 0, 0, 0, 2, 0, 0,
 		"550 5.1.2 |the domain does not exist"},
 	{"lookup fails", "ok", CONF_VIA_MX, "fail.example", "", 1, 1, 0, 0, 1, 0, 0, 0, NULL},
-	{"a named host that does not exist", "ok", CONF_VIA_SMTP, "none.example", "", 1, 1, 0, 0, 1, 0, 0,
-		0, "451 4.4.4 |the host of the route has no address"},
+	{"a named host that does not exist", "ok", CONF_VIA_SMTP, "none.example", "", 1, 1, 0, 0, 1,
+		0, 0, 0, "451 4.4.4 |the host of the route has no address"},
 	{"refused", "refused", CONF_VIA_SMTP, "h.example", "", 3, 1, 0, 0, 3, 0, 0, 1,
 		"0 4.4.1 |cannot connect: connection refused (h.example 192.0.2.1:25)"},
-	{"the second address works", "first-refused", CONF_VIA_SMTP, "two.example", "", 1, 1, 0, 1, 0, 0,
-		0, 2, NULL},
+	{"the second address works", "first-refused", CONF_VIA_SMTP, "two.example", "", 1, 1, 0, 1,
+		0, 0, 0, 2, NULL},
 	{"login", "ok", CONF_VIA_SMTPS, "h.example", "acc", 1, 1, 0, 1, 0, 0, 0, 1, NULL},
-	{"wrong password: held, asked once", "535", CONF_VIA_SMTPS, "h.example", "acc", 5, 1, 20000, 0, 0,
-		0, 5, 1, "535 4.7.8 |the server refused the login: 535 5.7.8 no"},
-	{"an account that the vault knows", "ok", CONF_VIA_ACCOUNT, "", "vault", 2, 1, 0, 2, 0, 0, 0, 1,
-		NULL},
-	{"an account that nobody knows", "ok", CONF_VIA_ACCOUNT, "", "other", 2, 1, 0, 0, 0, 0, 2, 0,
-		"0 4.7.8 |the account does not exist (see postern account add)"},
-	{"no AUTH there: held", "no-auth", CONF_VIA_SMTPS, "h.example", "acc", 1, 1, 0, 0, 0, 0, 1, 1,
-		"0 4.7.8 |the server does not offer AUTH"},
-	{"bad certificate: held", "bad-certificate", CONF_VIA_SMTPS, "h.example", "", 1, 1, 0, 0, 0, 0, 1,
-		1, NULL},
+	{"wrong password: held, asked once", "535", CONF_VIA_SMTPS, "h.example", "acc", 5, 1, 20000,
+		0, 0, 0, 5, 1, "535 4.7.8 |the server refused the login: 535 5.7.8 no"},
+	{"an account that the vault knows", "ok", CONF_VIA_ACCOUNT, "", "vault", 2, 1, 0, 2, 0, 0,
+		0, 1, NULL},
+	{"an account that nobody knows", "ok", CONF_VIA_ACCOUNT, "", "other", 2, 1, 0, 0, 0, 0, 2,
+		0, "0 4.7.8 |the account does not exist (see postern account add)"},
+	{"no AUTH there: held", "no-auth", CONF_VIA_SMTPS, "h.example", "acc", 1, 1, 0, 0, 0, 0, 1,
+		1, "0 4.7.8 |the server does not offer AUTH"},
+	{"bad certificate: held", "bad-certificate", CONF_VIA_SMTPS, "h.example", "", 1, 1, 0, 0, 0,
+		0, 1, 1, NULL},
 	{"greylisted", "greylist", CONF_VIA_SMTP, "h.example", "", 2, 1, 0, 0, 2, 0, 0, 1,
 		"451 4.7.1 4.7.1 later|"},
 	{"421", "421-rcpt", CONF_VIA_SMTP, "h.example", "", 1, 1, 0, 0, 1, 0, 0, 1, NULL},
-	{"five recipients, two at a time", "452-after-2", CONF_VIA_SMTP, "h.example", "", 1, 5, 0, 5, 0, 0,
-		0, 1, NULL},
-	{"the final reply never comes", "slow", CONF_VIA_SMTP, "h.example", "", 1, 1, 700000, 0, 1, 0, 0,
-		1, NULL},
+	{"five recipients, two at a time", "452-after-2", CONF_VIA_SMTP, "h.example", "", 1, 5, 0,
+		5, 0, 0, 0, 1, NULL},
+	{"the final reply never comes", "slow", CONF_VIA_SMTP, "h.example", "", 1, 1, 700000, 0, 1,
+		0, 0, 1, NULL},
 };
 
 static void test_rows(void **state)
@@ -413,11 +428,12 @@ static void test_rows(void **state)
 			assert_true(give_job_rcpts(&w, k, r->via, r->host, r->account, r->rcpts));
 		run(&w);
 		pass(&w, r->pass_ms);
-		if (w.delivered != r->delivered || w.deferred != r->deferred || w.failed != r->failed ||
-			w.held != r->held || w.opened != r->opened ||
+		if (w.delivered != r->delivered || w.deferred != r->deferred ||
+			w.failed != r->failed || w.held != r->held || w.opened != r->opened ||
 			(r->reason && strcmp(r->reason, w.last_reason)))
-			fail_msg("%s: delivered %u deferred %u failed %u held %u opened %u \"%s\"", r->name,
-				w.delivered, w.deferred, w.failed, w.held, w.opened, w.last_reason);
+			fail_msg("%s: delivered %u deferred %u failed %u held %u opened %u \"%s\"",
+				r->name, w.delivered, w.deferred, w.failed, w.held, w.opened,
+				w.last_reason);
 		teardown(&w);
 	}
 }
@@ -488,7 +504,7 @@ static void test_growth_waits_for_success(void **state)
 	give_job(&w, 99, CONF_VIA_SMTP, "g.example", "");
 	run(&w);
 	assert_int_equal(w.delivered, 1);
-	pass(&w, 30000);		/* most of those that wait go back to queue */
+	pass(&w, 30000); /* most of those that wait go back to queue */
 	assert_true(w.deferred >= 40);
 	teardown(&w);
 }
@@ -551,7 +567,8 @@ static void test_drain(void **state)
 	assert_false(relay_core_is_idle(w.core));
 	pass(&w, 700000);
 	assert_true(relay_core_is_idle(w.core));
-	assert_int_equal(w.deferred, 1);	/* the one that was under way; the others are queue's again */
+	assert_int_equal(
+		w.deferred, 1); /* the one that was under way; the others are queue's again */
 	teardown(&w);
 }
 

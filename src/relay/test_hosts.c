@@ -10,7 +10,8 @@ static void test_lookup(void **state)
 {
 	static struct route_dns_answer answer;
 	struct hosts *h = hosts_new(BASE_SLICE("# head\n127.0.0.1 localhost\n"
-		"10.0.0.1\tmail.lan mail # comment other\n\n::1 ip6 mail.lan\nbad line\n10.0.0.2 mail.lan"));
+					       "10.0.0.1\tmail.lan mail # comment other\n\n::1 ip6 "
+					       "mail.lan\nbad line\n10.0.0.2 mail.lan"));
 	static const struct row {
 		const char *name;
 		enum route_dns_type type;

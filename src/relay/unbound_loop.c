@@ -184,8 +184,8 @@ static struct ub_event_vmt event_vmt = {
 	.winsock_tcp_wouldblock = on_wouldblock_unused,
 };
 
-static struct ub_event *on_new_event(struct ub_event_base *base, int fd, short bits,
-	void (*cb)(int, short, void *), void *arg)
+static struct ub_event *on_new_event(
+	struct ub_event_base *base, int fd, short bits, void (*cb)(int, short, void *), void *arg)
 {
 	struct event *e = base_alloc_zero(1, sizeof(*e));
 
@@ -199,14 +199,14 @@ static struct ub_event *on_new_event(struct ub_event_base *base, int fd, short b
 	return &e->super;
 }
 
-static struct ub_event *on_new_signal(struct ub_event_base *base, int number,
-	void (*cb)(int, short, void *), void *arg)
+static struct ub_event *on_new_signal(
+	struct ub_event_base *base, int number, void (*cb)(int, short, void *), void *arg)
 {
 	return on_new_event(base, -1, UB_EV_SIGNAL, cb, arg);
 }
 
-static struct ub_event *on_new_winsock(struct ub_event_base *base, void *wsaevent,
-	void (*cb)(int, short, void *), void *arg)
+static struct ub_event *on_new_winsock(
+	struct ub_event_base *base, void *wsaevent, void (*cb)(int, short, void *), void *arg)
 {
 	return NULL;
 }

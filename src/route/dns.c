@@ -6,7 +6,8 @@ enum {
 	HEADER_BYTES = 12,
 	RCODE_OK = 0,
 	RCODE_NO_NAME = 3,
-	POINTERS_MAX = 32,	/* each must lead backwards, so this is never reached by an honest name */
+	POINTERS_MAX =
+		32, /* each must lead backwards, so this is never reached by an honest name */
 	TTL_MAX_S = 86400,
 };
 
@@ -163,8 +164,8 @@ void route_dns_answer_set(struct route_dns_answer *out, enum route_dns_status st
 	out->count = 0;
 }
 
-void route_dns_parse(struct base_slice packet, enum route_dns_type type,
-	struct route_dns_answer *out)
+void route_dns_parse(
+	struct base_slice packet, enum route_dns_type type, struct route_dns_answer *out)
 {
 	struct reader r = {packet, HEADER_BYTES, packet.len < HEADER_BYTES};
 	uint16_t questions, answers;

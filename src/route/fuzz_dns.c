@@ -8,8 +8,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct route_dns_answer answer;
 	static struct route_mx m;
-	struct route_mx_options options = {.destination = BASE_SLICE("x.example"), .mx = true,
-		.own_name = BASE_SLICE("me.example"), .ip6 = true, .port = 25};
+	struct route_mx_options options = {.destination = BASE_SLICE("x.example"),
+		.mx = true,
+		.own_name = BASE_SLICE("me.example"),
+		.ip6 = true,
+		.port = 25};
 	struct route_mx_question q;
 	size_t i, half = size / 2;
 

@@ -11,8 +11,8 @@
 
 enum { ID_MX = 0 };
 
-static void fail(struct route_mx *m, bool permanent, uint16_t code, const char *enhanced,
-	const char *reason)
+static void fail(
+	struct route_mx *m, bool permanent, uint16_t code, const char *enhanced, const char *reason)
 {
 	m->state = ROUTE_MX_FAILED;
 	m->failure = (struct route_mx_failure){permanent, code, enhanced, reason};
@@ -102,15 +102,16 @@ static void add_host(struct route_mx *m, const char *name, uint16_t preference)
 		return;
 	at = m->host_count;
 	copy_name(host.name, base_slice_text(name));
-	while (at > 0 && (m->hosts[at - 1].preference > preference ||
-		(m->hosts[at - 1].preference == preference && m->hosts[at - 1].key > host.key)))
+	while (at > 0 &&
+		(m->hosts[at - 1].preference > preference ||
+			(m->hosts[at - 1].preference == preference &&
+				m->hosts[at - 1].key > host.key)))
 		at--;
 	if (at == ROUTE_MX_HOSTS_MAX)
 		return;
 	if (m->host_count < ROUTE_MX_HOSTS_MAX)
 		m->host_count++;
-	memmove(&m->hosts[at + 1], &m->hosts[at],
-		(m->host_count - 1 - at) * sizeof(m->hosts[0]));
+	memmove(&m->hosts[at + 1], &m->hosts[at], (m->host_count - 1 - at) * sizeof(m->hosts[0]));
 	m->hosts[at] = host;
 }
 
@@ -162,8 +163,8 @@ bool route_mx_next(struct route_mx *m, struct route_mx_question *out)
 		if (m->asked & 1u << id || (six && !m->ip6))
 			continue;
 		m->asked |= 1u << id;
-		*out = (struct route_mx_question){id, six ? ROUTE_DNS_AAAA : ROUTE_DNS_A,
-			m->hosts[(id - 1) / 2].name};
+		*out = (struct route_mx_question){
+			id, six ? ROUTE_DNS_AAAA : ROUTE_DNS_A, m->hosts[(id - 1) / 2].name};
 		return true;
 	}
 	return false;
@@ -217,10 +218,12 @@ static void take_mx(struct route_mx *m, const struct route_dns_answer *answer)
 		fail(m, true, 550, "5.1.2", "the domain does not exist");
 		return;
 	case ROUTE_DNS_FAILED:
-		fail(m, false, 451, "4.4.3", "the domain's mail exchangers cannot be looked up now");
+		fail(m, false, 451, "4.4.3",
+			"the domain's mail exchangers cannot be looked up now");
 		return;
 	case ROUTE_DNS_BOGUS:
-		fail(m, false, 451, "4.4.3", "DNSSEC: the answer for the domain is forged or broken");
+		fail(m, false, 451, "4.4.3",
+			"DNSSEC: the answer for the domain is forged or broken");
 		return;
 	}
 }
@@ -243,7 +246,7 @@ static void add_addr(struct route_mx *m, struct route_mx_host *host, struct base
 		if (base_addr_equal(&list[at], &addr))
 			return;
 	if (*count < ROUTE_MX_PER_HOST_MAX) {
-		at = next_random(m) % (*count + 1);	/* shuffled in */
+		at = next_random(m) % (*count + 1); /* shuffled in */
 		list[*count] = list[at];
 		list[at] = addr;
 		(*count)++;
@@ -299,7 +302,8 @@ static void conclude(struct route_mx *m)
 	if (m->target_count)
 		m->state = ROUTE_MX_READY;
 	else if (failed)
-		fail(m, false, 451, "4.4.3", "the mail exchangers' addresses cannot be looked up now");
+		fail(m, false, 451, "4.4.3",
+			"the mail exchangers' addresses cannot be looked up now");
 	else if (special)
 		fail(m, true, 550, "5.4.4",
 			"the mail exchangers have loopback or private addresses only");

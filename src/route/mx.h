@@ -13,59 +13,59 @@
 #include "base/macros.h"
 #include "route/dns.h"
 
-#define ROUTE_MX_HOSTS_MAX	5
-#define ROUTE_MX_TARGETS_MAX	10
-#define ROUTE_MX_PER_HOST_MAX	4
+#define ROUTE_MX_HOSTS_MAX 5
+#define ROUTE_MX_TARGETS_MAX 10
+#define ROUTE_MX_PER_HOST_MAX 4
 
 struct route_mx_options {
-	struct base_slice destination;	/* domain, host name, address, or address literal */
-	struct base_slice own_name;	/* ours: MX at or above our own preference are a loop */
-	bool mx;			/* a mail domain; false: a host that the administrator named */
-	bool allow_special;		/* loopback and private addresses may be reached */
-	bool ip6;			/* this machine reaches IPv6 */
-	uint16_t port;			/* of the targets */
+	struct base_slice destination; /* domain, host name, address, or address literal */
+	struct base_slice own_name;    /* ours: MX at or above our own preference are a loop */
+	bool mx;            /* a mail domain; false: a host that the administrator named */
+	bool allow_special; /* loopback and private addresses may be reached */
+	bool ip6;           /* this machine reaches IPv6 */
+	uint16_t port;      /* of the targets */
 	uint64_t random;
 };
 
 enum route_mx_state {
 	ROUTE_MX_ASKING,
-	ROUTE_MX_READY,		/* there is at least one target */
-	ROUTE_MX_FAILED,	/* route_mx.failure says why */
+	ROUTE_MX_READY,  /* there is at least one target */
+	ROUTE_MX_FAILED, /* route_mx.failure says why */
 };
 
 struct route_mx_failure {
 	bool permanent;
-	uint16_t code;			/* 451, 550, 556 … for the DSN */
-	const char *enhanced;		/* "5.1.10" */
-	const char *reason;		/* our words */
+	uint16_t code;        /* 451, 550, 556 … for the DSN */
+	const char *enhanced; /* "5.1.10" */
+	const char *reason;   /* our words */
 };
 
 struct route_mx_question {
-	unsigned id;			/* for the answer */
+	unsigned id; /* for the answer */
 	enum route_dns_type type;
-	const char *name;		/* borrows the machine */
+	const char *name; /* borrows the machine */
 };
 
 struct route_mx_target {
 	struct base_addr addr;
-	const char *host;		/* its name, for SNI, certificates and logs; borrows the machine */
+	const char *host; /* its name, for SNI, certificates and logs; borrows the machine */
 };
 
 struct route_mx_host {
 	char name[ROUTE_DNS_NAME_MAX_BYTES];
 	uint16_t preference;
-	uint64_t key;			/* order among equals */
+	uint64_t key; /* order among equals */
 	bool has_no_address, failed;
-	bool had_special;		/* an address that must not be reached was left out */
+	bool had_special; /* an address that must not be reached was left out */
 	size_t count;
-	struct base_addr addrs[2 * ROUTE_MX_PER_HOST_MAX];	/* IPv4 from the front, then IPv6 */
+	struct base_addr addrs[2 * ROUTE_MX_PER_HOST_MAX]; /* IPv4 from the front, then IPv6 */
 	size_t count6;
 };
 
 struct route_mx {
 	enum route_mx_state state;
 	struct route_mx_failure failure;
-	uint32_t ttl_s;			/* how long the targets hold */
+	uint32_t ttl_s; /* how long the targets hold */
 	size_t target_count;
 	struct route_mx_target targets[ROUTE_MX_TARGETS_MAX];
 	/* private */
@@ -74,8 +74,8 @@ struct route_mx {
 	uint64_t random;
 	char destination[ROUTE_DNS_NAME_MAX_BYTES];
 	char own_name[ROUTE_DNS_NAME_MAX_BYTES];
-	unsigned asked, answered;	/* bits by question id */
-	bool mx_open;			/* the MX question is to be answered */
+	unsigned asked, answered; /* bits by question id */
+	bool mx_open;             /* the MX question is to be answered */
 	size_t host_count;
 	struct route_mx_host hosts[ROUTE_MX_HOSTS_MAX];
 };

@@ -8,7 +8,7 @@
 #include <string.h>
 
 struct slot {
-	char *title;			/* lower case; null: free */
+	char *title; /* lower case; null: free */
 	size_t len;
 	size_t number;
 };
@@ -35,7 +35,8 @@ static struct slot *find_slot(const struct route_table *t, struct base_slice tit
 	size_t at = (size_t)route_hash(0, title) & t->mask;
 
 	while (t->slots[at].title &&
-		!base_slice_equal_nocase(base_slice_make(t->slots[at].title, t->slots[at].len), title))
+		!base_slice_equal_nocase(
+			base_slice_make(t->slots[at].title, t->slots[at].len), title))
 		at = (at + 1) & t->mask;
 	return &t->slots[at];
 }
@@ -80,8 +81,8 @@ void route_table_free(struct route_table **tp)
 struct base_slice route_domain(struct base_slice address, struct base_slice default_domain)
 {
 	size_t at = base_slice_find_last(address, '@');
-	struct base_slice domain = at < address.len ? base_slice_from(address, at + 1) :
-		default_domain;
+	struct base_slice domain = at < address.len ? base_slice_from(address, at + 1)
+						    : default_domain;
 
 	if (domain.len > 1 && domain.ptr[domain.len - 1] == '.')
 		domain.len--;
@@ -95,8 +96,8 @@ static size_t number_of(const struct route_table *t, struct base_slice title)
 	return slot->title ? slot->number : ROUTE_NONE;
 }
 
-size_t route_find(const struct route_table *t, struct base_slice address,
-	struct base_slice default_domain)
+size_t route_find(
+	const struct route_table *t, struct base_slice address, struct base_slice default_domain)
 {
 	struct base_slice domain = route_domain(address, default_domain), suffix;
 	size_t found = number_of(t, address), dot;

@@ -14,7 +14,10 @@
  * "NAME fail TYPE", "NAME bogus TYPE", "NAME exists". A name without a line does not exist.
  * Expected: "host/address …" in order, or "4.4.3" or "5.1.2" with a '+' when permanent. */
 /* A constant, which a compound literal is not. */
-#define ME(text) {(const uint8_t *)(text), sizeof(text) - 1}
+#define ME(text) \
+	{ \
+		(const uint8_t *)(text), sizeof(text) - 1 \
+	}
 
 static const struct row {
 	const char *name;
@@ -26,11 +29,12 @@ static const struct row {
 	{"one", "x.example", {.mx = true}, {"x.example mx 10 a.x", "a.x a 192.0.2.1"},
 		"a.x/192.0.2.1:25"},
 	{"sorted", "x.example", {.mx = true},
-		{"x.example mx 20 b.x", "x.example mx 10 a.x", "a.x a 192.0.2.1", "b.x a 192.0.2.2"},
+		{"x.example mx 20 b.x", "x.example mx 10 a.x", "a.x a 192.0.2.1",
+			"b.x a 192.0.2.2"},
 		"a.x/192.0.2.1:25 b.x/192.0.2.2:25"},
 	{"same name twice", "x.example", {.mx = true},
-		{"x.example mx 20 a.x", "x.example mx 30 b.x", "x.example mx 10 A.X", "a.x a 192.0.2.1",
-			"A.X a 192.0.2.1", "b.x a 192.0.2.2"},
+		{"x.example mx 20 a.x", "x.example mx 30 b.x", "x.example mx 10 A.X",
+			"a.x a 192.0.2.1", "A.X a 192.0.2.1", "b.x a 192.0.2.2"},
 		"A.X/192.0.2.1:25 b.x/192.0.2.2:25"},
 	{"implicit", "x.example.", {.mx = true}, {"x.example a 192.0.2.1"},
 		"x.example/192.0.2.1:25"},
@@ -38,8 +42,8 @@ static const struct row {
 	{"no address", "x.example", {.mx = true}, {"x.example exists"}, "+5.4.4"},
 	{"lookup fails", "x.example", {.mx = true}, {"x.example fail mx"}, "4.4.3"},
 	{"forged", "x.example", {.mx = true}, {"x.example bogus mx"}, "4.4.3"},
-	{"address lookup fails", "x.example", {.mx = true},
-		{"x.example mx 1 a.x", "a.x fail a"}, "4.4.3"},
+	{"address lookup fails", "x.example", {.mx = true}, {"x.example mx 1 a.x", "a.x fail a"},
+		"4.4.3"},
 	{"one address lookup fails", "x.example", {.mx = true},
 		{"x.example mx 1 a.x", "x.example mx 2 b.x", "a.x fail a", "b.x a 192.0.2.2"},
 		"b.x/192.0.2.2:25"},
@@ -51,14 +55,16 @@ static const struct row {
 		{"x.example mx 0 .", "x.example mx 5 a.x", "a.x a 192.0.2.1"}, "a.x/192.0.2.1:25"},
 	{"we are a backup", "x.example", {.mx = true, .own_name = ME("Me.example")},
 		{"x.example mx 10 a.x", "x.example mx 20 me.example", "x.example mx 20 c.x",
-			"x.example mx 30 b.x", "a.x a 192.0.2.1", "b.x a 192.0.2.2", "c.x a 192.0.2.3"},
+			"x.example mx 30 b.x", "a.x a 192.0.2.1", "b.x a 192.0.2.2",
+			"c.x a 192.0.2.3"},
 		"a.x/192.0.2.1:25"},
 	{"we are the best", "x.example", {.mx = true, .own_name = ME("me.example")},
 		{"x.example mx 10 me.example", "x.example mx 20 b.x", "b.x a 192.0.2.2"}, "+5.4.6"},
 	{"loopback", "x.example", {.mx = true},
 		{"x.example mx 1 localhost", "localhost a 127.0.0.1"}, "+5.4.4"},
 	{"link-local and private beside a good one", "x.example", {.mx = true},
-		{"x.example mx 1 a.x", "a.x a 169.254.169.254", "a.x a 10.0.0.1", "a.x a 192.0.2.1"},
+		{"x.example mx 1 a.x", "a.x a 169.254.169.254", "a.x a 10.0.0.1",
+			"a.x a 192.0.2.1"},
 		"a.x/192.0.2.1:25"},
 	{"the same address twice", "x.example", {.mx = true},
 		{"x.example mx 1 a.x", "a.x a 192.0.2.1", "a.x a 192.0.2.1"}, "a.x/192.0.2.1:25"},
@@ -70,7 +76,8 @@ static const struct row {
 		{"x.example mx 1 a.x", "a.x a 192.0.2.1", "a.x a 2606:4700::1"},
 		"a.x/[2606:4700::1]:25 a.x/192.0.2.1:25"},
 	{"no IPv6 here", "x.example", {.mx = true},
-		{"x.example mx 1 a.x", "a.x a 192.0.2.1", "a.x a 2606:4700::1"}, "a.x/192.0.2.1:25"},
+		{"x.example mx 1 a.x", "a.x a 192.0.2.1", "a.x a 2606:4700::1"},
+		"a.x/192.0.2.1:25"},
 	{"literal", "[192.0.2.7]", {.mx = true}, {NULL}, "[192.0.2.7]/192.0.2.7:25"},
 	{"IPv6 literal", "[IPv6:2606:4700::1]", {.mx = true}, {NULL},
 		"[IPv6:2606:4700::1]/[2606:4700::1]:25"},
@@ -83,8 +90,8 @@ static const struct row {
 	{"no name", "", {.mx = true}, {NULL}, "+5.1.2"},
 	{"no name: blank", "x y", {.mx = true}, {NULL}, "+5.1.2"},
 	{"no name: empty label", "x..y", {.mx = true}, {NULL}, "+5.1.2"},
-	{"bad MX name", "x.example", {.mx = true}, {"x.example mx 1 ?", "x.example mx 2 b.x",
-		"b.x a 192.0.2.2"}, "b.x/192.0.2.2:25"},
+	{"bad MX name", "x.example", {.mx = true},
+		{"x.example mx 1 ?", "x.example mx 2 b.x", "b.x a 192.0.2.2"}, "b.x/192.0.2.2:25"},
 	{"only bad MX names", "x.example", {.mx = true}, {"x.example mx 1 ?"}, "+5.4.4"},
 };
 
@@ -109,8 +116,8 @@ static void add_record(struct route_dns_answer *out, enum route_dns_type type, c
 	out->status = ROUTE_DNS_FOUND;
 }
 
-static void look_up(const char *const *zone, const struct route_mx_question *q,
-	struct route_dns_answer *out)
+static void look_up(
+	const char *const *zone, const struct route_mx_question *q, struct route_dns_answer *out)
 {
 	const char *type = q->type == ROUTE_DNS_MX ? "mx" : "a";
 	char name[64], word[64];
@@ -240,7 +247,10 @@ static const struct packet_row {
 	size_t len;
 	const char *expected;
 } packets[] = {
-#define ROW(n, t, p, e) {n, t, p, sizeof(p) - 1, e}
+#define ROW(n, t, p, e) \
+	{ \
+		n, t, p, sizeof(p) - 1, e \
+	}
 	ROW("MX, compressed", ROUTE_DNS_MX,
 		HEADER("\x80", "\1") QUESTION_MX RECORD("\x0f", "\7") "\0\x0a\2mx\xc0\x0c",
 		"found 10=mx.x.example"),
@@ -260,8 +270,8 @@ static const struct packet_row {
 		"found 192.0.2.1"),
 	ROW("A of five bytes", ROUTE_DNS_A,
 		HEADER("\x80", "\1") QUESTION_A RECORD("\1", "\5") "\xc0\0\2\1\0", "empty"),
-	ROW("record cut", ROUTE_DNS_A, HEADER("\x80", "\1") QUESTION_A RECORD("\1", "\4") "\xc0\0\2",
-		"failed"),
+	ROW("record cut", ROUTE_DNS_A,
+		HEADER("\x80", "\1") QUESTION_A RECORD("\1", "\4") "\xc0\0\2", "failed"),
 	ROW("another type", ROUTE_DNS_MX,
 		HEADER("\x80", "\1") QUESTION_MX RECORD("\1", "\4") "\xc0\0\2\1", "empty"),
 	ROW("no records", ROUTE_DNS_MX, HEADER("\x80", "\0") QUESTION_MX, "empty"),
@@ -272,8 +282,8 @@ static const struct packet_row {
 #undef ROW
 };
 
-static void describe_answer(const struct route_dns_answer *answer, enum route_dns_type type,
-	struct base_buf *out)
+static void describe_answer(
+	const struct route_dns_answer *answer, enum route_dns_type type, struct base_buf *out)
 {
 	static const char *const words[] = {"found", "empty", "no name", "failed", "bogus"};
 	size_t i;

@@ -9,8 +9,15 @@
 #include <cmocka.h>
 
 static const char *const titles[] = {
-	"*", ".example.org", "example.org", "anna@example.org", ".sub.example.org", "mx.example",
-	"example.org", "Upper.Example", "localhost",
+	"*",
+	".example.org",
+	"example.org",
+	"anna@example.org",
+	".sub.example.org",
+	"mx.example",
+	"example.org",
+	"Upper.Example",
+	"localhost",
 };
 
 static struct route_table *make(size_t count)
@@ -80,7 +87,7 @@ static void thousands_of_titles(void **state)
 {
 	enum { COUNT = 5000 };
 	struct base_slice *s = malloc(COUNT * sizeof(*s));
-	char (*text)[32] = malloc(COUNT * sizeof(*text)), address[64];
+	char(*text)[32] = malloc(COUNT * sizeof(*text)), address[64];
 	struct route_table *t;
 
 	(void)state;

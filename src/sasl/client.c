@@ -16,7 +16,13 @@ struct exchange {
 	sasl_client_round_fn *round[ROUNDS_MAX];
 };
 
-#define SCRAM_EXCHANGE {2, {sasl_scram_client_server_first, sasl_scram_client_server_final}}
+#define SCRAM_EXCHANGE \
+	{ \
+		2, \
+		{ \
+			sasl_scram_client_server_first, sasl_scram_client_server_final \
+		} \
+	}
 
 static const struct exchange exchanges[] = {
 	[SASL_MECHANISM_LOGIN] = {2, {sasl_login_client_user, sasl_login_client_password}},
@@ -54,8 +60,8 @@ static enum sasl_client_result settle(struct sasl_client *c, enum sasl_client_re
 	return result;
 }
 
-static enum sasl_client_result fits(struct sasl_client *c, enum sasl_client_result result,
-	const struct base_buf *out)
+static enum sasl_client_result fits(
+	struct sasl_client *c, enum sasl_client_result result, const struct base_buf *out)
 {
 	if (result == SASL_CLIENT_RESPONSE && !base_buf_ok(out))
 		return sasl_client_fail(c, "response too long");
@@ -72,8 +78,8 @@ static bool copy(struct base_slice in, bool raw, bool stored, struct base_secret
 }
 
 /* Null, or what is wrong with them. */
-static const char *take_credentials(struct sasl_client *c,
-	const struct sasl_client_options *options)
+static const char *take_credentials(
+	struct sasl_client *c, const struct sasl_client_options *options)
 {
 	unsigned flags = sasl_mechanism_info(c->mechanism)->flags;
 	bool raw = flags & SASL_PLAINTEXT, scram = flags & SASL_SCRAM;
@@ -94,8 +100,8 @@ static const char *take_credentials(struct sasl_client *c,
 	return NULL;
 }
 
-static enum sasl_client_result start(struct sasl_client *c,
-	const struct sasl_client_options *options, struct base_buf *out)
+static enum sasl_client_result start(
+	struct sasl_client *c, const struct sasl_client_options *options, struct base_buf *out)
 {
 	const char *problem = take_credentials(c, options);
 
@@ -142,8 +148,8 @@ void sasl_client_free(struct sasl_client **client)
 	*client = NULL;
 }
 
-enum sasl_client_result sasl_client_push(struct sasl_client *c, struct base_slice challenge,
-	struct base_buf *out)
+enum sasl_client_result sasl_client_push(
+	struct sasl_client *c, struct base_slice challenge, struct base_buf *out)
 {
 	const struct exchange *x = &exchanges[c->mechanism];
 	enum sasl_client_result result;
@@ -201,7 +207,7 @@ enum sasl_mechanism sasl_client_choose(sasl_mechanism_mask offered, sasl_mechani
 	if (binding)
 		found = strongest(usable, 0, SASL_CHANNEL_BINDING);
 	if (found == SASL_MECHANISM_NONE)
-		found = strongest(usable,
-			SASL_CHANNEL_BINDING | (plaintext_ok ? 0u : SASL_PLAINTEXT), 0);
+		found = strongest(
+			usable, SASL_CHANNEL_BINDING | (plaintext_ok ? 0u : SASL_PLAINTEXT), 0);
 	return found;
 }

@@ -10,30 +10,30 @@
 #include "base/buf.h"
 #include "sasl/mechanism.h"
 
-#define SASL_CHALLENGE_MAX_BYTES	9216
+#define SASL_CHALLENGE_MAX_BYTES 9216
 /* RFC 7677 demands 4096; more than the upper bound would let a server keep us busy. */
-#define SASL_CLIENT_ITERATIONS_MIN	4096
-#define SASL_CLIENT_ITERATIONS_MAX	1000000
+#define SASL_CLIENT_ITERATIONS_MIN 4096
+#define SASL_CLIENT_ITERATIONS_MAX 1000000
 
 enum sasl_client_result {
-	SASL_CLIENT_RESPONSE,	/* send @out; at begin: it is the initial response */
-	SASL_CLIENT_WAIT,	/* begin only: server speaks first, send the bare AUTH command */
-	SASL_CLIENT_ABORT,	/* the server broke the mechanism: send "*", do not use it */
-	SASL_CLIENT_DONE,	/* finish only: the mechanism is content with the success */
-	SASL_CLIENT_NOT_PROVEN,	/* finish only: success without the proof that is demanded */
+	SASL_CLIENT_RESPONSE,   /* send @out; at begin: it is the initial response */
+	SASL_CLIENT_WAIT,       /* begin only: server speaks first, send the bare AUTH command */
+	SASL_CLIENT_ABORT,      /* the server broke the mechanism: send "*", do not use it */
+	SASL_CLIENT_DONE,       /* finish only: the mechanism is content with the success */
+	SASL_CLIENT_NOT_PROVEN, /* finish only: success without the proof that is demanded */
 };
 
 struct sasl_client_options {
 	enum sasl_mechanism mechanism;
-	struct base_slice user;		/* UTF-8; borrowed for begin (copied) */
-	struct base_slice password;	/* borrowed for begin (copied, wiped at free) */
-	struct base_slice authzid;	/* usually empty */
-	struct base_slice random;	/* SASL_CLIENT_RANDOM_BYTES fresh ones (15 will do), for
+	struct base_slice user;     /* UTF-8; borrowed for begin (copied) */
+	struct base_slice password; /* borrowed for begin (copied, wiped at free) */
+	struct base_slice authzid;  /* usually empty */
+	struct base_slice random;   /* SASL_CLIENT_RANDOM_BYTES fresh ones (15 will do), for
 					 * SCRAM's nonce */
-	enum sasl_binding binding;	/* of a -PLUS mechanism */
+	enum sasl_binding binding;  /* of a -PLUS mechanism */
 	struct base_slice binding_data;
-	bool tls;			/* bare SCRAM sends `y` when a binding could be had … */
-	bool plus_offered;		/* … and the server offered no -PLUS; else `n` */
+	bool tls;          /* bare SCRAM sends `y` when a binding could be had … */
+	bool plus_offered; /* … and the server offered no -PLUS; else `n` */
 };
 #define SASL_CLIENT_RANDOM_BYTES 18
 
@@ -47,8 +47,8 @@ BASE_MUST_USE enum sasl_client_result sasl_client_begin(struct sasl_client **out
 void sasl_client_free(struct sasl_client **client);
 /* Once per challenge, also a needless one. After ABORT it stays ABORT. SCRAM's first challenge
  * costs the time of its iterations, up to about half a second at the limit. */
-BASE_MUST_USE enum sasl_client_result sasl_client_push(struct sasl_client *c,
-	struct base_slice challenge, struct base_buf *out);
+BASE_MUST_USE enum sasl_client_result sasl_client_push(
+	struct sasl_client *c, struct base_slice challenge, struct base_buf *out);
 /* The server says 235. DONE only if every step was taken and the server's proof was right. */
 BASE_MUST_USE enum sasl_client_result sasl_client_finish(struct sasl_client *c);
 /* Words for the log and for queue list; no secret, no bytes of the peer. */

@@ -5,19 +5,19 @@
 #include "sasl/client.h"
 #include "sasl/server.h"
 
-#define SASL_CLIENT_RANDOM_MIN_BYTES	15
+#define SASL_CLIENT_RANDOM_MIN_BYTES 15
 /* The challenge, and two names that encoding makes three times as long, one of them in c= again. */
-#define SASL_CLIENT_TEXT_MAX_BYTES	(SASL_CHALLENGE_MAX_BYTES + 12 * SASL_NAME_MAX_BYTES)
+#define SASL_CLIENT_TEXT_MAX_BYTES (SASL_CHALLENGE_MAX_BYTES + 12 * SASL_NAME_MAX_BYTES)
 
 enum sasl_client_phase {
-	SASL_CLIENT_PHASE_RUNNING,	/* challenges may come, and the success in its time */
-	SASL_CLIENT_PHASE_FAILED,	/* only finish, reason and free are of use */
+	SASL_CLIENT_PHASE_RUNNING, /* challenges may come, and the success in its time */
+	SASL_CLIENT_PHASE_FAILED,  /* only finish, reason and free are of use */
 };
 
 struct sasl_client_scram {
-	size_t bare_at;		/* client-first-message-bare in text; before it the gs2-header */
-	size_t nonce_at, nonce_len;	/* our nonce in text */
-	uint8_t signature[BASE_HASH_MAX_BYTES];	/* what v= must say */
+	size_t bare_at; /* client-first-message-bare in text; before it the gs2-header */
+	size_t nonce_at, nonce_len;             /* our nonce in text */
+	uint8_t signature[BASE_HASH_MAX_BYTES]; /* what v= must say */
 	uint8_t binding_len;
 	uint8_t binding[SASL_BINDING_MAX_BYTES];
 };
@@ -27,16 +27,16 @@ struct sasl_client {
 	struct base_secret memory;
 	enum sasl_mechanism mechanism;
 	enum sasl_client_phase phase;
-	unsigned round;			/* challenges answered so far */
+	unsigned round; /* challenges answered so far */
 	const char *reason;
 	struct base_secret user, authzid, password;
-	struct base_buf text;		/* SCRAM: the dialogue, as in scram_server.c */
+	struct base_buf text; /* SCRAM: the dialogue, as in scram_server.c */
 	struct sasl_client_scram scram;
 };
 
 /* One step of a mechanism: RESPONSE, with @out appended to, or sasl_client_fail(). */
-typedef enum sasl_client_result sasl_client_round_fn(struct sasl_client *c,
-	struct base_slice challenge, struct base_buf *out);
+typedef enum sasl_client_result sasl_client_round_fn(
+	struct sasl_client *c, struct base_slice challenge, struct base_buf *out);
 
 sasl_client_round_fn sasl_login_client_user;
 sasl_client_round_fn sasl_login_client_password;
@@ -46,8 +46,8 @@ sasl_client_round_fn sasl_scram_client_server_final;
 
 /* The initial response. */
 enum sasl_client_result sasl_plain_client_begin(struct sasl_client *c, struct base_buf *out);
-enum sasl_client_result sasl_scram_client_begin(struct sasl_client *c,
-	const struct sasl_client_options *options, struct base_buf *out);
+enum sasl_client_result sasl_scram_client_begin(
+	struct sasl_client *c, const struct sasl_client_options *options, struct base_buf *out);
 
 /* Note the reason (a constant text); ABORT. */
 enum sasl_client_result sasl_client_fail(struct sasl_client *c, const char *reason);

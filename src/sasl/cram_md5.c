@@ -9,8 +9,8 @@
 
 enum { CHALLENGE_RANDOM_BYTES = 16, DIGEST_BYTES = 16, DIGEST_CHARS = 2 * DIGEST_BYTES };
 
-static void digest_text(struct base_slice secret, struct base_slice challenge,
-	char out[DIGEST_CHARS])
+static void digest_text(
+	struct base_slice secret, struct base_slice challenge, char out[DIGEST_CHARS])
 {
 	static const char hex[] = "0123456789abcdef";
 	uint8_t digest[DIGEST_BYTES];
@@ -42,8 +42,8 @@ static bool is_digest(struct base_slice text)
 	return true;
 }
 
-enum sasl_server_result sasl_cram_md5_server_digest(struct sasl_server *s,
-	struct base_slice response, struct base_buf *out)
+enum sasl_server_result sasl_cram_md5_server_digest(
+	struct sasl_server *s, struct base_slice response, struct base_buf *out)
 {
 	/* The last one: a name may hold spaces, a digest may not. */
 	size_t space = base_slice_find_last(response, ' ');
@@ -61,8 +61,8 @@ enum sasl_server_result sasl_cram_md5_server_digest(struct sasl_server *s,
 	return SASL_SERVER_NEED_SECRET;
 }
 
-enum sasl_server_result sasl_cram_md5_server_secret(struct sasl_server *s, bool known,
-	struct base_slice secret)
+enum sasl_server_result sasl_cram_md5_server_secret(
+	struct sasl_server *s, bool known, struct base_slice secret)
 {
 	char expected[DIGEST_CHARS];
 	bool equal;
@@ -77,15 +77,15 @@ enum sasl_server_result sasl_cram_md5_server_secret(struct sasl_server *s, bool 
 		base_slice_make(s->cram_md5.digest, sizeof(s->cram_md5.digest)));
 	base_wipe(expected, sizeof(expected));
 	if (!known)
-		return sasl_server_fail(s, SASL_SERVER_REJECTED,
-			"unknown user or no recoverable password");
+		return sasl_server_fail(
+			s, SASL_SERVER_REJECTED, "unknown user or no recoverable password");
 	if (!equal)
 		return sasl_server_fail(s, SASL_SERVER_REJECTED, "wrong password");
 	return SASL_SERVER_SUCCESS;
 }
 
-enum sasl_client_result sasl_cram_md5_client_digest(struct sasl_client *c,
-	struct base_slice challenge, struct base_buf *out)
+enum sasl_client_result sasl_cram_md5_client_digest(
+	struct sasl_client *c, struct base_slice challenge, struct base_buf *out)
 {
 	char digest[DIGEST_CHARS];
 

@@ -32,8 +32,8 @@ static void look_at(enum sasl_mechanism mechanism, const struct base_buf *out)
 		abort();
 }
 
-static enum sasl_client_result push(struct sasl_client *c, struct base_slice challenge,
-	struct base_buf *out)
+static enum sasl_client_result push(
+	struct sasl_client *c, struct base_slice challenge, struct base_buf *out)
 {
 	uint8_t *copy = malloc(challenge.len ? challenge.len : 1);
 	enum sasl_client_result result;

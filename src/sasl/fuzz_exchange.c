@@ -113,7 +113,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		abort();
 	pair.server = support_server_options(mechanism);
 	pair.client = (struct sasl_client_options){
-		.mechanism = mechanism, .user = name,
+		.mechanism = mechanism,
+		.user = name,
 		.password = right ? word : BASE_SLICE("surely another"),
 		.random = support_random_slice(SASL_CLIENT_RANDOM_BYTES),
 		.binding = plus ? SASL_BINDING_TLS_EXPORTER : SASL_BINDING_NONE,

@@ -14,8 +14,9 @@ static const struct sasl_scram_keys *keys_of(enum sasl_mechanism mechanism)
 	static struct sasl_scram_keys keys[BASE_HASH_COUNT];
 	enum base_hash hash = sasl_mechanism_info(mechanism)->hash;
 
-	if (keys[hash].iterations == 0 && !sasl_scram_derive(hash, store.password,
-		BASE_SLICE("0123456789abcdef"), 1, &keys[hash]))
+	if (keys[hash].iterations == 0 &&
+		!sasl_scram_derive(
+			hash, store.password, BASE_SLICE("0123456789abcdef"), 1, &keys[hash]))
 		abort();
 	return &keys[hash];
 }
@@ -53,8 +54,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	store.user = BASE_SLICE("tim");
 	store.password = BASE_SLICE("tanstaaftanstaaf");
-	o = support_server_options(
-		(enum sasl_mechanism)(1 + data[0] % (SASL_MECHANISM_COUNT - 1)));
+	o = support_server_options((enum sasl_mechanism)(1 + data[0] % (SASL_MECHANISM_COUNT - 1)));
 	flags = data[1];
 	data += 2;
 	size -= 2;
@@ -74,8 +74,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		look_at(&out);
 		result = support_push(s, response, &store, &out);
 	}
-	if (result == SASL_SERVER_SUCCESS &&
-		!base_slice_equal(sasl_server_user(s), store.user))
+	if (result == SASL_SERVER_SUCCESS && !base_slice_equal(sasl_server_user(s), store.user))
 		abort();
 	if ((result == SASL_SERVER_REJECTED || result == SASL_SERVER_MALFORMED) &&
 		sasl_server_reason(s)[0] == '\0')

@@ -4,8 +4,8 @@
 #include "sasl/client_internal.h"
 #include "sasl/server_internal.h"
 
-enum sasl_server_result sasl_login_server_user(struct sasl_server *s, struct base_slice response,
-	struct base_buf *out)
+enum sasl_server_result sasl_login_server_user(
+	struct sasl_server *s, struct base_slice response, struct base_buf *out)
 {
 	const char *problem;
 
@@ -18,8 +18,8 @@ enum sasl_server_result sasl_login_server_user(struct sasl_server *s, struct bas
 	return SASL_SERVER_CHALLENGE;
 }
 
-enum sasl_server_result sasl_login_server_password(struct sasl_server *s,
-	struct base_slice response, struct base_buf *out)
+enum sasl_server_result sasl_login_server_password(
+	struct sasl_server *s, struct base_slice response, struct base_buf *out)
 {
 	const char *problem;
 
@@ -32,16 +32,16 @@ enum sasl_server_result sasl_login_server_password(struct sasl_server *s,
 	return SASL_SERVER_CHECK_PASSWORD;
 }
 
-enum sasl_client_result sasl_login_client_user(struct sasl_client *c, struct base_slice challenge,
-	struct base_buf *out)
+enum sasl_client_result sasl_login_client_user(
+	struct sasl_client *c, struct base_slice challenge, struct base_buf *out)
 {
 	(void)challenge;
 	base_buf_append_slice(out, base_secret_slice(&c->user));
 	return SASL_CLIENT_RESPONSE;
 }
 
-enum sasl_client_result sasl_login_client_password(struct sasl_client *c,
-	struct base_slice challenge, struct base_buf *out)
+enum sasl_client_result sasl_login_client_password(
+	struct sasl_client *c, struct base_slice challenge, struct base_buf *out)
 {
 	(void)challenge;
 	base_buf_append_slice(out, base_secret_slice(&c->password));

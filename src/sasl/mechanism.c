@@ -2,7 +2,7 @@
 
 #include <assert.h>
 
-#define SCRAM_FLAGS	(SASL_CLIENT_FIRST | SASL_MUTUAL | SASL_SCRAM)
+#define SCRAM_FLAGS (SASL_CLIENT_FIRST | SASL_MUTUAL | SASL_SCRAM)
 #define SCRAM_PLUS_FLAGS (SCRAM_FLAGS | SASL_CHANNEL_BINDING)
 
 static const struct sasl_mechanism_info mechanisms[] = {
@@ -10,20 +10,30 @@ static const struct sasl_mechanism_info mechanisms[] = {
 	/* LOGIN's server speaks first, but clients do send the user name beside the command. */
 	[SASL_MECHANISM_LOGIN] = {.name = "LOGIN", .flags = SASL_PLAINTEXT | SASL_CLIENT_FIRST},
 	[SASL_MECHANISM_PLAIN] = {.name = "PLAIN", .flags = SASL_PLAINTEXT | SASL_CLIENT_FIRST},
-	[SASL_MECHANISM_CRAM_MD5] = {.name = "CRAM-MD5", .flags = SASL_NEEDS_SECRET,
+	[SASL_MECHANISM_CRAM_MD5] = {.name = "CRAM-MD5",
+		.flags = SASL_NEEDS_SECRET,
 		.hash = BASE_HASH_MD5},
-	[SASL_MECHANISM_SCRAM_SHA_1] = {.name = "SCRAM-SHA-1", .flags = SCRAM_FLAGS,
-		.hash = BASE_HASH_SHA1, .plus = SASL_MECHANISM_SCRAM_SHA_1_PLUS},
+	[SASL_MECHANISM_SCRAM_SHA_1] = {.name = "SCRAM-SHA-1",
+		.flags = SCRAM_FLAGS,
+		.hash = BASE_HASH_SHA1,
+		.plus = SASL_MECHANISM_SCRAM_SHA_1_PLUS},
 	[SASL_MECHANISM_SCRAM_SHA_1_PLUS] = {.name = "SCRAM-SHA-1-PLUS",
-		.flags = SCRAM_PLUS_FLAGS, .hash = BASE_HASH_SHA1},
-	[SASL_MECHANISM_SCRAM_SHA_256] = {.name = "SCRAM-SHA-256", .flags = SCRAM_FLAGS,
-		.hash = BASE_HASH_SHA256, .plus = SASL_MECHANISM_SCRAM_SHA_256_PLUS},
+		.flags = SCRAM_PLUS_FLAGS,
+		.hash = BASE_HASH_SHA1},
+	[SASL_MECHANISM_SCRAM_SHA_256] = {.name = "SCRAM-SHA-256",
+		.flags = SCRAM_FLAGS,
+		.hash = BASE_HASH_SHA256,
+		.plus = SASL_MECHANISM_SCRAM_SHA_256_PLUS},
 	[SASL_MECHANISM_SCRAM_SHA_256_PLUS] = {.name = "SCRAM-SHA-256-PLUS",
-		.flags = SCRAM_PLUS_FLAGS, .hash = BASE_HASH_SHA256},
-	[SASL_MECHANISM_SCRAM_SHA_512] = {.name = "SCRAM-SHA-512", .flags = SCRAM_FLAGS,
-		.hash = BASE_HASH_SHA512, .plus = SASL_MECHANISM_SCRAM_SHA_512_PLUS},
+		.flags = SCRAM_PLUS_FLAGS,
+		.hash = BASE_HASH_SHA256},
+	[SASL_MECHANISM_SCRAM_SHA_512] = {.name = "SCRAM-SHA-512",
+		.flags = SCRAM_FLAGS,
+		.hash = BASE_HASH_SHA512,
+		.plus = SASL_MECHANISM_SCRAM_SHA_512_PLUS},
 	[SASL_MECHANISM_SCRAM_SHA_512_PLUS] = {.name = "SCRAM-SHA-512-PLUS",
-		.flags = SCRAM_PLUS_FLAGS, .hash = BASE_HASH_SHA512},
+		.flags = SCRAM_PLUS_FLAGS,
+		.hash = BASE_HASH_SHA512},
 };
 static_assert(BASE_COUNT(mechanisms) == SASL_MECHANISM_COUNT, "a row for each mechanism");
 
@@ -35,7 +45,7 @@ static const char *const bindings[] = {
 };
 static_assert(BASE_COUNT(bindings) == SASL_BINDING_COUNT, "a name for each binding");
 
-enum { NAME_MAX_BYTES = 20 };	/* RFC 4422 section 3.1 */
+enum { NAME_MAX_BYTES = 20 }; /* RFC 4422 section 3.1 */
 
 const struct sasl_mechanism_info *sasl_mechanism_info(enum sasl_mechanism mechanism)
 {

@@ -25,19 +25,19 @@ enum sasl_mechanism {
 };
 
 enum sasl_mechanism_flags {
-	SASL_PLAINTEXT = 1u << 0,	/* the password itself crosses the line: TLS first */
-	SASL_CLIENT_FIRST = 1u << 1,	/* an initial response is allowed */
-	SASL_MUTUAL = 1u << 2,		/* the server proves itself too */
+	SASL_PLAINTEXT = 1u << 0,       /* the password itself crosses the line: TLS first */
+	SASL_CLIENT_FIRST = 1u << 1,    /* an initial response is allowed */
+	SASL_MUTUAL = 1u << 2,          /* the server proves itself too */
 	SASL_CHANNEL_BINDING = 1u << 3, /* a -PLUS name */
-	SASL_NEEDS_SECRET = 1u << 4,	/* the server needs the password in a recoverable form */
+	SASL_NEEDS_SECRET = 1u << 4,    /* the server needs the password in a recoverable form */
 	SASL_SCRAM = 1u << 5,
 };
 
 struct sasl_mechanism_info {
 	const char *name;
 	unsigned flags;
-	enum base_hash hash;		/* SCRAM only */
-	enum sasl_mechanism plus;	/* the -PLUS form of a bare SCRAM, else NONE */
+	enum base_hash hash;      /* SCRAM only */
+	enum sasl_mechanism plus; /* the -PLUS form of a bare SCRAM, else NONE */
 };
 
 /* Never null; NONE has the name "". */
@@ -54,14 +54,14 @@ typedef uint32_t sasl_mechanism_mask; /* a number, not a struct: the one typedef
 /* Channel bindings (RFC 5929, RFC 9266). Names are compared exactly. */
 enum sasl_binding {
 	SASL_BINDING_NONE,
-	SASL_BINDING_TLS_UNIQUE,	/* TLS 1.2 only */
+	SASL_BINDING_TLS_UNIQUE, /* TLS 1.2 only */
 	SASL_BINDING_TLS_SERVER_END_POINT,
 	SASL_BINDING_TLS_EXPORTER,
 	SASL_BINDING_COUNT,
 };
 #define SASL_BINDING_MAX_BYTES 64
 
-const char *sasl_binding_name(enum sasl_binding binding);	/* "" for NONE */
-enum sasl_binding sasl_binding_parse(struct base_slice name);	/* NONE if unknown */
+const char *sasl_binding_name(enum sasl_binding binding);     /* "" for NONE */
+enum sasl_binding sasl_binding_parse(struct base_slice name); /* NONE if unknown */
 
 #endif

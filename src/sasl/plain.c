@@ -27,8 +27,8 @@ static bool parse(struct base_slice message, struct parts *out)
 	return true;
 }
 
-enum sasl_server_result sasl_plain_server_message(struct sasl_server *s,
-	struct base_slice response, struct base_buf *out)
+enum sasl_server_result sasl_plain_server_message(
+	struct sasl_server *s, struct base_slice response, struct base_buf *out)
 {
 	struct parts p;
 	const char *problem;

@@ -14,8 +14,8 @@ static bool is_letter(uint8_t byte)
 	return base_ascii_is_alnum(byte) && !base_ascii_is_digit(byte);
 }
 
-enum sasl_scram_attr_result sasl_scram_attr_next(struct sasl_scram_reader *r, char *out_name,
-	struct base_slice *out_value)
+enum sasl_scram_attr_result sasl_scram_attr_next(
+	struct sasl_scram_reader *r, char *out_name, struct base_slice *out_value)
 {
 	struct base_slice attr, value;
 	size_t comma;
@@ -151,8 +151,8 @@ bool sasl_scram_derive(enum base_hash hash, struct base_slice password, struct b
 	base_secret_init(&prepared, BASE_SECRET_PASSWORD_MAX_BYTES);
 	good = sasl_prep(password, true, &prepared) && prepared.len > 0;
 	if (good) {
-		sasl_scram_secrets_derive(hash, base_secret_slice(&prepared), salt, iterations,
-			&secrets);
+		sasl_scram_secrets_derive(
+			hash, base_secret_slice(&prepared), salt, iterations, &secrets);
 		memcpy(keys.salt, salt.ptr, salt.len);
 		memcpy(keys.stored_key, secrets.stored_key, hash_len);
 		memcpy(keys.server_key, secrets.server_key, hash_len);

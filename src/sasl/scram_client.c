@@ -41,8 +41,8 @@ static const char *header(struct sasl_client *c, const struct sasl_client_option
 	return NULL;
 }
 
-enum sasl_client_result sasl_scram_client_begin(struct sasl_client *c,
-	const struct sasl_client_options *options, struct base_buf *out)
+enum sasl_client_result sasl_scram_client_begin(
+	struct sasl_client *c, const struct sasl_client_options *options, struct base_buf *out)
 {
 	const char *problem = header(c, options);
 
@@ -85,16 +85,15 @@ static bool decode_salt(struct base_slice text, struct server_first *out)
 }
 
 /* Null, or what is wrong with the server's first message. */
-static const char *parse_server_first(const struct sasl_client *c, struct base_slice message,
-	struct server_first *out)
+static const char *parse_server_first(
+	const struct sasl_client *c, struct base_slice message, struct server_first *out)
 {
 	struct sasl_scram_reader r = sasl_scram_reader_make(message);
 	struct base_slice own = base_slice_first(
 		base_slice_from(base_buf_slice(&c->text), c->scram.nonce_at), c->scram.nonce_len);
 	struct base_slice salt, iterations;
 
-	if (!sasl_scram_attr_take(&r, 'r', &out->nonce) ||
-		!sasl_scram_attr_take(&r, 's', &salt) ||
+	if (!sasl_scram_attr_take(&r, 'r', &out->nonce) || !sasl_scram_attr_take(&r, 's', &salt) ||
 		!sasl_scram_attr_take(&r, 'i', &iterations) ||
 		!sasl_scram_extensions_skip(&r, "rsi"))
 		return "server's first SCRAM message is broken";
@@ -132,8 +131,8 @@ static void prove(struct sasl_client *c, const struct server_first *m, struct ba
 {
 	enum base_hash hash = hash_of(c);
 	size_t hash_len = base_hash_len(hash);
-	struct base_slice auth_message =
-		base_slice_from(base_buf_slice(&c->text), c->scram.bare_at);
+	struct base_slice auth_message = base_slice_from(
+		base_buf_slice(&c->text), c->scram.bare_at);
 	struct sasl_scram_secrets keys;
 	uint8_t proof[BASE_HASH_MAX_BYTES];
 
@@ -143,14 +142,14 @@ static void prove(struct sasl_client *c, const struct server_first *m, struct ba
 	for (size_t i = 0; i < hash_len; i++)
 		proof[i] ^= keys.client_key[i];
 	base64_encode(base_slice_make(proof, hash_len), out);
-	base_hmac(hash, base_slice_make(keys.server_key, hash_len), auth_message,
-		c->scram.signature);
+	base_hmac(
+		hash, base_slice_make(keys.server_key, hash_len), auth_message, c->scram.signature);
 	base_wipe(&keys, sizeof(keys));
 	base_wipe(proof, sizeof(proof));
 }
 
-enum sasl_client_result sasl_scram_client_server_first(struct sasl_client *c,
-	struct base_slice challenge, struct base_buf *out)
+enum sasl_client_result sasl_scram_client_server_first(
+	struct sasl_client *c, struct base_slice challenge, struct base_buf *out)
 {
 	struct server_first m;
 	const char *problem = parse_server_first(c, challenge, &m);
@@ -173,8 +172,8 @@ enum sasl_client_result sasl_scram_client_server_first(struct sasl_client *c,
 	return SASL_CLIENT_RESPONSE;
 }
 
-enum sasl_client_result sasl_scram_client_server_final(struct sasl_client *c,
-	struct base_slice challenge, struct base_buf *out)
+enum sasl_client_result sasl_scram_client_server_final(
+	struct sasl_client *c, struct base_slice challenge, struct base_buf *out)
 {
 	struct sasl_scram_reader r = sasl_scram_reader_make(challenge);
 	size_t hash_len = base_hash_len(hash_of(c));

@@ -7,27 +7,27 @@
 
 #include "sasl/scram.h"
 
-#define SCRAM_NONCE_MIN_BYTES	8
-#define SCRAM_NONCE_MAX_BYTES	512
+#define SCRAM_NONCE_MIN_BYTES 8
+#define SCRAM_NONCE_MAX_BYTES 512
 
 enum sasl_scram_attr_result {
-	SASL_SCRAM_ATTR,	/* an attribute was taken */
-	SASL_SCRAM_END,		/* none is left */
-	SASL_SCRAM_BAD,		/* no letter, no '=', a NUL, or a comma with nothing behind it */
+	SASL_SCRAM_ATTR, /* an attribute was taken */
+	SASL_SCRAM_END,  /* none is left */
+	SASL_SCRAM_BAD,  /* no letter, no '=', a NUL, or a comma with nothing behind it */
 };
 
 /* Reads "x=value" between commas. */
 struct sasl_scram_reader {
 	struct base_slice rest;
-	bool more;		/* an attribute is still owed: at the start and behind a comma */
+	bool more; /* an attribute is still owed: at the start and behind a comma */
 };
 
 struct sasl_scram_reader sasl_scram_reader_make(struct base_slice message);
-BASE_MUST_USE enum sasl_scram_attr_result sasl_scram_attr_next(struct sasl_scram_reader *r,
-	char *out_name, struct base_slice *out_value);
+BASE_MUST_USE enum sasl_scram_attr_result sasl_scram_attr_next(
+	struct sasl_scram_reader *r, char *out_name, struct base_slice *out_value);
 /* The next attribute must be @name and must not be empty. */
-BASE_MUST_USE bool sasl_scram_attr_take(struct sasl_scram_reader *r, char name,
-	struct base_slice *out_value);
+BASE_MUST_USE bool sasl_scram_attr_take(
+	struct sasl_scram_reader *r, char name, struct base_slice *out_value);
 /* May the attribute stand where extensions may? Not m=, whose meaning nobody may ignore, and none
  * of @mandatory, which would be a second one. */
 bool sasl_scram_extension_allowed(char name, const char *mandatory);

@@ -51,10 +51,10 @@ static bool binding_name_valid(struct base_slice name)
 
 struct client_first {
 	char flag;
-	struct base_slice binding_name;	/* of flag 'p' */
-	struct base_slice authzid;	/* still encoded; null where there is none */
+	struct base_slice binding_name; /* of flag 'p' */
+	struct base_slice authzid;      /* still encoded; null where there is none */
 	bool has_authzid;
-	struct base_slice header;	/* with the second comma */
+	struct base_slice header; /* with the second comma */
 	struct base_slice bare, user, nonce;
 };
 
@@ -97,8 +97,8 @@ static bool parse_first(struct base_slice message, struct client_first *out)
 		return false;
 	r = sasl_scram_reader_make(out->bare);
 	return sasl_scram_attr_take(&r, 'n', &out->user) &&
-		sasl_scram_attr_take(&r, 'r', &out->nonce) &&
-		sasl_scram_nonce_valid(out->nonce) && sasl_scram_extensions_skip(&r, "nr");
+		sasl_scram_attr_take(&r, 'r', &out->nonce) && sasl_scram_nonce_valid(out->nonce) &&
+		sasl_scram_extensions_skip(&r, "nr");
 }
 
 /* Null, or why the client's channel binding flag cannot be had here. */
@@ -126,22 +126,22 @@ static const char *judge_flag(struct sasl_server *s, const struct client_first *
 typedef const char *take_fn(struct sasl_server *s, struct base_slice raw);
 
 /* Decode =2C and =3D, then keep it. @out_grammar: the encoding itself was broken. */
-static const char *take_name(struct sasl_server *s, struct base_slice encoded, take_fn *take,
-	bool *out_grammar)
+static const char *take_name(
+	struct sasl_server *s, struct base_slice encoded, take_fn *take, bool *out_grammar)
 {
 	struct base_buf name;
 	const char *problem;
 
 	base_buf_init_secret(&name, SASL_NAME_MAX_BYTES);
 	*out_grammar = !sasl_scram_name_decode(encoded, &name);
-	problem = *out_grammar ? "name too long or wrongly encoded" :
-		take(s, base_buf_slice(&name));
+	problem = *out_grammar ? "name too long or wrongly encoded"
+			       : take(s, base_buf_slice(&name));
 	base_buf_release(&name);
 	return problem;
 }
 
-enum sasl_server_result sasl_scram_server_client_first(struct sasl_server *s,
-	struct base_slice response, struct base_buf *out)
+enum sasl_server_result sasl_scram_server_client_first(
+	struct sasl_server *s, struct base_slice response, struct base_buf *out)
 {
 	struct sasl_server_scram *scram = &s->scram;
 	struct client_first m;
@@ -150,8 +150,7 @@ enum sasl_server_result sasl_scram_server_client_first(struct sasl_server *s,
 
 	(void)out;
 	if (!parse_first(response, &m))
-		return sasl_server_fail(s, SASL_SERVER_MALFORMED,
-			"broken client-first message");
+		return sasl_server_fail(s, SASL_SERVER_MALFORMED, "broken client-first message");
 	problem = judge_flag(s, &m);
 	if (problem)
 		return sasl_server_fail(s, SASL_SERVER_REJECTED, problem);
@@ -159,8 +158,8 @@ enum sasl_server_result sasl_scram_server_client_first(struct sasl_server *s,
 	if (!problem && m.has_authzid)
 		problem = take_name(s, m.authzid, sasl_server_take_authzid, &grammar);
 	if (problem)
-		return sasl_server_fail(s,
-			grammar ? SASL_SERVER_MALFORMED : SASL_SERVER_REJECTED, problem);
+		return sasl_server_fail(
+			s, grammar ? SASL_SERVER_MALFORMED : SASL_SERVER_REJECTED, problem);
 	scram->flag = m.flag;
 	scram->bare_at = m.header.len;
 	scram->client_nonce_at = (size_t)(m.nonce.ptr - response.ptr);
@@ -173,8 +172,10 @@ enum sasl_server_result sasl_scram_server_client_first(struct sasl_server *s,
 static void mock_bytes(const struct sasl_server *s, const char *label, uint8_t *out)
 {
 	static const char *const names[BASE_HASH_COUNT] = {
-		[BASE_HASH_MD5] = "MD5", [BASE_HASH_SHA1] = "SHA-1",
-		[BASE_HASH_SHA256] = "SHA-256", [BASE_HASH_SHA512] = "SHA-512",
+		[BASE_HASH_MD5] = "MD5",
+		[BASE_HASH_SHA1] = "SHA-1",
+		[BASE_HASH_SHA256] = "SHA-256",
+		[BASE_HASH_SHA512] = "SHA-512",
 	};
 	struct base_buf message;
 
@@ -204,8 +205,8 @@ static void mock_keys(const struct sasl_server *s, struct sasl_scram_keys *out)
 }
 
 /* Append "r=…,s=…,i=…" to text, and the same to @out. */
-static void server_first(struct sasl_server *s, const struct sasl_scram_keys *keys,
-	struct base_buf *out)
+static void server_first(
+	struct sasl_server *s, const struct sasl_scram_keys *keys, struct base_buf *out)
 {
 	struct sasl_server_scram *scram = &s->scram;
 	size_t at;
@@ -226,8 +227,8 @@ static void server_first(struct sasl_server *s, const struct sasl_scram_keys *ke
 	base_buf_append_slice(out, base_slice_from(base_buf_slice(&s->text), at));
 }
 
-enum sasl_server_result sasl_scram_server_keys(struct sasl_server *s, bool known,
-	const struct sasl_scram_keys *keys, struct base_buf *out)
+enum sasl_server_result sasl_scram_server_keys(
+	struct sasl_server *s, bool known, const struct sasl_scram_keys *keys, struct base_buf *out)
 {
 	struct sasl_scram_keys used;
 
@@ -266,8 +267,8 @@ static bool parse_final(struct base_slice message, struct client_final *out)
 	if (r.more || out->proof.len == 0)
 		return false;
 	/* What is signed ends before the ",p=". */
-	out->without_proof = base_slice_first(message,
-		(size_t)(out->proof.ptr - message.ptr) - strlen(",p="));
+	out->without_proof = base_slice_first(
+		message, (size_t)(out->proof.ptr - message.ptr) - strlen(",p="));
 	return true;
 }
 
@@ -311,8 +312,8 @@ static bool prove(const struct sasl_server *s, uint8_t out_signature[BASE_HASH_M
 	enum base_hash hash = hash_of(s);
 	size_t hash_len = base_hash_len(hash);
 	struct base_slice stored_key = base_slice_make(s->scram.stored_key, hash_len);
-	struct base_slice auth_message =
-		base_slice_from(base_buf_slice(&s->text), s->scram.bare_at);
+	struct base_slice auth_message = base_slice_from(
+		base_buf_slice(&s->text), s->scram.bare_at);
 	uint8_t client_key[BASE_HASH_MAX_BYTES], found[BASE_HASH_MAX_BYTES];
 	bool equal;
 
@@ -320,16 +321,16 @@ static bool prove(const struct sasl_server *s, uint8_t out_signature[BASE_HASH_M
 	for (size_t i = 0; i < hash_len; i++)
 		client_key[i] ^= s->scram.proof[i];
 	base_hash(hash, base_slice_make(client_key, hash_len), found);
-	base_hmac(hash, base_slice_make(s->scram.server_key, hash_len), auth_message,
-		out_signature);
+	base_hmac(
+		hash, base_slice_make(s->scram.server_key, hash_len), auth_message, out_signature);
 	equal = base_equal_constant_time(base_slice_make(found, hash_len), stored_key);
 	base_wipe(client_key, sizeof(client_key));
 	base_wipe(found, sizeof(found));
 	return equal;
 }
 
-static enum sasl_server_result verify(struct sasl_server *s, struct base_slice data,
-	struct base_buf *out)
+static enum sasl_server_result verify(
+	struct sasl_server *s, struct base_slice data, struct base_buf *out)
 {
 	uint8_t signature[BASE_HASH_MAX_BYTES];
 	bool bound = binding_matches(s, data);
@@ -352,15 +353,14 @@ static enum sasl_server_result verify(struct sasl_server *s, struct base_slice d
 	return SASL_SERVER_CHALLENGE;
 }
 
-enum sasl_server_result sasl_scram_server_client_final(struct sasl_server *s,
-	struct base_slice response, struct base_buf *out)
+enum sasl_server_result sasl_scram_server_client_final(
+	struct sasl_server *s, struct base_slice response, struct base_buf *out)
 {
 	struct sasl_server_scram *scram = &s->scram;
 	struct client_final m;
 
 	if (!parse_final(response, &m) || !decode_proof(s, m.proof))
-		return sasl_server_fail(s, SASL_SERVER_MALFORMED,
-			"broken client-final message");
+		return sasl_server_fail(s, SASL_SERVER_MALFORMED, "broken client-final message");
 	if (!base_slice_equal(m.nonce, text_slice(s, scram->nonce_at, scram->full_nonce_len)))
 		return sasl_server_fail(s, SASL_SERVER_REJECTED, "nonce is not the one given");
 	base_buf_append_byte(&s->text, ',');
@@ -373,8 +373,8 @@ enum sasl_server_result sasl_scram_server_client_final(struct sasl_server *s,
 	return verify(s, BASE_SLICE_EMPTY, out);
 }
 
-enum sasl_server_result sasl_scram_server_binding(struct sasl_server *s, bool available,
-	struct base_slice data, struct base_buf *out)
+enum sasl_server_result sasl_scram_server_binding(
+	struct sasl_server *s, bool available, struct base_slice data, struct base_buf *out)
 {
 	/* Empty data would be no binding at all, and would match a client without one. */
 	if (!available || data.len == 0 || data.len > SASL_BINDING_MAX_BYTES)
@@ -382,12 +382,12 @@ enum sasl_server_result sasl_scram_server_binding(struct sasl_server *s, bool av
 	return verify(s, data, out);
 }
 
-enum sasl_server_result sasl_scram_server_empty(struct sasl_server *s, struct base_slice response,
-	struct base_buf *out)
+enum sasl_server_result sasl_scram_server_empty(
+	struct sasl_server *s, struct base_slice response, struct base_buf *out)
 {
 	(void)out;
 	if (response.len > 0)
-		return sasl_server_fail(s, SASL_SERVER_MALFORMED,
-			"data where an empty response ends SCRAM");
+		return sasl_server_fail(
+			s, SASL_SERVER_MALFORMED, "data where an empty response ends SCRAM");
 	return SASL_SERVER_SUCCESS;
 }

@@ -21,13 +21,18 @@
 enum { ROUNDS_MAX = 3 };
 
 struct exchange {
-	const char *prompt;	/* the first challenge where it is a constant; else text holds it */
+	const char *prompt; /* the first challenge where it is a constant; else text holds it */
 	sasl_server_round_fn *round[ROUNDS_MAX];
 };
 
 #define SCRAM_EXCHANGE \
-	{"", {sasl_scram_server_client_first, sasl_scram_server_client_final, \
-		     sasl_scram_server_empty}}
+	{ \
+		"", \
+		{ \
+			sasl_scram_server_client_first, sasl_scram_server_client_final, \
+				sasl_scram_server_empty \
+		} \
+	}
 
 static const struct exchange exchanges[] = {
 	[SASL_MECHANISM_LOGIN] = {"Username:",
@@ -99,8 +104,8 @@ static enum sasl_server_result settle(struct sasl_server *s, enum sasl_server_re
 }
 
 /* Run one round. A challenge that the caller's buffer has no room for must not go out in part. */
-static enum sasl_server_result take(struct sasl_server *s, struct base_slice response,
-	struct base_buf *out)
+static enum sasl_server_result take(
+	struct sasl_server *s, struct base_slice response, struct base_buf *out)
 {
 	enum sasl_server_result result;
 
@@ -112,8 +117,8 @@ static enum sasl_server_result take(struct sasl_server *s, struct base_slice res
 	return result;
 }
 
-static enum sasl_server_result fits(struct sasl_server *s, enum sasl_server_result result,
-	const struct base_buf *out)
+static enum sasl_server_result fits(
+	struct sasl_server *s, enum sasl_server_result result, const struct base_buf *out)
 {
 	if (result == SASL_SERVER_CHALLENGE && !base_buf_ok(out))
 		return sasl_server_fail(s, SASL_SERVER_MALFORMED, "challenge too long");
@@ -156,8 +161,8 @@ enum sasl_server_result sasl_server_begin(struct sasl_server **out_server,
 
 	*out_server = s;
 	if (initial && !(flags & SASL_CLIENT_FIRST))
-		result = sasl_server_fail(s, SASL_SERVER_MALFORMED,
-			"initial response where the server speaks first");
+		result = sasl_server_fail(
+			s, SASL_SERVER_MALFORMED, "initial response where the server speaks first");
 	else if (initial)
 		result = take(s, *initial, out);
 	else if (prompt)
@@ -182,8 +187,8 @@ void sasl_server_free(struct sasl_server **server)
 	*server = NULL;
 }
 
-enum sasl_server_result sasl_server_push(struct sasl_server *s, struct base_slice response,
-	struct base_buf *out)
+enum sasl_server_result sasl_server_push(
+	struct sasl_server *s, struct base_slice response, struct base_buf *out)
 {
 	BASE_BUG_IF(s->phase != SASL_SERVER_PHASE_RESPONSE);
 	return settle(s, fits(s, take(s, response, out), out));
@@ -220,8 +225,7 @@ enum sasl_server_result sasl_server_secret_answer(struct sasl_server *s,
 }
 
 enum sasl_server_result sasl_server_scram_answer(struct sasl_server *s,
-	enum sasl_credentials_state state, const struct sasl_scram_keys *keys,
-	struct base_buf *out)
+	enum sasl_credentials_state state, const struct sasl_scram_keys *keys, struct base_buf *out)
 {
 	enum sasl_server_result result;
 
@@ -233,15 +237,15 @@ enum sasl_server_result sasl_server_scram_answer(struct sasl_server *s,
 	return settle(s, fits(s, result, out));
 }
 
-enum sasl_server_result sasl_server_binding_answer(struct sasl_server *s, bool available,
-	struct base_slice data, struct base_buf *out)
+enum sasl_server_result sasl_server_binding_answer(
+	struct sasl_server *s, bool available, struct base_slice data, struct base_buf *out)
 {
 	BASE_BUG_IF(s->phase != SASL_SERVER_PHASE_BINDING);
 	return settle(s, fits(s, sasl_scram_server_binding(s, available, data, out), out));
 }
 
-enum sasl_server_result sasl_server_fail(struct sasl_server *s, enum sasl_server_result result,
-	const char *reason)
+enum sasl_server_result sasl_server_fail(
+	struct sasl_server *s, enum sasl_server_result result, const char *reason)
 {
 	s->reason = reason;
 	return result;
@@ -256,14 +260,16 @@ static bool prepare(struct base_secret *out, size_t max, struct base_slice raw)
 
 const char *sasl_server_take_user(struct sasl_server *s, struct base_slice raw)
 {
-	return prepare(&s->user, SASL_NAME_MAX_BYTES, raw) ? NULL :
-		"user name empty, too long or impossible to prepare";
+	return prepare(&s->user, SASL_NAME_MAX_BYTES, raw)
+		? NULL
+		: "user name empty, too long or impossible to prepare";
 }
 
 const char *sasl_server_take_password(struct sasl_server *s, struct base_slice raw)
 {
-	return prepare(&s->password, BASE_SECRET_PASSWORD_MAX_BYTES, raw) ? NULL :
-		"password empty, too long or impossible to prepare";
+	return prepare(&s->password, BASE_SECRET_PASSWORD_MAX_BYTES, raw)
+		? NULL
+		: "password empty, too long or impossible to prepare";
 }
 
 static void drop_authzid_of_user(struct sasl_server *s)
@@ -282,8 +288,7 @@ const char *sasl_server_take_authzid(struct sasl_server *s, struct base_slice ra
 {
 	if (raw.len == 0)
 		return NULL;
-	if (!prepare(&s->authzid, SASL_NAME_MAX_BYTES, raw) ||
-		!base_secret_set(&s->authzid, raw)) {
+	if (!prepare(&s->authzid, SASL_NAME_MAX_BYTES, raw) || !base_secret_set(&s->authzid, raw)) {
 		base_secret_clear(&s->authzid);
 		return "authorization identity too long or impossible to prepare";
 	}

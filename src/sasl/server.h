@@ -21,22 +21,22 @@
 #include "base/secret.h"
 #include "sasl/mechanism.h"
 
-#define SASL_RESPONSE_MAX_BYTES		9216	/* decoded from a line of 12288 */
-#define SASL_NAME_MAX_BYTES		512	/* an authentication or authorization identity */
-#define SASL_SERVER_RANDOM_BYTES	24
+#define SASL_RESPONSE_MAX_BYTES 9216 /* decoded from a line of 12288 */
+#define SASL_NAME_MAX_BYTES 512      /* an authentication or authorization identity */
+#define SASL_SERVER_RANDOM_BYTES 24
 
 /* Every result but the CHALLENGE ones and questions is final. */
 #define SASL_SERVER_RESULTS(X) \
-	X(CHALLENGE)		/* send @out as a challenge, push the client's response */ \
-	X(CHECK_PASSWORD)	/* user and password are set: sasl_server_password_answer() */ \
-	X(NEED_SECRET)		/* recoverable password wanted: sasl_server_secret_answer() */ \
-	X(NEED_SCRAM)		/* SCRAM keys for the hash wanted: sasl_server_scram_answer() */ \
-	X(NEED_BINDING)		/* channel binding data of sasl_server_binding() wanted: \
+	X(CHALLENGE)      /* send @out as a challenge, push the client's response */ \
+	X(CHECK_PASSWORD) /* user and password are set: sasl_server_password_answer() */ \
+	X(NEED_SECRET)    /* recoverable password wanted: sasl_server_secret_answer() */ \
+	X(NEED_SCRAM)     /* SCRAM keys for the hash wanted: sasl_server_scram_answer() */ \
+	X(NEED_BINDING)   /* channel binding data of sasl_server_binding() wanted: \
 				 * sasl_server_binding_answer() */ \
-	X(SUCCESS)		/* proven; user and authzid are final; authorise authzid */ \
-	X(REJECTED)		/* wrong credentials, unknown user, binding mismatch: 535 */ \
-	X(MALFORMED)		/* the response breaks the syntax: 501 5.5.2 or 535, as policy */ \
-	X(UNAVAILABLE)		/* an answer said that the source of credentials is down: 454 */
+	X(SUCCESS)        /* proven; user and authzid are final; authorise authzid */ \
+	X(REJECTED)       /* wrong credentials, unknown user, binding mismatch: 535 */ \
+	X(MALFORMED)      /* the response breaks the syntax: 501 5.5.2 or 535, as policy */ \
+	X(UNAVAILABLE)    /* an answer said that the source of credentials is down: 454 */
 
 enum sasl_server_result {
 #define X(name) SASL_SERVER_##name,
@@ -53,23 +53,23 @@ struct sasl_scram_keys {
 	uint8_t server_key[BASE_HASH_MAX_BYTES];
 };
 
-#define SASL_SCRAM_SALT_BYTES		16
-#define SASL_SCRAM_ITERATIONS		4096	/* of new keys, and of the stand-ins */
+#define SASL_SCRAM_SALT_BYTES 16
+#define SASL_SCRAM_ITERATIONS 4096 /* of new keys, and of the stand-ins */
 
 struct sasl_server_options {
 	enum sasl_mechanism mechanism;
-	struct base_slice host_name;	/* our name, for CRAM-MD5; borrowed for begin */
-	struct base_slice random;	/* SASL_SERVER_RANDOM_BYTES fresh bytes */
-	int64_t now_ms;			/* wall clock, for the CRAM-MD5 challenge */
-	bool plus_offered;		/* a -PLUS name, on this connection: a `y` is an attack */
-	bool tls;			/* a binding can be computed at all */
-	struct base_slice mock_key;	/* 32 secret bytes, the same over restarts; copied */
+	struct base_slice host_name; /* our name, for CRAM-MD5; borrowed for begin */
+	struct base_slice random;    /* SASL_SERVER_RANDOM_BYTES fresh bytes */
+	int64_t now_ms;              /* wall clock, for the CRAM-MD5 challenge */
+	bool plus_offered;           /* a -PLUS name, on this connection: a `y` is an attack */
+	bool tls;                    /* a binding can be computed at all */
+	struct base_slice mock_key;  /* 32 secret bytes, the same over restarts; copied */
 };
 
 enum sasl_credentials_state {
 	SASL_CREDENTIALS_KNOWN,
-	SASL_CREDENTIALS_UNKNOWN,	/* no such user, disabled, or nothing stored for it */
-	SASL_CREDENTIALS_UNAVAILABLE,	/* the source is down */
+	SASL_CREDENTIALS_UNKNOWN,     /* no such user, disabled, or nothing stored for it */
+	SASL_CREDENTIALS_UNAVAILABLE, /* the source is down */
 };
 
 struct sasl_server;
@@ -85,8 +85,8 @@ BASE_MUST_USE enum sasl_server_result sasl_server_begin(struct sasl_server **out
 void sasl_server_free(struct sasl_server **server);
 
 /* Only after CHALLENGE. @out is appended to when the result is CHALLENGE. */
-BASE_MUST_USE enum sasl_server_result sasl_server_push(struct sasl_server *s,
-	struct base_slice response, struct base_buf *out);
+BASE_MUST_USE enum sasl_server_result sasl_server_push(
+	struct sasl_server *s, struct base_slice response, struct base_buf *out);
 
 BASE_MUST_USE enum sasl_server_result sasl_server_password_answer(struct sasl_server *s,
 	enum sasl_credentials_state state, bool accepted, struct base_buf *out);
@@ -98,8 +98,8 @@ BASE_MUST_USE enum sasl_server_result sasl_server_scram_answer(struct sasl_serve
 /* Asked once the client's final message is in; the type stands in sasl_server_binding() from the
  * first CHALLENGE on, so that the data may be fetched together with the client's response.
  * @available false, no data or more than SASL_BINDING_MAX_BYTES: the exchange is REJECTED. */
-BASE_MUST_USE enum sasl_server_result sasl_server_binding_answer(struct sasl_server *s,
-	bool available, struct base_slice data, struct base_buf *out);
+BASE_MUST_USE enum sasl_server_result sasl_server_binding_answer(
+	struct sasl_server *s, bool available, struct base_slice data, struct base_buf *out);
 
 /* Allowed while a question is open, before its answer: the account's own spelling of the name (case
  * folded, default domain added), known or not. SCRAM's stand-in salt is made from it, so two
@@ -112,7 +112,7 @@ bool sasl_server_user_replace(struct sasl_server *s, struct base_slice canonical
 struct base_slice sasl_server_user(const struct sasl_server *s);
 /* As the client sent it; empty if it sent none or one that, prepared, equals the user. */
 struct base_slice sasl_server_authzid(const struct sasl_server *s);
-struct base_slice sasl_server_password(const struct sasl_server *s);	/* at CHECK_PASSWORD only */
+struct base_slice sasl_server_password(const struct sasl_server *s); /* at CHECK_PASSWORD only */
 /* The type wanted or verified. */
 enum sasl_binding sasl_server_binding(const struct sasl_server *s);
 /* SCRAM's last message v= went out as a challenge: the client is proven, and must answer by an

@@ -9,7 +9,10 @@
 
 #include "sasl/client_internal.h"
 
-#define S(literal) {(const uint8_t *)(literal), sizeof(literal) - 1}
+#define S(literal) \
+	{ \
+		(const uint8_t *)(literal), sizeof(literal) - 1 \
+	}
 /* What support_random becomes as the client's nonce. */
 #define NONCE "MDEyMzQ1Njc4OWFiY2RlZmdo"
 
@@ -23,8 +26,8 @@ static struct sasl_client_options options_of(enum sasl_mechanism mechanism)
 	};
 }
 
-static enum sasl_client_result push(struct sasl_client *c, struct base_slice challenge,
-	struct base_buf *out)
+static enum sasl_client_result push(
+	struct sasl_client *c, struct base_slice challenge, struct base_buf *out)
 {
 	uint8_t *copy = malloc(challenge.len ? challenge.len : 1);
 	enum sasl_client_result result;
@@ -121,8 +124,7 @@ static void scram_first_challenges(void **state)
 	base_buf_release(&out);
 }
 
-#define AS_RFC_5802 \
-	"r=fyko+d2lbbFgONRv9qkxdawL3rfcNHYJY1ZVvWVs7j,s=QSXCR+Q6sek8bf92,i=4096"
+#define AS_RFC_5802 "r=fyko+d2lbbFgONRv9qkxdawL3rfcNHYJY1ZVvWVs7j,s=QSXCR+Q6sek8bf92,i=4096"
 
 static const struct row server_final_rows[] = {
 	{S("v=rmF9pqV8S7suAoZWja4dJRkFsKQ="), SASL_CLIENT_RESPONSE},
@@ -156,7 +158,7 @@ static void scram_last_challenges(void **state)
 	o.user = BASE_SLICE("user");
 	o.password = BASE_SLICE("pencil");
 	o.random = BASE_SLICE("\x7f\x29\x28\xf9\xdd\xa5\x6d\xb1\x60\x38\xd4\x6f\xf6\xa9\x31\x75"
-		"\xac\x0b");
+			      "\xac\x0b");
 	base_buf_init(&out, 4096);
 	for (size_t i = 0; i < BASE_COUNT(server_final_rows); i++) {
 		enum sasl_client_result result;
@@ -170,8 +172,8 @@ static void scram_last_challenges(void **state)
 		if (result != server_final_rows[i].expected)
 			fail_msg("row %zu: %d (%s)", i, result, sasl_client_reason(c));
 		assert_int_equal(out.len, 0);
-		assert_int_equal(sasl_client_finish(c),
-			good ? SASL_CLIENT_DONE : SASL_CLIENT_NOT_PROVEN);
+		assert_int_equal(
+			sasl_client_finish(c), good ? SASL_CLIENT_DONE : SASL_CLIENT_NOT_PROVEN);
 		if (good) {
 			assert_int_equal(push(c, BASE_SLICE_EMPTY, &out), SASL_CLIENT_ABORT);
 			assert_int_equal(sasl_client_finish(c), SASL_CLIENT_NOT_PROVEN);
@@ -290,8 +292,8 @@ static void empty_binding_data_is_no_binding(void **state)
 		o.binding_data = base_slice_make(data, len);
 		base_buf_clear(&out);
 		assert_int_equal(sasl_client_begin(&c, &o, &out),
-			len == 0 || len > SASL_BINDING_MAX_BYTES ?
-			SASL_CLIENT_ABORT : SASL_CLIENT_RESPONSE);
+			len == 0 || len > SASL_BINDING_MAX_BYTES ? SASL_CLIENT_ABORT
+								 : SASL_CLIENT_RESPONSE);
 		sasl_client_free(&c);
 	}
 	base_buf_release(&out);
@@ -351,8 +353,10 @@ static void flags_tell_what_was_seen(void **state)
 		bool tls, plus;
 		const char *expected;
 	} rows[] = {
-		{false, false, "n,,n=tim,r=" NONCE}, {false, true, "n,,n=tim,r=" NONCE},
-		{true, false, "y,,n=tim,r=" NONCE}, {true, true, "n,,n=tim,r=" NONCE},
+		{false, false, "n,,n=tim,r=" NONCE},
+		{false, true, "n,,n=tim,r=" NONCE},
+		{true, false, "y,,n=tim,r=" NONCE},
+		{true, true, "n,,n=tim,r=" NONCE},
 	};
 	struct base_buf out;
 

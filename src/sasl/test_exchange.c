@@ -7,7 +7,10 @@
 
 #include "sasl/test_support.h"
 
-#define S(literal) {(const uint8_t *)(literal), sizeof(literal) - 1}
+#define S(literal) \
+	{ \
+		(const uint8_t *)(literal), sizeof(literal) - 1 \
+	}
 
 static const struct base_slice binding_data = S("0123456789abcdef0123456789abcdef");
 
@@ -55,17 +58,18 @@ static struct support_pair pair_of(const struct fixture *f, enum sasl_mechanism 
 	struct base_slice user, struct base_slice password)
 {
 	return (struct support_pair){
-		.client = {
-			.mechanism = mechanism,
-			.user = user,
-			.password = password,
-			.random = support_random_slice(SASL_CLIENT_RANDOM_BYTES),
-			.binding = is_plus(mechanism) ? SASL_BINDING_TLS_EXPORTER :
-				SASL_BINDING_NONE,
-			.binding_data = binding_data,
-			.tls = true,
-			.plus_offered = is_plus(mechanism),
-		},
+		.client =
+			{
+				.mechanism = mechanism,
+				.user = user,
+				.password = password,
+				.random = support_random_slice(SASL_CLIENT_RANDOM_BYTES),
+				.binding = is_plus(mechanism) ? SASL_BINDING_TLS_EXPORTER
+							      : SASL_BINDING_NONE,
+				.binding_data = binding_data,
+				.tls = true,
+				.plus_offered = is_plus(mechanism),
+			},
 		.server = support_server_options(mechanism),
 		.store = &f->store,
 		.initial = true,
@@ -84,14 +88,19 @@ static const struct {
 	{"encoded signs", S("=2C,=3D"), S("=2C"), S("=2C,=3D"), S("=2C")},
 	{"spaces in the name", S("tim smith jr"), S("x y"), S("tim smith jr"), S("x y")},
 	{"backslash and percent", S("ti\\m%s"), S("\\%n"), S("ti\\m%s"), S("\\%n")},
-	{"accents", S("\xc3\xa9l\xc3\xa8ve"), S("\xc3\xbc" "ber"), S("\xc3\xa9l\xc3\xa8ve"),
-		S("\xc3\xbc" "ber")},
+	{"accents", S("\xc3\xa9l\xc3\xa8ve"),
+		S("\xc3\xbc"
+		  "ber"),
+		S("\xc3\xa9l\xc3\xa8ve"),
+		S("\xc3\xbc"
+		  "ber")},
 	{"accents, composed by the client", S("e\xcc\x81"), S("u\xcc\x88"), S("\xc3\xa9"),
 		S("\xc3\xbc")},
 	{"accents, taken apart by the client", S("\xc3\xa9"), S("\xc3\xbc"), S("e\xcc\x81"),
 		S("u\xcc\x88")},
 	{"ligature and no-break space", S("fix"), S("a b"), S("\xef\xac\x81x"),
-		S("a\xc2\xa0" "b")},
+		S("a\xc2\xa0"
+		  "b")},
 	{"soft hyphen", S("IX"), S("IX"), S("I\xc2\xadX"), S("\xe2\x85\xa8")},
 	{"right to left", S("\xd8\xa7\xd8\xa8"), S("\xd7\x90"), S("\xd8\xa7\xd8\xa8"),
 		S("\xd7\x90")},
@@ -99,9 +108,8 @@ static const struct {
 		S("\xf0\x90\x8c\x80")},
 };
 
-static void check(const char *name, enum sasl_mechanism mechanism,
-	const struct support_outcome *o, enum sasl_server_result server,
-	enum sasl_client_result client)
+static void check(const char *name, enum sasl_mechanism mechanism, const struct support_outcome *o,
+	enum sasl_server_result server, enum sasl_client_result client)
 {
 	if (o->server != server || o->client != client)
 		fail_msg("%s, %s: server %s, client %d", sasl_mechanism_info(mechanism)->name, name,
@@ -120,8 +128,8 @@ static void everybody_logs_in(void **state)
 			struct fixture f;
 
 			fixture_init(&f, mechanism, people[i].user, people[i].password);
-			pair = pair_of(&f, mechanism, people[i].client_user,
-				people[i].client_password);
+			pair = pair_of(
+				&f, mechanism, people[i].client_user, people[i].client_password);
 			for (int initial = 0; initial < 2; initial++) {
 				pair.initial = initial;
 				o = support_run(&pair);
@@ -154,8 +162,7 @@ static void wrong_and_unknown_look_the_same(void **state)
 		check("unknown", mechanism, &unknown, SASL_SERVER_REJECTED, wrong.client);
 		pair.client.password = BASE_SLICE("secret");
 		other = support_run(&pair);
-		check("password of another", mechanism, &other, SASL_SERVER_REJECTED,
-			wrong.client);
+		check("password of another", mechanism, &other, SASL_SERVER_REJECTED, wrong.client);
 		assert_int_equal(wrong.messages, unknown.messages);
 		assert_int_equal(wrong.messages, other.messages);
 		fixture_release(&f);
@@ -222,8 +229,8 @@ static void bindings(void **state)
 		fixture_init(&f, mechanism, BASE_SLICE("tim"), BASE_SLICE("secret"));
 		for (size_t i = 0; i < BASE_COUNT(rows); i++) {
 			for (int b = SASL_BINDING_NONE + 1; b < SASL_BINDING_COUNT; b++) {
-				struct support_pair pair =
-					pair_of(&f, mechanism, f.store.user, f.store.password);
+				struct support_pair pair = pair_of(
+					&f, mechanism, f.store.user, f.store.password);
 				struct support_outcome o;
 
 				pair.client.binding = (enum sasl_binding)b;
@@ -232,8 +239,9 @@ static void bindings(void **state)
 				f.store.binding_data = rows[i].server;
 				o = support_run(&pair);
 				check(rows[i].name, mechanism, &o, rows[i].expected,
-					rows[i].expected == SASL_SERVER_SUCCESS ?
-					SASL_CLIENT_DONE : SASL_CLIENT_NOT_PROVEN);
+					rows[i].expected == SASL_SERVER_SUCCESS
+						? SASL_CLIENT_DONE
+						: SASL_CLIENT_NOT_PROVEN);
 			}
 		}
 		fixture_release(&f);

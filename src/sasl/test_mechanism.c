@@ -14,8 +14,8 @@ static void names_are_found(void **state)
 {
 	(void)state;
 	for (int i = SASL_MECHANISM_NONE + 1; i < SASL_MECHANISM_COUNT; i++) {
-		const struct sasl_mechanism_info *info =
-			sasl_mechanism_info((enum sasl_mechanism)i);
+		const struct sasl_mechanism_info *info = sasl_mechanism_info(
+			(enum sasl_mechanism)i);
 		char lower[32];
 		size_t len = strlen(info->name);
 
@@ -39,10 +39,18 @@ static void other_names_are_not(void **state)
 		const char *name;
 		bool valid;
 	} rows[] = {
-		{"", false}, {"evil", true}, {"__proto__", true}, {"NTLM", true},
-		{"PLAI", true}, {"PLAINX", true}, {"PLAIN ", false}, {"PL\tAIN", false},
-		{"SCRAM-SHA-256-PLUS-X", true}, {"SCRAM-SHA-256-PLUS-XX", false},
-		{"A.B", false}, {"\xc3\xa9", false},
+		{"", false},
+		{"evil", true},
+		{"__proto__", true},
+		{"NTLM", true},
+		{"PLAI", true},
+		{"PLAINX", true},
+		{"PLAIN ", false},
+		{"PL\tAIN", false},
+		{"SCRAM-SHA-256-PLUS-X", true},
+		{"SCRAM-SHA-256-PLUS-XX", false},
+		{"A.B", false},
+		{"\xc3\xa9", false},
 	};
 
 	(void)state;
@@ -52,16 +60,16 @@ static void other_names_are_not(void **state)
 		assert_int_equal(sasl_mechanism_parse(name), SASL_MECHANISM_NONE);
 		assert_int_equal(sasl_mechanism_name_valid(name), rows[i].valid);
 	}
-	assert_int_equal(sasl_mechanism_parse(base_slice_make("PLAIN\0", 6)),
-		SASL_MECHANISM_NONE);
+	assert_int_equal(sasl_mechanism_parse(base_slice_make("PLAIN\0", 6)), SASL_MECHANISM_NONE);
 }
 
 static void bindings_are_exact(void **state)
 {
 	(void)state;
 	for (int i = SASL_BINDING_NONE + 1; i < SASL_BINDING_COUNT; i++)
-		assert_int_equal(sasl_binding_parse(base_slice_text(
-			sasl_binding_name((enum sasl_binding)i))), i);
+		assert_int_equal(sasl_binding_parse(
+					 base_slice_text(sasl_binding_name((enum sasl_binding)i))),
+			i);
 	assert_int_equal(sasl_binding_parse(BASE_SLICE("")), SASL_BINDING_NONE);
 	assert_int_equal(sasl_binding_parse(BASE_SLICE("TLS-EXPORTER")), SASL_BINDING_NONE);
 	assert_int_equal(sasl_binding_parse(BASE_SLICE("tls-exporter ")), SASL_BINDING_NONE);
@@ -94,8 +102,8 @@ static void strongest_is_chosen(void **state)
 			SASL_MECHANISM_SCRAM_SHA_256_PLUS},
 		{"binding before a longer hash", M(SCRAM_SHA_1_PLUS) | M(SCRAM_SHA_512), ~0u, 0,
 			true, true, SASL_MECHANISM_SCRAM_SHA_1_PLUS},
-		{"demanded PLUS is not offered", M(SCRAM_SHA_256) | M(PLAIN),
-			M(SCRAM_SHA_256_PLUS), 0, true, true, SASL_MECHANISM_NONE},
+		{"demanded PLUS is not offered", M(SCRAM_SHA_256) | M(PLAIN), M(SCRAM_SHA_256_PLUS),
+			0, true, true, SASL_MECHANISM_NONE},
 	};
 
 	(void)state;
@@ -104,8 +112,8 @@ static void strongest_is_chosen(void **state)
 			rows[i].tried, rows[i].binding, rows[i].plaintext_ok);
 
 		if (found != rows[i].expected)
-			fail_msg("%s: chose \"%s\"", rows[i].name,
-				sasl_mechanism_info(found)->name);
+			fail_msg(
+				"%s: chose \"%s\"", rows[i].name, sasl_mechanism_info(found)->name);
 	}
 }
 

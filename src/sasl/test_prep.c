@@ -9,13 +9,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define S(literal) {(const uint8_t *)(literal), sizeof(literal) - 1}
+#define S(literal) \
+	{ \
+		(const uint8_t *)(literal), sizeof(literal) - 1 \
+	}
 
 /* First the examples of RFC 4013 section 3, then the rest. */
 static const struct {
 	const char *name;
 	struct base_slice in;
-	bool query, stored;	/* expected to succeed as */
+	bool query, stored; /* expected to succeed as */
 	struct base_slice out;
 } rows[] = {
 	{"soft hyphen vanishes", S("I\xc2\xadX"), true, true, S("IX")},
@@ -35,14 +38,19 @@ static const struct {
 	{"tab", S("a\tb"), false, false, S("")},
 	{"line feed", S("a\nb"), false, false, S("")},
 	{"only a soft hyphen", S("\xc2\xad"), true, true, S("")},
-	{"no-break space becomes space", S("a\xc2\xa0" "b"), true, true, S("a b")},
+	{"no-break space becomes space",
+		S("a\xc2\xa0"
+		  "b"),
+		true, true, S("a b")},
 	{"ligature", S("\xef\xac\x81x"), true, true, S("fix")},
 	{"composed", S("e\xcc\x81"), true, true, S("\xc3\xa9")},
 	{"full width", S("\xef\xbc\xa1"), true, true, S("A")},
 	{"right to left alone", S("\xd8\xa7\xd8\xa8"), true, true, S("\xd8\xa7\xd8\xa8")},
-	{"left to right among right to left", S("\xd8\xa7" "a\xd8\xa7"), false, false, S("")},
-	{"unassigned in Unicode 3.2", S("\xf0\x9f\x98\x80"), true, false,
-		S("\xf0\x9f\x98\x80")},
+	{"left to right among right to left",
+		S("\xd8\xa7"
+		  "a\xd8\xa7"),
+		false, false, S("")},
+	{"unassigned in Unicode 3.2", S("\xf0\x9f\x98\x80"), true, false, S("\xf0\x9f\x98\x80")},
 	{"non-character", S("\xef\xbf\xbe"), false, false, S("")},
 	{"private use", S("\xee\x80\x80"), false, false, S("")},
 	{"replacement character", S("\xef\xbf\xbd"), false, false, S("")},

@@ -9,7 +9,10 @@
 
 #include "base/base64.h"
 
-#define S(literal) {(const uint8_t *)(literal), sizeof(literal) - 1}
+#define S(literal) \
+	{ \
+		(const uint8_t *)(literal), sizeof(literal) - 1 \
+	}
 #define NONCE "abcdefgh"
 /* What support_random becomes as the server's part of the nonce. */
 #define SERVER_NONCE "MDEyMzQ1Njc4OWFiY2RlZmdoaWprbG1u"
@@ -21,7 +24,9 @@ static int setup(void **state)
 {
 	(void)state;
 	return sasl_scram_derive(BASE_HASH_SHA256, store.password, BASE_SLICE("0123456789abcdef"),
-		4096, &store.keys) ? 0 : -1;
+		       4096, &store.keys)
+		? 0
+		: -1;
 }
 
 struct row {
@@ -54,12 +59,22 @@ static void check_row(const struct row *row, bool initial)
 	base_buf_release(&out);
 }
 
-#define P(name, message, result) {name, SASL_MECHANISM_PLAIN, S(message), SASL_SERVER_##result}
-#define L(name, message, result) {name, SASL_MECHANISM_LOGIN, S(message), SASL_SERVER_##result}
+#define P(name, message, result) \
+	{ \
+		name, SASL_MECHANISM_PLAIN, S(message), SASL_SERVER_##result \
+	}
+#define L(name, message, result) \
+	{ \
+		name, SASL_MECHANISM_LOGIN, S(message), SASL_SERVER_##result \
+	}
 #define X(message, result) \
-	{message, SASL_MECHANISM_SCRAM_SHA_256, S(message), SASL_SERVER_##result}
+	{ \
+		message, SASL_MECHANISM_SCRAM_SHA_256, S(message), SASL_SERVER_##result \
+	}
 #define XP(message, result) \
-	{message, SASL_MECHANISM_SCRAM_SHA_256_PLUS, S(message), SASL_SERVER_##result}
+	{ \
+		message, SASL_MECHANISM_SCRAM_SHA_256_PLUS, S(message), SASL_SERVER_##result \
+	}
 
 static const struct row client_first_rows[] = {
 	P("right", "\0tim\0secret", SUCCESS),
@@ -85,7 +100,10 @@ static const struct row client_first_rows[] = {
 	P("authzid not UTF-8", "\xff\0tim\0secret", REJECTED),
 	P("name of nothing but a soft hyphen", "\0\xc2\xad\0secret", REJECTED),
 	P("password of nothing but a soft hyphen", "\0tim\0\xc2\xad", REJECTED),
-	P("soft hyphens that vanish", "\0ti\xc2\xadm\0se\xc2\xad" "cret", SUCCESS),
+	P("soft hyphens that vanish",
+		"\0ti\xc2\xadm\0se\xc2\xad"
+		"cret",
+		SUCCESS),
 	P("tab in the name", "\0ti\tm\0secret", REJECTED),
 	P("line feed in the password", "\0tim\0secret\n", REJECTED),
 	P("backslashes", "\0tim\\\0secret\\\\", REJECTED),
@@ -195,7 +213,9 @@ static void first_messages(void **state)
 }
 
 #define C(name, message, result) \
-	{name, SASL_MECHANISM_CRAM_MD5, S(message), SASL_SERVER_##result}
+	{ \
+		name, SASL_MECHANISM_CRAM_MD5, S(message), SASL_SERVER_##result \
+	}
 #define DIGEST "0123456789abcdef0123456789abcdef"
 
 static const struct row cram_rows[] = {
@@ -258,8 +278,7 @@ static void login_passwords(void **state)
 		enum sasl_server_result result;
 		struct sasl_server *s;
 
-		assert_int_equal(support_begin(&s, &o, &user, &store, &out),
-			SASL_SERVER_CHALLENGE);
+		assert_int_equal(support_begin(&s, &o, &user, &store, &out), SASL_SERVER_CHALLENGE);
 		assert_true(base_slice_equal_text(base_buf_slice(&out), "Password:"));
 		result = support_push(s, rows[i].message, &store, &out);
 		if (result != rows[i].expected)
@@ -302,8 +321,7 @@ static void bare_y_is_an_attack_only_if_plus_was_offered(void **state)
 }
 
 /* Sign what a client would sign, so that only the form of its last message is on trial. */
-static void sign(const char *bare, const char *without_proof,
-	struct base_buf *out)
+static void sign(const char *bare, const char *without_proof, struct base_buf *out)
 {
 	struct base_buf auth;
 	uint8_t salted[32], client_key[32], stored_key[32], signature[32];
@@ -350,8 +368,7 @@ static const struct final_row final_rows[] = {
 	{"second c=", "n,,", BARE, RIGHT ",c=biws", "", SASL_SERVER_MALFORMED},
 	{"second r=", "n,,", BARE, RIGHT ",r=" FULL_NONCE, "", SASL_SERVER_MALFORMED},
 	{"attribute before c=", "n,,", BARE, "x=y," RIGHT, "", SASL_SERVER_MALFORMED},
-	{"attribute before r=", "n,,", BARE, "c=biws,x=y,r=" FULL_NONCE, "",
-		SASL_SERVER_MALFORMED},
+	{"attribute before r=", "n,,", BARE, "c=biws,x=y,r=" FULL_NONCE, "", SASL_SERVER_MALFORMED},
 	{"other order", "n,,", BARE, "r=" FULL_NONCE ",c=biws", "", SASL_SERVER_MALFORMED},
 	{"no c=", "n,,", BARE, "r=" FULL_NONCE, "", SASL_SERVER_MALFORMED},
 	{"empty c=", "n,,", BARE, "c=,r=" FULL_NONCE, "", SASL_SERVER_MALFORMED},
@@ -412,8 +429,8 @@ static void last_messages(void **state)
 		if (result != row->expected)
 			fail_msg("%s: %s (%s)", row->name, sasl_server_result_name(result),
 				sasl_server_reason(s));
-		assert_int_equal(sasl_server_challenge_is_final(s),
-			result == SASL_SERVER_CHALLENGE);
+		assert_int_equal(
+			sasl_server_challenge_is_final(s), result == SASL_SERVER_CHALLENGE);
 		sasl_server_free(&s);
 		base_buf_release(&first);
 		base_buf_release(&last);
@@ -445,8 +462,9 @@ static void binding_data_has_a_length(void **state)
 		sign(BARE, base_buf_text(&without_proof), &last);
 		bound.binding_data = base_slice_make(zeros, len);
 		result = play("p=tls-exporter,," BARE, base_buf_slice(&last), &bound, &s);
-		assert_int_equal(result, len == 0 || len > SASL_BINDING_MAX_BYTES ?
-			SASL_SERVER_REJECTED : SASL_SERVER_CHALLENGE);
+		assert_int_equal(result,
+			len == 0 || len > SASL_BINDING_MAX_BYTES ? SASL_SERVER_REJECTED
+								 : SASL_SERVER_CHALLENGE);
 		sasl_server_free(&s);
 		base_buf_release(&plain);
 		base_buf_release(&without_proof);
@@ -469,8 +487,8 @@ static void stand_in_key_opens_nothing(void **state)
 	base_hmac(BASE_HASH_MD5, o.mock_key, base_buf_slice(&out), digest);
 	base_buf_append_text(&response, "nobody ");
 	base_hex_encode(base_slice_make(digest, sizeof(digest)), &response);
-	assert_int_equal(support_push(s, base_buf_slice(&response), &store, &out),
-		SASL_SERVER_REJECTED);
+	assert_int_equal(
+		support_push(s, base_buf_slice(&response), &store, &out), SASL_SERVER_REJECTED);
 	sasl_server_free(&s);
 	base_buf_release(&out);
 	base_buf_release(&response);
@@ -479,9 +497,22 @@ static void stand_in_key_opens_nothing(void **state)
 static void broken_last_messages(void **state)
 {
 	static const struct base_slice rows[] = {
-		S(""), S("c"), S("c="), S("c=biws"), S("c=biws,"), S("c=biws,r=" FULL_NONCE),
-		S(RIGHT ","), S(RIGHT ",p"), S(RIGHT ",p="), S(RIGHT ",p=A"), S(RIGHT ",p=AAAA"),
-		S(RIGHT ",p=!!!!"), S(RIGHT ",x=y"), S(RIGHT ",P=AAAA"), S("*"), S("v=AAAA"),
+		S(""),
+		S("c"),
+		S("c="),
+		S("c=biws"),
+		S("c=biws,"),
+		S("c=biws,r=" FULL_NONCE),
+		S(RIGHT ","),
+		S(RIGHT ",p"),
+		S(RIGHT ",p="),
+		S(RIGHT ",p=A"),
+		S(RIGHT ",p=AAAA"),
+		S(RIGHT ",p=!!!!"),
+		S(RIGHT ",x=y"),
+		S(RIGHT ",P=AAAA"),
+		S("*"),
+		S("v=AAAA"),
 		S(RIGHT ",p=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"),
 		S(RIGHT ",p=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAB="),
 		S(RIGHT ",x=\0,p=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="),
@@ -502,7 +533,12 @@ static void broken_last_messages(void **state)
 static void success_comes_after_an_empty_response_only(void **state)
 {
 	static const struct base_slice rows[] = {
-		S(""), S("\0"), S("="), S("QUIT"), S("v=AAAA"), S("n,," BARE),
+		S(""),
+		S("\0"),
+		S("="),
+		S("QUIT"),
+		S("v=AAAA"),
+		S("n,," BARE),
 	};
 
 	(void)state;
@@ -514,11 +550,11 @@ static void success_comes_after_an_empty_response_only(void **state)
 		base_buf_init(&last, 1024);
 		base_buf_init(&out, 1024);
 		sign(BARE, RIGHT, &last);
-		assert_int_equal(play("n,," BARE, base_buf_slice(&last), &store, &s),
-			SASL_SERVER_CHALLENGE);
+		assert_int_equal(
+			play("n,," BARE, base_buf_slice(&last), &store, &s), SASL_SERVER_CHALLENGE);
 		result = support_push(s, rows[i], &store, &out);
-		assert_int_equal(result,
-			rows[i].len == 0 ? SASL_SERVER_SUCCESS : SASL_SERVER_MALFORMED);
+		assert_int_equal(
+			result, rows[i].len == 0 ? SASL_SERVER_SUCCESS : SASL_SERVER_MALFORMED);
 		sasl_server_free(&s);
 		base_buf_release(&last);
 		base_buf_release(&out);
@@ -538,8 +574,8 @@ static void replayed_exchange_fails(void **state)
 	sign(BARE, RIGHT, &last);
 	o.random = base_slice_make(support_random + 1, SASL_SERVER_RANDOM_BYTES);
 	assert_int_equal(support_begin(&s, &o, &initial, &store, &out), SASL_SERVER_CHALLENGE);
-	assert_int_equal(support_push(s, base_buf_slice(&last), &store, &out),
-		SASL_SERVER_REJECTED);
+	assert_int_equal(
+		support_push(s, base_buf_slice(&last), &store, &out), SASL_SERVER_REJECTED);
 	sasl_server_free(&s);
 	base_buf_release(&last);
 	base_buf_release(&out);
@@ -585,7 +621,9 @@ static void unknown_users_have_a_stable_salt_of_their_own(void **state)
 	/* The -PLUS name and another spelling of the same name change nothing. */
 	challenge_of("nobody", NULL, SASL_MECHANISM_SCRAM_SHA_256_PLUS, &b);
 	assert_true(base_slice_equal(base_buf_slice(&a), base_buf_slice(&b)));
-	challenge_of("no\xc2\xad" "body", NULL, SASL_MECHANISM_SCRAM_SHA_256, &b);
+	challenge_of("no\xc2\xad"
+		     "body",
+		NULL, SASL_MECHANISM_SCRAM_SHA_256, &b);
 	assert_true(base_slice_equal(base_buf_slice(&a), base_buf_slice(&b)));
 	challenge_of("NoBody", "nobody", SASL_MECHANISM_SCRAM_SHA_256, &b);
 	assert_true(base_slice_equal(base_buf_slice(&a), base_buf_slice(&b)));
@@ -636,8 +674,8 @@ static void sizes_are_bounded(void **state)
 				base_buf_append_text(&message, ",r=" NONCE);
 			if (all[m] == SASL_MECHANISM_CRAM_MD5)
 				base_buf_append_text(&message, " " DIGEST);
-			assert_int_equal(support_begin(&s, &o, NULL, &store, &out),
-				SASL_SERVER_CHALLENGE);
+			assert_int_equal(
+				support_begin(&s, &o, NULL, &store, &out), SASL_SERVER_CHALLENGE);
 			result = support_push(s, base_buf_slice(&message), &store, &out);
 			if (lens[i] <= SASL_NAME_MAX_BYTES &&
 				(scram || all[m] == SASL_MECHANISM_LOGIN))
@@ -707,8 +745,8 @@ static void many_nuls(void **state)
 		struct base_slice initial = base_slice_make(nuls, len);
 		struct sasl_server *s;
 
-		assert_int_equal(support_begin(&s, &o, &initial, &store, &out),
-			SASL_SERVER_MALFORMED);
+		assert_int_equal(
+			support_begin(&s, &o, &initial, &store, &out), SASL_SERVER_MALFORMED);
 		sasl_server_free(&s);
 	}
 	base_buf_release(&out);
@@ -734,9 +772,13 @@ static void authzid_that_means_the_user_is_none(void **state)
 	static const struct {
 		const char *authzid, *canonical, *expected;
 	} rows[] = {
-		{"", NULL, ""}, {"tim", NULL, ""}, {"ti\xc2\xadm", NULL, ""},
-		{"boss", NULL, "boss"}, {"b\xc2\xadoss", NULL, "b\xc2\xadoss"},
-		{"tim@example.org", "tim@example.org", ""}, {"tim", "tim@example.org", ""},
+		{"", NULL, ""},
+		{"tim", NULL, ""},
+		{"ti\xc2\xadm", NULL, ""},
+		{"boss", NULL, "boss"},
+		{"b\xc2\xadoss", NULL, "b\xc2\xadoss"},
+		{"tim@example.org", "tim@example.org", ""},
+		{"tim", "tim@example.org", ""},
 		{"tom@example.org", "tim@example.org", "tom@example.org"},
 	};
 
@@ -752,14 +794,14 @@ static void authzid_that_means_the_user_is_none(void **state)
 		base_buf_append_text(&message, rows[i].authzid);
 		base_buf_append(&message, "\0tim\0secret", 11);
 		initial = base_buf_slice(&message);
-		assert_int_equal(sasl_server_begin(&s, &o, &initial, &out),
-			SASL_SERVER_CHECK_PASSWORD);
+		assert_int_equal(
+			sasl_server_begin(&s, &o, &initial, &out), SASL_SERVER_CHECK_PASSWORD);
 		if (rows[i].canonical)
-			assert_true(sasl_server_user_replace(s,
-				base_slice_text(rows[i].canonical)));
+			assert_true(
+				sasl_server_user_replace(s, base_slice_text(rows[i].canonical)));
 		assert_false(sasl_server_user_replace(s, BASE_SLICE_EMPTY));
-		assert_int_equal(sasl_server_password_answer(s, SASL_CREDENTIALS_KNOWN, true,
-			&out), SASL_SERVER_SUCCESS);
+		assert_int_equal(sasl_server_password_answer(s, SASL_CREDENTIALS_KNOWN, true, &out),
+			SASL_SERVER_SUCCESS);
 		if (!base_slice_equal_text(sasl_server_authzid(s), rows[i].expected))
 			fail_msg("row %zu", i);
 		sasl_server_free(&s);

@@ -17,8 +17,8 @@ static const uint8_t support_random[64] =
 static const uint8_t support_mock_key[32] = "a key for those who do not exist";
 
 struct support_store {
-	struct base_slice user, password;	/* prepared */
-	struct sasl_scram_keys keys;		/* of the mechanism's hash */
+	struct base_slice user, password; /* prepared */
+	struct sasl_scram_keys keys;      /* of the mechanism's hash */
 	bool down;
 	bool binding_available;
 	struct base_slice binding_data;
@@ -45,20 +45,21 @@ static inline enum sasl_server_result support_answer_one(struct sasl_server *s,
 	enum sasl_server_result question, const struct support_store *store, struct base_buf *out)
 {
 	bool known = base_slice_equal(sasl_server_user(s), store->user);
-	enum sasl_credentials_state state = store->down ? SASL_CREDENTIALS_UNAVAILABLE :
-		known ? SASL_CREDENTIALS_KNOWN : SASL_CREDENTIALS_UNKNOWN;
+	enum sasl_credentials_state state = store->down ? SASL_CREDENTIALS_UNAVAILABLE
+		: known                                 ? SASL_CREDENTIALS_KNOWN
+							: SASL_CREDENTIALS_UNKNOWN;
 
 	switch (question) {
 	case SASL_SERVER_CHECK_PASSWORD:
-		return sasl_server_password_answer(s, state,
-			base_slice_equal(sasl_server_password(s), store->password), out);
+		return sasl_server_password_answer(
+			s, state, base_slice_equal(sasl_server_password(s), store->password), out);
 	case SASL_SERVER_NEED_SECRET:
 		return sasl_server_secret_answer(s, state, store->password, out);
 	case SASL_SERVER_NEED_SCRAM:
 		return sasl_server_scram_answer(s, state, &store->keys, out);
 	case SASL_SERVER_NEED_BINDING:
-		return sasl_server_binding_answer(s, store->binding_available,
-			store->binding_data, out);
+		return sasl_server_binding_answer(
+			s, store->binding_available, store->binding_data, out);
 	case SASL_SERVER_CHALLENGE:
 	case SASL_SERVER_SUCCESS:
 	case SASL_SERVER_REJECTED:
@@ -126,14 +127,14 @@ struct support_pair {
 	struct sasl_client_options client;
 	struct sasl_server_options server;
 	const struct support_store *store;
-	bool initial;			/* the client's initial response goes with the command */
-	support_tamper_fn *tamper;	/* may be null */
+	bool initial;              /* the client's initial response goes with the command */
+	support_tamper_fn *tamper; /* may be null */
 	void *tamper_arg;
 };
 
 struct support_outcome {
 	enum sasl_server_result server;
-	enum sasl_client_result client;	/* ABORT, or what finish said after the server's end */
+	enum sasl_client_result client; /* ABORT, or what finish said after the server's end */
 	unsigned messages;
 	char user[SASL_NAME_MAX_BYTES + 1];
 	char authzid[SASL_NAME_MAX_BYTES + 1];
@@ -146,8 +147,8 @@ static inline void support_copy_text(char *to, struct base_slice from)
 	to[from.len] = '\0';
 }
 
-static inline void support_deliver(const struct support_pair *pair, struct support_outcome *o,
-	struct base_buf *message)
+static inline void support_deliver(
+	const struct support_pair *pair, struct support_outcome *o, struct base_buf *message)
 {
 	if (pair->tamper)
 		pair->tamper(pair->tamper_arg, o->messages, message);

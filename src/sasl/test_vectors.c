@@ -10,7 +10,10 @@
 #include "base/base64.h"
 #include "sasl/client_internal.h"
 
-#define S(literal) {(const uint8_t *)(literal), sizeof(literal) - 1}
+#define S(literal) \
+	{ \
+		(const uint8_t *)(literal), sizeof(literal) - 1 \
+	}
 
 #define NONCE_1 "fyko+d2lbbFgONRv9qkxdawL"
 #define SERVER_NONCE_1 "3rfcNHYJY1ZVvWVs7j"
@@ -24,8 +27,8 @@
 struct row {
 	const char *name;
 	enum sasl_mechanism mechanism;
-	const char *header;		/* gs2-header */
-	const char *binding_text;	/* the value of c=, where the source gives it */
+	const char *header;       /* gs2-header */
+	const char *binding_text; /* the value of c=, where the source gives it */
 	enum sasl_binding binding;
 	struct base_slice data;
 	const char *user, *user_text, *authzid;
@@ -39,8 +42,8 @@ struct row {
 static const struct row rows[] = {
 	{"SHA-1, RFC 5802", SASL_MECHANISM_SCRAM_SHA_1, "n,,", "biws", SASL_BINDING_NONE, S(""),
 		AS_1, "v0X8v3Bz2T0CJGbJQyF0X+HI4Ts=", "rmF9pqV8S7suAoZWja4dJRkFsKQ="},
-	{"SHA-256, RFC 7677", SASL_MECHANISM_SCRAM_SHA_256, "n,,", "biws", SASL_BINDING_NONE,
-		S(""), AS_256, "dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=",
+	{"SHA-256, RFC 7677", SASL_MECHANISM_SCRAM_SHA_256, "n,,", "biws", SASL_BINDING_NONE, S(""),
+		AS_256, "dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=",
 		"6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4="},
 	{"SHA-256, y", SASL_MECHANISM_SCRAM_SHA_256, "y,,", "eSws", SASL_BINDING_NONE, S(""),
 		AS_256, "FoqiHTtQEDE8lz1CdaEe3tK4mS+iMDTl77SPyDS53DY=",
@@ -69,9 +72,8 @@ static const struct row rows[] = {
 	{"SHA-1-PLUS, tls-unique", SASL_MECHANISM_SCRAM_SHA_1_PLUS, "p=tls-unique,,",
 		"cD10bHMtdW5pcXVlLCx4eHg=", SASL_BINDING_TLS_UNIQUE, S("xxx"), AS_1,
 		"/63TtbB5lIS6610+k4/luJMJqAI=", "GCPHy5gy1sRwXTCbwNhiiWIzLtU="},
-	{"SHA-512, another salt", SASL_MECHANISM_SCRAM_SHA_512, "n,,", "biws",
-		SASL_BINDING_NONE, S(""), "user", "user", "", NONCE_256,
-		"02431b08-2f89-4bad-a4e6-80c0564ec865",
+	{"SHA-512, another salt", SASL_MECHANISM_SCRAM_SHA_512, "n,,", "biws", SASL_BINDING_NONE,
+		S(""), "user", "user", "", NONCE_256, "02431b08-2f89-4bad-a4e6-80c0564ec865",
 		"Yin2FuHTt/M0kJWb0t9OI32n2VmOGi3m+JfjOvuDF88=",
 		"Hc5yec3NmCD7t+kFRw4/3yD6/F3SQHc7AVYschRja+Bc3sbdjlA0eH1OjJc0DD4ghn1tnXN5/Wr6qm9x"
 		"maHt4A==",
@@ -121,15 +123,15 @@ static void messages_make(const struct row *row, struct messages *m)
 	base_buf_init(&m->client_final, 1024);
 	base_buf_init(&m->server_final, 1024);
 	base_buf_printf(&m->client_first, "%sn=%s,r=%s", row->header, row->user_text, row->nonce);
-	base_buf_printf(&m->server_first, "r=%s%s,s=%s,i=4096", row->nonce, row->server_nonce,
-		row->salt);
+	base_buf_printf(
+		&m->server_first, "r=%s%s,s=%s,i=4096", row->nonce, row->server_nonce, row->salt);
 	base_buf_append_text(&m->client_final, "c=");
 	base64_encode(base_buf_slice(&binding), &m->client_final);
 	if (row->binding_text)
 		assert_true(base_slice_equal_text(
 			base_slice_from(base_buf_slice(&m->client_final), 2), row->binding_text));
-	base_buf_printf(&m->client_final, ",r=%s%s,p=%s", row->nonce, row->server_nonce,
-		row->proof);
+	base_buf_printf(
+		&m->client_final, ",r=%s%s,p=%s", row->nonce, row->server_nonce, row->proof);
 	base_buf_printf(&m->server_final, "v=%s", row->signature);
 	base_buf_release(&binding);
 }
@@ -187,8 +189,8 @@ static void scram_server_says_what_is_published(void **state)
 			SASL_SERVER_CHALLENGE);
 		expect(row->name, "server-final", &out, &m.server_final);
 		assert_true(sasl_server_challenge_is_final(s));
-		assert_int_equal(support_push(s, BASE_SLICE_EMPTY, &store, &out),
-			SASL_SERVER_SUCCESS);
+		assert_int_equal(
+			support_push(s, BASE_SLICE_EMPTY, &store, &out), SASL_SERVER_SUCCESS);
 		assert_int_equal(out.len, 0);
 		assert_true(base_slice_equal_text(sasl_server_user(s), row->user));
 		assert_true(base_slice_equal_text(sasl_server_authzid(s), row->authzid));
@@ -247,8 +249,8 @@ static void scram_keys_are_those_published(void **state)
 		enum base_hash hash;
 		const char *salt, *stored_key, *server_key;
 	} keys[] = {
-		{BASE_HASH_SHA1, SALT_1, "6dlGYMOdZcOPutkcNY8U2g7vK9Y=",
-			"D+CSWLOshSulAsxiupA+qs2/fTE="},
+		{BASE_HASH_SHA1, SALT_1,
+			"6dlGYMOdZcOPutkcNY8U2g7vK9Y=", "D+CSWLOshSulAsxiupA+qs2/fTE="},
 		{BASE_HASH_SHA256, SALT_256, "WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=",
 			"wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU="},
 	};
@@ -261,8 +263,8 @@ static void scram_keys_are_those_published(void **state)
 
 		base_buf_init(&bytes, 64);
 		decode(keys[i].salt, &bytes);
-		assert_true(sasl_scram_derive(keys[i].hash, BASE_SLICE("pencil"),
-			base_buf_slice(&bytes), 4096, &found));
+		assert_true(sasl_scram_derive(
+			keys[i].hash, BASE_SLICE("pencil"), base_buf_slice(&bytes), 4096, &found));
 		assert_int_equal(found.iterations, 4096);
 		assert_int_equal(found.salt_len, bytes.len);
 		assert_memory_equal(found.salt, bytes.ptr, bytes.len);
@@ -287,10 +289,10 @@ static void scram_keys_of_bad_passwords(void **state)
 	assert_false(sasl_scram_derive(BASE_HASH_SHA256, BASE_SLICE("a\0b"), salt, 4096, &a));
 	assert_false(sasl_scram_derive(BASE_HASH_SHA256, BASE_SLICE("\xff"), salt, 4096, &a));
 	assert_false(sasl_scram_derive(BASE_HASH_SHA256, BASE_SLICE("\xc2\xad"), salt, 4096, &a));
-	assert_false(sasl_scram_derive(BASE_HASH_SHA256,
-		base_slice_make(longest, sizeof(longest)), salt, 4096, &a));
-	assert_true(sasl_scram_derive(BASE_HASH_SHA256,
-		base_slice_make(longest, sizeof(longest) - 1), salt, 1, &a));
+	assert_false(sasl_scram_derive(
+		BASE_HASH_SHA256, base_slice_make(longest, sizeof(longest)), salt, 4096, &a));
+	assert_true(sasl_scram_derive(
+		BASE_HASH_SHA256, base_slice_make(longest, sizeof(longest) - 1), salt, 1, &a));
 	assert_true(sasl_scram_derive(BASE_HASH_SHA256, BASE_SLICE("I\xc2\xadX"), salt, 1, &a));
 	assert_true(sasl_scram_derive(BASE_HASH_SHA256, BASE_SLICE("IX"), salt, 1, &b));
 	assert_memory_equal(a.stored_key, b.stored_key, 32);
@@ -303,7 +305,8 @@ static void cram_md5(void **state)
 		.user = BASE_SLICE("tim"), .password = BASE_SLICE("tanstaaftanstaaf")};
 	struct sasl_server_options so = support_server_options(SASL_MECHANISM_CRAM_MD5);
 	struct sasl_client_options co = {.mechanism = SASL_MECHANISM_CRAM_MD5,
-		.user = store.user, .password = store.password};
+		.user = store.user,
+		.password = store.password};
 	struct base_buf wanted, out;
 	struct sasl_server *s;
 	struct sasl_client *c;
@@ -326,8 +329,8 @@ static void cram_md5(void **state)
 		"<30313233343536373839616263646566.1795532400@mail.example.org>"));
 	base_buf_clear(&s->text);
 	base_buf_append_text(&s->text, challenge);
-	assert_int_equal(support_push(s, base_buf_slice(&wanted), &store, &out),
-		SASL_SERVER_SUCCESS);
+	assert_int_equal(
+		support_push(s, base_buf_slice(&wanted), &store, &out), SASL_SERVER_SUCCESS);
 	sasl_server_free(&s);
 	base_buf_release(&wanted);
 	base_buf_release(&out);
@@ -341,8 +344,7 @@ static void plain(void **state)
 	} plains[] = {
 		{"AHRpbQB0YW5zdGFhZnRhbnN0YWFm", "", "tim", "tanstaaftanstaaf",
 			SASL_SERVER_SUCCESS},
-		{"VXJzZWwAS3VydAB4aXBqM3BsbXE=", "Ursel", "Kurt", "xipj3plmq",
-			SASL_SERVER_SUCCESS},
+		{"VXJzZWwAS3VydAB4aXBqM3BsbXE=", "Ursel", "Kurt", "xipj3plmq", SASL_SERVER_SUCCESS},
 		{"dGVzdAB0ZXN0ADEyMzQ=", "test", "test", "1234", SASL_SERVER_SUCCESS},
 		{"AHRlc3QAdGVzdAA=", NULL, "test", "test", SASL_SERVER_MALFORMED},
 	};
@@ -362,16 +364,16 @@ static void plain(void **state)
 		base_buf_init(&out, 256);
 		decode(plains[i].message, &message);
 		initial = base_buf_slice(&message);
-		assert_int_equal(support_begin(&s, &o, &initial, &store, &out),
-			plains[i].expected);
+		assert_int_equal(support_begin(&s, &o, &initial, &store, &out), plains[i].expected);
 		if (plains[i].authzid) {
 			struct sasl_client_options co = {.mechanism = SASL_MECHANISM_PLAIN,
-				.user = store.user, .password = store.password,
+				.user = store.user,
+				.password = store.password,
 				.authzid = base_slice_text(plains[i].authzid)};
 
 			assert_true(base_slice_equal_text(sasl_server_user(s), plains[i].user));
-			assert_true(base_slice_equal_text(sasl_server_authzid(s),
-				same ? "" : plains[i].authzid));
+			assert_true(base_slice_equal_text(
+				sasl_server_authzid(s), same ? "" : plains[i].authzid));
 			assert_int_equal(sasl_client_begin(&c, &co, &out), SASL_CLIENT_RESPONSE);
 			expect("PLAIN", "message", &out, &message);
 			assert_int_equal(sasl_client_finish(c), SASL_CLIENT_DONE);
@@ -385,8 +387,7 @@ static void plain(void **state)
 
 static void login(void **state)
 {
-	struct support_store store = {
-		.user = BASE_SLICE("test"), .password = BASE_SLICE("1234")};
+	struct support_store store = {.user = BASE_SLICE("test"), .password = BASE_SLICE("1234")};
 	struct sasl_server_options o = support_server_options(SASL_MECHANISM_LOGIN);
 	struct base_buf out;
 	struct sasl_server *s;

@@ -50,8 +50,8 @@ static void check(const struct smtp_client *c)
 	BASE_BUG_IF(c->sasl && !exchange);
 	BASE_BUG_IF(c->initial.len && !exchange);
 	BASE_BUG_IF(c->txn.rcpts && c->phase != SMTP_CLIENT_PHASE_MAIL);
-	BASE_BUG_IF(c->auth && !c->authenticated && (c->phase == SMTP_CLIENT_PHASE_IDLE ||
-		c->phase == SMTP_CLIENT_PHASE_MAIL));
+	BASE_BUG_IF(c->auth && !c->authenticated &&
+		(c->phase == SMTP_CLIENT_PHASE_IDLE || c->phase == SMTP_CLIENT_PHASE_MAIL));
 	BASE_BUG_IF(c->phase == SMTP_CLIENT_PHASE_TLS_WAIT && c->offer.extensions);
 	BASE_BUG_IF(c->txn.accepted > c->txn.rcpt_count || c->txn.answered > c->txn.rcpt_count);
 }
@@ -108,7 +108,9 @@ void smtp_client_fail(struct smtp_client *c, bool permanent, bool reply_counts, 
 	struct base_buf states = c->txn.states;
 
 	c->failure = (struct smtp_client_failure){
-		.stage = smtp_client_stage(c), .permanent = permanent, .reason = reason,
+		.stage = smtp_client_stage(c),
+		.permanent = permanent,
+		.reason = reason,
 		.maybe_delivered = !reply_counts && c->phase == SMTP_CLIENT_PHASE_MAIL &&
 			c->txn.body_sent,
 	};
@@ -122,8 +124,8 @@ void smtp_client_fail(struct smtp_client *c, bool permanent, bool reply_counts, 
 	smtp_client_set_phase(c, SMTP_CLIENT_PHASE_BROKEN);
 }
 
-void smtp_client_local_reply(struct smtp_client *c, uint16_t code, const char *enhanced,
-	const char *text)
+void smtp_client_local_reply(
+	struct smtp_client *c, uint16_t code, const char *enhanced, const char *text)
 {
 	size_t len = strlen(text);
 
@@ -136,8 +138,8 @@ void smtp_client_local_reply(struct smtp_client *c, uint16_t code, const char *e
 
 /* trace */
 
-void smtp_client_trace_sent(struct smtp_client *c, const struct base_buf *out, size_t start,
-	const char *shown)
+void smtp_client_trace_sent(
+	struct smtp_client *c, const struct base_buf *out, size_t start, const char *shown)
 {
 	struct base_slice line;
 
@@ -216,7 +218,8 @@ static void on_ehlo(struct smtp_client *c, struct base_buf *out)
 		smtp_client_set_phase(c, SMTP_CLIENT_PHASE_STARTTLS_SENT);
 		smtp_client_write_line(c, out, "STARTTLS\r\n");
 	} else if (c->tls == SMTP_CLIENT_TLS_REQUIRE && !c->tls_active) {
-		smtp_client_fail(c, false, false, "TLS is demanded, and the server does not offer STARTTLS");
+		smtp_client_fail(
+			c, false, false, "TLS is demanded, and the server does not offer STARTTLS");
 		c->failure.stage = SMTP_STAGE_STARTTLS;
 	} else {
 		smtp_client_after_hello(c);
@@ -243,7 +246,8 @@ static void on_starttls(struct smtp_client *c, struct base_slice rest)
 		c->offer = (struct smtp_offer){.extensions = 0};
 		c->due = SMTP_CLIENT_STARTTLS;
 	} else if (c->tls == SMTP_CLIENT_TLS_REQUIRE) {
-		smtp_client_fail(c, false, true, "TLS is demanded, and the server refused STARTTLS");
+		smtp_client_fail(
+			c, false, true, "TLS is demanded, and the server refused STARTTLS");
 	} else if (c->reply.code < 400) {
 		smtp_client_fail(c, false, true, "the server's answer to STARTTLS makes no sense");
 	} else {
@@ -256,7 +260,8 @@ void smtp_client_tls_done(struct smtp_client *c, enum sasl_binding binding,
 {
 	if (c->phase == SMTP_CLIENT_PHASE_BROKEN)
 		return;
-	BASE_BUG_IF(c->phase != SMTP_CLIENT_PHASE_TLS_WAIT && c->phase != SMTP_CLIENT_PHASE_GREETING);
+	BASE_BUG_IF(
+		c->phase != SMTP_CLIENT_PHASE_TLS_WAIT && c->phase != SMTP_CLIENT_PHASE_GREETING);
 	BASE_BUG_IF(binding_data.len > sizeof(c->binding_data));
 	c->tls_active = true;
 	c->verified = verified;
@@ -270,8 +275,8 @@ void smtp_client_tls_done(struct smtp_client *c, enum sasl_binding binding,
 
 /* the stream */
 
-static void on_reply(struct smtp_client *c, struct base_slice line, struct base_slice rest,
-	struct base_buf *out)
+static void on_reply(
+	struct smtp_client *c, struct base_slice line, struct base_slice rest, struct base_buf *out)
 {
 	c->reply_local = false;
 	if (c->reply.code == 421 && c->phase != SMTP_CLIENT_PHASE_QUIT) {
@@ -353,8 +358,8 @@ static bool reads(const struct smtp_client *c)
 	return c->phase != SMTP_CLIENT_PHASE_TLS_WAIT && c->phase != SMTP_CLIENT_PHASE_LOGIN_WAIT;
 }
 
-static void read_line(struct smtp_client *c, struct base_slice in, size_t *used,
-	struct base_buf *out)
+static void read_line(
+	struct smtp_client *c, struct base_slice in, size_t *used, struct base_buf *out)
 {
 	struct base_slice line, rest = base_slice_from(in, *used);
 	bool first = !c->reader.in_reply;
@@ -380,8 +385,8 @@ static void read_line(struct smtp_client *c, struct base_slice in, size_t *used,
 	*used += taken;
 }
 
-enum smtp_client_event smtp_client_push(struct smtp_client *c, struct base_slice in,
-	size_t *out_used, struct base_buf *out)
+enum smtp_client_event smtp_client_push(
+	struct smtp_client *c, struct base_slice in, size_t *out_used, struct base_buf *out)
 {
 	enum smtp_client_event event;
 	bool asks_body;
@@ -460,8 +465,17 @@ enum smtp_client_stage smtp_client_stage(const struct smtp_client *c)
 const char *smtp_client_stage_name(enum smtp_client_stage stage)
 {
 	static const char *const names[SMTP_STAGE_COUNT] = {
-		"greeting", "EHLO", "STARTTLS", "TLS handshake", "AUTH", "MAIL", "RCPT", "DATA",
-		"message", "end of message", "QUIT",
+		"greeting",
+		"EHLO",
+		"STARTTLS",
+		"TLS handshake",
+		"AUTH",
+		"MAIL",
+		"RCPT",
+		"DATA",
+		"message",
+		"end of message",
+		"QUIT",
 	};
 
 	return names[stage];

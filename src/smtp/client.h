@@ -30,17 +30,17 @@ enum smtp_client_extensions {
 };
 
 enum smtp_client_tls {
-	SMTP_CLIENT_TLS_NONE,		/* never STARTTLS */
-	SMTP_CLIENT_TLS_MAY,		/* STARTTLS when offered; TLS failure: the caller decides */
-	SMTP_CLIENT_TLS_REQUIRE,	/* not offered or refused: FAILED, temporary */
-	SMTP_CLIENT_TLS_IMPLICIT,	/* the caller did TLS before start */
+	SMTP_CLIENT_TLS_NONE,     /* never STARTTLS */
+	SMTP_CLIENT_TLS_MAY,      /* STARTTLS when offered; TLS failure: the caller decides */
+	SMTP_CLIENT_TLS_REQUIRE,  /* not offered or refused: FAILED, temporary */
+	SMTP_CLIENT_TLS_IMPLICIT, /* the caller did TLS before start */
 };
 
 struct smtp_client_options {
-	struct base_slice helo_name;	/* borrowed for the session */
+	struct base_slice helo_name; /* borrowed for the session */
 	bool lmtp;
 	enum smtp_client_tls tls;
-	bool auth;			/* credentials exist: AUTH before any MAIL, or FAILED */
+	bool auth;                      /* credentials exist: AUTH before any MAIL, or FAILED */
 	sasl_mechanism_mask mechanisms; /* allowed by the account; 0: all */
 	bool allow_plaintext_without_tls; /* only by the explicit word of the user for loopback tests */
 };
@@ -48,8 +48,8 @@ struct smtp_client_options {
 /* A server's reply, complete. Text lines are joined by LF, bounded, raw: escape before showing. */
 #define SMTP_CLIENT_REPLY_TEXT_MAX_BYTES 1024
 struct smtp_client_reply {
-	uint16_t code;			/* 200 to 599 */
-	char enhanced[12];		/* "5.7.8" or "" */
+	uint16_t code;     /* 200 to 599 */
+	char enhanced[12]; /* "5.7.8" or "" */
 	uint16_t text_len;
 	char text[SMTP_CLIENT_REPLY_TEXT_MAX_BYTES];
 };
@@ -57,44 +57,55 @@ struct smtp_client_reply {
 struct smtp_client_rcpt {
 	struct base_slice address;
 	unsigned notify;
-	struct base_slice orcpt;	/* xtext form */
+	struct base_slice orcpt; /* xtext form */
 };
 
 struct smtp_client_mail {
 	struct base_slice sender;
 	uint64_t size_bytes;
-	bool body_8bit;			/* message holds bytes >= 0x80 */
-	bool smtputf8;			/* addresses or headers need it */
+	bool body_8bit; /* message holds bytes >= 0x80 */
+	bool smtputf8;  /* addresses or headers need it */
 	enum smtp_dsn_ret ret;
 	struct base_slice envid;
-	bool auth_identity;		/* pass on @auth; else AUTH=<> to a server we logged in to */
+	bool auth_identity; /* pass on @auth; else AUTH=<> to a server we logged in to */
 	struct base_slice auth;
 };
 
 enum smtp_client_event {
 	SMTP_CLIENT_MORE,
-	SMTP_CLIENT_STARTTLS,	/* ? server said 220 and nothing behind it: handshake, smtp_client_tls_done() */
+	SMTP_CLIENT_STARTTLS, /* ? server said 220 and nothing behind it: handshake, smtp_client_tls_done() */
 	SMTP_CLIENT_CREDENTIALS, /* ? smtp_client_credentials(); may take long (asks auth) */
-	SMTP_CLIENT_READY,	/* logged in (if asked to): smtp_client_send_mail() or smtp_client_quit() */
-	SMTP_CLIENT_MAIL_REPLY, /* reply to MAIL is in smtp_client_reply() */
-	SMTP_CLIENT_RCPT_REPLY, /* reply for smtp_client_rcpt_index() */
-	SMTP_CLIENT_BODY,	/* ? give body bytes with smtp_client_body() */
+	SMTP_CLIENT_READY, /* logged in (if asked to): smtp_client_send_mail() or smtp_client_quit() */
+	SMTP_CLIENT_MAIL_REPLY,    /* reply to MAIL is in smtp_client_reply() */
+	SMTP_CLIENT_RCPT_REPLY,    /* reply for smtp_client_rcpt_index() */
+	SMTP_CLIENT_BODY,          /* ? give body bytes with smtp_client_body() */
 	SMTP_CLIENT_MESSAGE_REPLY, /* SMTP: final reply. LMTP: one per accepted recipient, by index */
-	SMTP_CLIENT_DONE,	/* the transaction is over (all refused, or replied): READY again */
-	SMTP_CLIENT_FAILED,	/* session is over: smtp_client_failure() says what and how */
-	SMTP_CLIENT_CLOSED,	/* QUIT was answered */
+	SMTP_CLIENT_DONE,   /* the transaction is over (all refused, or replied): READY again */
+	SMTP_CLIENT_FAILED, /* session is over: smtp_client_failure() says what and how */
+	SMTP_CLIENT_CLOSED, /* QUIT was answered */
 };
 
-enum smtp_client_stage { SMTP_STAGE_GREETING, SMTP_STAGE_HELLO, SMTP_STAGE_STARTTLS, SMTP_STAGE_TLS,
-	SMTP_STAGE_AUTH, SMTP_STAGE_MAIL, SMTP_STAGE_RCPT, SMTP_STAGE_DATA, SMTP_STAGE_BODY,
-	SMTP_STAGE_FINAL, SMTP_STAGE_QUIT, SMTP_STAGE_COUNT };
+enum smtp_client_stage {
+	SMTP_STAGE_GREETING,
+	SMTP_STAGE_HELLO,
+	SMTP_STAGE_STARTTLS,
+	SMTP_STAGE_TLS,
+	SMTP_STAGE_AUTH,
+	SMTP_STAGE_MAIL,
+	SMTP_STAGE_RCPT,
+	SMTP_STAGE_DATA,
+	SMTP_STAGE_BODY,
+	SMTP_STAGE_FINAL,
+	SMTP_STAGE_QUIT,
+	SMTP_STAGE_COUNT
+};
 
 struct smtp_client_failure {
 	enum smtp_client_stage stage;
-	bool permanent;			/* else try again later */
-	bool account;			/* credentials are at fault: pause the account, bounce nothing */
-	bool maybe_delivered;		/* broke after the final dot was sent */
-	const char *reason;		/* our words; the peer's are in smtp_client_reply() */
+	bool permanent;       /* else try again later */
+	bool account;         /* credentials are at fault: pause the account, bounce nothing */
+	bool maybe_delivered; /* broke after the final dot was sent */
+	const char *reason;   /* our words; the peer's are in smtp_client_reply() */
 };
 
 /* What must be free in @out at every call that takes it: the longest AUTH response and a command. */
@@ -107,8 +118,8 @@ void smtp_client_free(struct smtp_client **client);
 /* Give the session more of the server's stream, or nothing, to let it go on after an answer.
  * Call it until it says MORE with all input taken. At STARTTLS and FAILED all input was taken.
  * A small body may be asked for (BODY) before the replies to MAIL and RCPT came: BDAT is pipelined. */
-BASE_MUST_USE enum smtp_client_event smtp_client_push(struct smtp_client *c, struct base_slice in,
-	size_t *out_used, struct base_buf *out);
+BASE_MUST_USE enum smtp_client_event smtp_client_push(
+	struct smtp_client *c, struct base_slice in, size_t *out_used, struct base_buf *out);
 /* The connection ended or timed out; FAILED (or CLOSED) follows. @reason: our words. */
 enum smtp_client_event smtp_client_eof(struct smtp_client *c, const char *reason);
 
@@ -116,8 +127,8 @@ enum smtp_client_event smtp_client_eof(struct smtp_client *c, const char *reason
 void smtp_client_tls_done(struct smtp_client *c, enum sasl_binding binding,
 	struct base_slice binding_data, bool verified, struct base_buf *out);
 /* @random: SASL_CLIENT_RANDOM_BYTES. Null user: none to be had now (FAILED, temporary, account). */
-void smtp_client_credentials(struct smtp_client *c, struct base_slice user, struct base_slice password,
-	struct base_slice random, struct base_buf *out);
+void smtp_client_credentials(struct smtp_client *c, struct base_slice user,
+	struct base_slice password, struct base_slice random, struct base_buf *out);
 
 /* In READY. Recipients and slices are borrowed until DONE or FAILED. Writes MAIL, RCPTs (pipelined if
  * offered), RSET first where the last transaction left something. What cannot go to this server is
@@ -134,17 +145,18 @@ void smtp_client_body(struct smtp_client *c, struct base_slice bytes, bool last,
 /* The body cannot be had (read error): the connection is unusable after this; FAILED follows. */
 void smtp_client_body_abort(struct smtp_client *c);
 void smtp_client_quit(struct smtp_client *c, struct base_buf *out);
-void smtp_client_rset(struct smtp_client *c, struct base_buf *out);	/* READY again after its reply */
+void smtp_client_rset(
+	struct smtp_client *c, struct base_buf *out); /* READY again after its reply */
 
 /* How many of the first recipients may go in one transaction by LIMITS, and at most 100 where the
  * server does not say (RFC 5321 section 4.5.3.1.8). At least 1. */
-size_t smtp_client_rcpt_fit(const struct smtp_client *c, const struct smtp_client_rcpt *rcpts,
-	size_t rcpt_count);
+size_t smtp_client_rcpt_fit(
+	const struct smtp_client *c, const struct smtp_client_rcpt *rcpts, size_t rcpt_count);
 /* LIMITS MAILMAX is used up: quit after this transaction. */
 bool smtp_client_is_spent(const struct smtp_client *c);
 /* What is waited for now: the caller's time-outs hang on it (RFC 5321 section 4.5.3.2). */
 enum smtp_client_stage smtp_client_stage(const struct smtp_client *c);
-const char *smtp_client_stage_name(enum smtp_client_stage stage);	/* "greeting" */
+const char *smtp_client_stage_name(enum smtp_client_stage stage); /* "greeting" */
 
 /* Code 0: the last event came without a reply. */
 const struct smtp_client_reply *smtp_client_reply(const struct smtp_client *c);
@@ -154,8 +166,8 @@ size_t smtp_client_rcpt_index(const struct smtp_client *c);
 const struct smtp_client_failure *smtp_client_failure(const struct smtp_client *c);
 unsigned smtp_client_extensions(const struct smtp_client *c);
 uint64_t smtp_client_size_max(const struct smtp_client *c);
-sasl_mechanism_mask smtp_client_mechanisms(const struct smtp_client *c);	/* offered now */
-enum sasl_mechanism smtp_client_mechanism(const struct smtp_client *c);		/* used for login */
+sasl_mechanism_mask smtp_client_mechanisms(const struct smtp_client *c); /* offered now */
+enum sasl_mechanism smtp_client_mechanism(const struct smtp_client *c);  /* used for login */
 bool smtp_client_is_authenticated(const struct smtp_client *c);
 /* Trace of lines sent and received with secrets masked, for send --trace: null for none. */
 struct smtp_client_trace {

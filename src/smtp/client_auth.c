@@ -31,8 +31,8 @@ static bool plaintext_ok(const struct smtp_client *c)
 	return (c->tls_active && c->verified) || c->allow_plaintext;
 }
 
-static void account_fail(struct smtp_client *c, bool permanent, bool reply_counts,
-	const char *reason)
+static void account_fail(
+	struct smtp_client *c, bool permanent, bool reply_counts, const char *reason)
 {
 	smtp_client_fail(c, permanent, reply_counts, reason);
 	c->failure.account = true;
@@ -69,8 +69,8 @@ static void write_command(struct smtp_client *c, bool has_initial, struct base_b
 
 	(void)base_buf_printf(out, "AUTH %s", name);
 	(void)snprintf(shown, sizeof(shown), "AUTH %s", name);
-	c->initial_held = has_initial && out->len - start + 1 + base64_encoded_len(initial.len) + 2 >
-		COMMAND_LINE_MAX;
+	c->initial_held = has_initial &&
+		out->len - start + 1 + base64_encoded_len(initial.len) + 2 > COMMAND_LINE_MAX;
 	if (has_initial && !c->initial_held) {
 		(void)base_buf_append_byte(out, ' ');
 		if (initial.len)
@@ -89,7 +89,10 @@ void smtp_client_credentials(struct smtp_client *c, struct base_slice user,
 	struct base_slice password, struct base_slice random, struct base_buf *out)
 {
 	struct sasl_client_options options = {
-		.mechanism = c->mechanism, .user = user, .password = password, .random = random,
+		.mechanism = c->mechanism,
+		.user = user,
+		.password = password,
+		.random = random,
 		.binding = c->binding,
 		.binding_data = base_slice_make(c->binding_data, c->binding_len),
 		.tls = c->binding != SASL_BINDING_NONE,
@@ -144,7 +147,8 @@ static void on_challenge(struct smtp_client *c, struct base_slice line, struct b
 	}
 	base_buf_init_secret(&challenge, SASL_CHALLENGE_MAX_BYTES);
 	base_buf_init_secret(&response, SASL_CHALLENGE_MAX_BYTES);
-	if (c->reader.cut || c->reader.several || base64_decode(text, &challenge, NULL) != BASE64_OK) {
+	if (c->reader.cut || c->reader.several ||
+		base64_decode(text, &challenge, NULL) != BASE64_OK) {
 		cancel(c, "the server's challenge is not one line of base64", out);
 	} else if (c->initial_held) {
 		if (challenge.len)
@@ -154,7 +158,8 @@ static void on_challenge(struct smtp_client *c, struct base_slice line, struct b
 		c->initial_held = false;
 		base_buf_release(&c->initial);
 	} else if (sasl_client_push(c->sasl, base_buf_slice(&challenge), &response) !=
-			SASL_CLIENT_RESPONSE || !base_buf_ok(&response)) {
+			SASL_CLIENT_RESPONSE ||
+		!base_buf_ok(&response)) {
 		cancel(c, sasl_client_reason(c->sasl), out);
 	} else {
 		respond(c, base_buf_slice(&response), out);
@@ -166,7 +171,8 @@ static void on_challenge(struct smtp_client *c, struct base_slice line, struct b
 static void on_success(struct smtp_client *c)
 {
 	if (c->initial_held || sasl_client_finish(c->sasl) != SASL_CLIENT_DONE) {
-		account_fail(c, false, true, "the server says 235 but has not proven to know the password");
+		account_fail(c, false, true,
+			"the server says 235 but has not proven to know the password");
 		return;
 	}
 	smtp_auth_forget(c);

@@ -66,16 +66,18 @@ bool smtp_check_mail(struct smtp_client *c, const struct smtp_client_mail *mail)
 	if (mail->auth.len > AUTH_MAX)
 		return refuse(c, 501, "5.5.4", "the AUTH= identity is too long");
 	if ((mail->smtputf8 || !base_is_ascii(mail->sender)) && !(ext & SMTP_EXT_SMTPUTF8))
-		return refuse(c, 553, "5.6.7", "the message needs SMTPUTF8, which the server does not offer");
+		return refuse(c, 553, "5.6.7",
+			"the message needs SMTPUTF8, which the server does not offer");
 	if (mail->body_8bit && !(ext & SMTP_EXT_8BITMIME))
-		return refuse(c, 554, "5.6.3", "the message has 8-bit text, which the server does not take");
+		return refuse(c, 554, "5.6.3",
+			"the message has 8-bit text, which the server does not take");
 	if ((ext & SMTP_EXT_SIZE) && c->offer.size_max && mail->size_bytes > c->offer.size_max)
 		return refuse(c, 552, "5.3.4", "the message is larger than the server takes");
 	return false;
 }
 
-const char *smtp_check_rcpt(const struct smtp_client_rcpt *rcpt, bool utf8,
-	const char **out_enhanced)
+const char *smtp_check_rcpt(
+	const struct smtp_client_rcpt *rcpt, bool utf8, const char **out_enhanced)
 {
 	*out_enhanced = "5.1.3";
 	if (!smtp_check_address(rcpt->address, true, false))

@@ -8,29 +8,29 @@
 #include "smtp/reply.h"
 
 enum smtp_client_phase {
-	SMTP_CLIENT_PHASE_GREETING,	/* 220 is awaited */
-	SMTP_CLIENT_PHASE_EHLO,	/* EHLO or LHLO was sent */
-	SMTP_CLIENT_PHASE_HELO,	/* HELO was sent, because EHLO is not known */
+	SMTP_CLIENT_PHASE_GREETING, /* 220 is awaited */
+	SMTP_CLIENT_PHASE_EHLO,     /* EHLO or LHLO was sent */
+	SMTP_CLIENT_PHASE_HELO,     /* HELO was sent, because EHLO is not known */
 	SMTP_CLIENT_PHASE_STARTTLS_SENT,
-	SMTP_CLIENT_PHASE_TLS_WAIT,	/* the caller shakes hands */
-	SMTP_CLIENT_PHASE_LOGIN_WAIT,	/* the caller fetches credentials */
-	SMTP_CLIENT_PHASE_AUTH,	/* an exchange runs */
-	SMTP_CLIENT_PHASE_CANCEL,	/* "*" was sent */
-	SMTP_CLIENT_PHASE_IDLE,	/* READY: no transaction */
-	SMTP_CLIENT_PHASE_MAIL,	/* a transaction, struct smtp_transaction says where */
+	SMTP_CLIENT_PHASE_TLS_WAIT,   /* the caller shakes hands */
+	SMTP_CLIENT_PHASE_LOGIN_WAIT, /* the caller fetches credentials */
+	SMTP_CLIENT_PHASE_AUTH,       /* an exchange runs */
+	SMTP_CLIENT_PHASE_CANCEL,     /* "*" was sent */
+	SMTP_CLIENT_PHASE_IDLE,       /* READY: no transaction */
+	SMTP_CLIENT_PHASE_MAIL,       /* a transaction, struct smtp_transaction says where */
 	SMTP_CLIENT_PHASE_RSET,
 	SMTP_CLIENT_PHASE_QUIT,
-	SMTP_CLIENT_PHASE_ENDED,	/* QUIT was answered */
-	SMTP_CLIENT_PHASE_BROKEN,	/* failed */
+	SMTP_CLIENT_PHASE_ENDED,  /* QUIT was answered */
+	SMTP_CLIENT_PHASE_BROKEN, /* failed */
 	SMTP_CLIENT_PHASE_COUNT,
 };
 
 /* What EHLO said; all of it is forgotten at the next EHLO. */
 struct smtp_offer {
-	unsigned extensions;	/* enum smtp_client_extensions */
-	uint64_t size_max;	/* 0: none named */
+	unsigned extensions; /* enum smtp_client_extensions */
+	uint64_t size_max;   /* 0: none named */
 	sasl_mechanism_mask mechanisms;
-	uint32_t mail_max, rcpt_max, rcpt_domain_max;	/* LIMITS; 0: none */
+	uint32_t mail_max, rcpt_max, rcpt_domain_max; /* LIMITS; 0: none */
 };
 
 /* One line of a reply to EHLO but the first, without the code. */
@@ -38,9 +38,9 @@ void smtp_offer_line(struct smtp_offer *offer, struct base_slice text);
 
 /* Line ends and stuffing of a message on its way out. */
 struct smtp_stuffer {
-	bool dots;		/* DATA: stuff; BDAT: not */
-	bool mid_line;		/* the last byte written was not the LF of a line */
-	bool held_cr;		/* a CR came last: not written yet */
+	bool dots;     /* DATA: stuff; BDAT: not */
+	bool mid_line; /* the last byte written was not the LF of a line */
+	bool held_cr;  /* a CR came last: not written yet */
 };
 
 /* All of @in is taken; @out grows by at most 2 * in.len + 2. */
@@ -51,33 +51,33 @@ void smtp_stuff_end(struct smtp_stuffer *s, struct base_buf *out);
 bool smtp_stuff_is_clean(const struct smtp_stuffer *s, struct base_slice in, bool last);
 
 enum smtp_rcpt_state {
-	SMTP_RCPT_OPEN,		/* to be sent, or sent and not answered */
-	SMTP_RCPT_LOCAL,	/* refused by us, see why in smtp_rcpt_refusal() */
-	SMTP_RCPT_SURPLUS,	/* beyond RCPTMAX */
-	SMTP_RCPT_TOLD,		/* one of the two, and the event was given */
+	SMTP_RCPT_OPEN,    /* to be sent, or sent and not answered */
+	SMTP_RCPT_LOCAL,   /* refused by us, see why in smtp_rcpt_refusal() */
+	SMTP_RCPT_SURPLUS, /* beyond RCPTMAX */
+	SMTP_RCPT_TOLD,    /* one of the two, and the event was given */
 	SMTP_RCPT_ACCEPTED,
 	SMTP_RCPT_REFUSED,
-	SMTP_RCPT_ANSWERED,	/* the final reply for it was given */
+	SMTP_RCPT_ANSWERED, /* the final reply for it was given */
 };
 
 struct smtp_transaction {
 	struct smtp_client_mail mail;
 	const struct smtp_client_rcpt *rcpts;
 	size_t rcpt_count;
-	struct base_buf states;		/* one enum smtp_rcpt_state for each recipient */
-	size_t told;			/* recipients before it have no event of ours due */
-	size_t written, answered;	/* recipients, local ones are passed over */
+	struct base_buf states;   /* one enum smtp_rcpt_state for each recipient */
+	size_t told;              /* recipients before it have no event of ours due */
+	size_t written, answered; /* recipients, local ones are passed over */
 	size_t accepted;
-	size_t final;			/* next recipient for MESSAGE_REPLY (LMTP, and fan-out) */
-	uint32_t in_flight;		/* commands without a reply */
-	uint32_t chunks;		/* BDAT commands without a reply */
+	size_t final;       /* next recipient for MESSAGE_REPLY (LMTP, and fan-out) */
+	uint32_t in_flight; /* commands without a reply */
+	uint32_t chunks;    /* BDAT commands without a reply */
 	bool rset_sent, rset_done, mail_sent, mail_done, mail_ok, data_sent, data_done;
-	bool bdat;			/* the body goes in BDAT chunks */
-	bool body_open;			/* the body is asked for */
-	bool body_sent;			/* the end of the body is on the wire */
-	bool doomed;			/* the stream is out of step: fail when all was told */
-	bool fan_out;			/* the reply stands for every accepted recipient */
-	bool over;			/* nothing more is written or awaited but what is in flight */
+	bool bdat;      /* the body goes in BDAT chunks */
+	bool body_open; /* the body is asked for */
+	bool body_sent; /* the end of the body is on the wire */
+	bool doomed;    /* the stream is out of step: fail when all was told */
+	bool fan_out;   /* the reply stands for every accepted recipient */
+	bool over;      /* nothing more is written or awaited but what is in flight */
 	uint64_t body_bytes;
 	struct smtp_stuffer stuffer;
 };
@@ -87,11 +87,11 @@ struct smtp_client {
 	enum smtp_client_tls tls;
 	bool lmtp, auth, allow_plaintext;
 	bool tls_active, verified, authenticated;
-	bool unclean;			/* the server may still hold a sender: RSET first */
+	bool unclean; /* the server may still hold a sender: RSET first */
 	bool reply_local;
-	uint32_t mails;			/* MAIL commands sent */
+	uint32_t mails; /* MAIL commands sent */
 	size_t rcpt_index;
-	enum smtp_client_event due;	/* MORE: none */
+	enum smtp_client_event due; /* MORE: none */
 	struct smtp_offer offer;
 	struct smtp_reply_reader reader;
 	struct smtp_client_reply reply;
@@ -102,7 +102,7 @@ struct smtp_client {
 	sasl_mechanism_mask allowed, tried;
 	enum sasl_mechanism mechanism;
 	struct sasl_client *sasl;
-	struct base_buf initial;	/* secret: an initial response that did not fit its line */
+	struct base_buf initial; /* secret: an initial response that did not fit its line */
 	bool initial_held;
 	uint32_t rounds;
 	enum sasl_binding binding;
@@ -110,19 +110,19 @@ struct smtp_client {
 	size_t binding_len;
 
 	struct smtp_transaction txn;
-	struct base_buf scratch;	/* a chunk whose line ends had to be mended */
+	struct base_buf scratch; /* a chunk whose line ends had to be mended */
 };
 
 /* client.c */
 void smtp_client_set_phase(struct smtp_client *c, enum smtp_client_phase to);
 /* The session is over. @reply_counts: the peer's last reply is the cause. */
 void smtp_client_fail(struct smtp_client *c, bool permanent, bool reply_counts, const char *reason);
-void smtp_client_local_reply(struct smtp_client *c, uint16_t code, const char *enhanced,
-	const char *text);
+void smtp_client_local_reply(
+	struct smtp_client *c, uint16_t code, const char *enhanced, const char *text);
 /* Tell the trace of the command that starts at @start of @out (its CRLF included).
  * @shown: what to show in its place, or null. */
-void smtp_client_trace_sent(struct smtp_client *c, const struct base_buf *out, size_t start,
-	const char *shown);
+void smtp_client_trace_sent(
+	struct smtp_client *c, const struct base_buf *out, size_t start, const char *shown);
 void smtp_client_write_line(struct smtp_client *c, struct base_buf *out, const char *line);
 /* TLS is settled: log in, or be ready. */
 void smtp_client_after_hello(struct smtp_client *c);
@@ -144,7 +144,7 @@ bool smtp_check_parameter(struct base_slice value, size_t max);
 /* Fill the local reply and return true if the message cannot go to this server at all. */
 bool smtp_check_mail(struct smtp_client *c, const struct smtp_client_mail *mail);
 /* Null: fine; else the text of a 5xx, with its enhanced code. */
-const char *smtp_check_rcpt(const struct smtp_client_rcpt *rcpt, bool utf8,
-	const char **out_enhanced);
+const char *smtp_check_rcpt(
+	const struct smtp_client_rcpt *rcpt, bool utf8, const char **out_enhanced);
 
 #endif

@@ -71,8 +71,8 @@ static size_t fit_domains(const struct smtp_client_rcpt *rcpts, size_t count, ui
 	return count;
 }
 
-size_t smtp_client_rcpt_fit(const struct smtp_client *c, const struct smtp_client_rcpt *rcpts,
-	size_t rcpt_count)
+size_t smtp_client_rcpt_fit(
+	const struct smtp_client *c, const struct smtp_client_rcpt *rcpts, size_t rcpt_count)
 {
 	size_t max = c->offer.rcpt_max ? c->offer.rcpt_max : RCPT_DEFAULT_MAX;
 
@@ -107,8 +107,8 @@ static void write_mail(struct smtp_client *c, struct base_buf *out)
 		(void)base_buf_append_text(out, " SMTPUTF8");
 	if (ext & SMTP_EXT_DSN) {
 		if (m->ret != SMTP_DSN_RET_NONE)
-			(void)base_buf_append_text(out,
-				m->ret == SMTP_DSN_RET_FULL ? " RET=FULL" : " RET=HDRS");
+			(void)base_buf_append_text(
+				out, m->ret == SMTP_DSN_RET_FULL ? " RET=FULL" : " RET=HDRS");
 		if (m->envid.len) {
 			(void)base_buf_append_text(out, " ENVID=");
 			(void)base_buf_append_slice(out, m->envid);
@@ -139,7 +139,7 @@ static void write_notify(unsigned notify, struct base_buf *out)
 	const char *before = " NOTIFY=";
 	size_t i;
 
-	if (notify & SMTP_DSN_NOTIFY_NEVER) {	/* never beside another word: RFC 3461 section 4.1 */
+	if (notify & SMTP_DSN_NOTIFY_NEVER) { /* never beside another word: RFC 3461 section 4.1 */
 		(void)base_buf_append_text(out, " NOTIFY=NEVER");
 		return;
 	}
@@ -152,8 +152,8 @@ static void write_notify(unsigned notify, struct base_buf *out)
 	}
 }
 
-static void write_rcpt(struct smtp_client *c, const struct smtp_client_rcpt *rcpt,
-	struct base_buf *out)
+static void write_rcpt(
+	struct smtp_client *c, const struct smtp_client_rcpt *rcpt, struct base_buf *out)
 {
 	size_t start = out->len;
 
@@ -284,8 +284,8 @@ static bool tell_local(struct smtp_client *c)
 		c->rcpt_index = t->told;
 		set_state(t, t->told, SMTP_RCPT_TOLD);
 		if (s == SMTP_RCPT_SURPLUS) {
-			smtp_client_local_reply(c, 452, "4.5.3",
-				"the server takes no more recipients in one go");
+			smtp_client_local_reply(
+				c, 452, "4.5.3", "the server takes no more recipients in one go");
 			return true;
 		}
 		text = smtp_check_rcpt(&t->rcpts[t->told], t->mail.smtputf8, &enhanced);
@@ -359,7 +359,7 @@ static void on_rcpt_reply(struct smtp_client *c)
 	c->rcpt_index = t->answered++;
 	set_state(t, c->rcpt_index, ok ? SMTP_RCPT_ACCEPTED : SMTP_RCPT_REFUSED);
 	if (!t->mail_ok)
-		return;		/* the refusal of MAIL was told for all */
+		return; /* the refusal of MAIL was told for all */
 	t->accepted += ok;
 	c->due = SMTP_CLIENT_RCPT_REPLY;
 	if (!t->accepted && t->written == t->rcpt_count &&
@@ -395,7 +395,7 @@ static void on_data_reply(struct smtp_client *c, struct base_buf *out)
 		broken(c, "the server's answer to DATA makes no sense");
 	} else if (t->accepted) {
 		t->body_open = true;
-	} else if (c->lmtp) {	/* no recipient, no reply: nobody would answer the dot */
+	} else if (c->lmtp) { /* no recipient, no reply: nobody would answer the dot */
 		broken(c, "the server wants a message for nobody");
 	} else {
 		smtp_client_write_line(c, out, ".\r\n");

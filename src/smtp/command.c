@@ -25,7 +25,8 @@ size_t smtp_command_line_max(struct base_slice start)
 }
 
 /* The limit of the line whose front is in @line and goes on with @more. */
-static size_t line_max(enum smtp_line_kind kind, const struct base_buf *line, struct base_slice more)
+static size_t line_max(
+	enum smtp_line_kind kind, const struct base_buf *line, struct base_slice more)
 {
 	uint8_t start[START_BYTES];
 	size_t have = line->len < START_BYTES ? line->len : START_BYTES;
@@ -162,7 +163,16 @@ struct base_slice smtp_command_word(struct base_slice *s)
 static bool is_foreign(struct base_slice word)
 {
 	static const char *const methods[] = {
-		"GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT", "DELETE", "TRACE", "PATCH", "PRI",
+		"GET",
+		"POST",
+		"PUT",
+		"HEAD",
+		"OPTIONS",
+		"CONNECT",
+		"DELETE",
+		"TRACE",
+		"PATCH",
+		"PRI",
 	};
 
 	for (size_t i = 0; i < BASE_COUNT(methods); i++)

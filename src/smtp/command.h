@@ -12,23 +12,23 @@
 #include "base/buf.h"
 
 enum smtp_line_result {
-	SMTP_LINE_MORE,		/* all of @in was taken and no line has ended */
-	SMTP_LINE_READY,	/* the buffer holds the line without its CRLF */
-	SMTP_LINE_LONG,		/* a line passed its limit and has ended now; the buffer is empty */
-	SMTP_LINE_NUL,		/* the line has ended; it holds a NUL */
-	SMTP_LINE_BARE_CR,	/* … a CR that no LF follows */
-	SMTP_LINE_BARE_LF,	/* … a LF that no CR precedes */
+	SMTP_LINE_MORE,    /* all of @in was taken and no line has ended */
+	SMTP_LINE_READY,   /* the buffer holds the line without its CRLF */
+	SMTP_LINE_LONG,    /* a line passed its limit and has ended now; the buffer is empty */
+	SMTP_LINE_NUL,     /* the line has ended; it holds a NUL */
+	SMTP_LINE_BARE_CR, /* … a CR that no LF follows */
+	SMTP_LINE_BARE_LF, /* … a LF that no CR precedes */
 };
 
 enum smtp_line_kind {
-	SMTP_LINE_COMMAND,	/* limit by verb, see smtp_command_line_max() */
-	SMTP_LINE_RESPONSE,	/* inside an AUTH exchange */
+	SMTP_LINE_COMMAND,  /* limit by verb, see smtp_command_line_max() */
+	SMTP_LINE_RESPONSE, /* inside an AUTH exchange */
 };
 
 struct smtp_line {
-	bool skipping;		/* the limit was passed; bytes are dropped up to CRLF */
-	bool skipped_cr;	/* the last byte dropped was CR */
-	bool auth;		/* after LONG: it was an AUTH command or response */
+	bool skipping;   /* the limit was passed; bytes are dropped up to CRLF */
+	bool skipped_cr; /* the last byte dropped was CR */
+	bool auth;       /* after LONG: it was an AUTH command or response */
 };
 
 void smtp_line_init(struct smtp_line *l);
@@ -56,13 +56,13 @@ enum smtp_verb {
 	SMTP_VERB_EXPN,
 	SMTP_VERB_HELP,
 	SMTP_VERB_QUIT,
-	SMTP_VERB_FOREIGN,	/* HTTP, or a header field: no SMTP client sends it */
+	SMTP_VERB_FOREIGN, /* HTTP, or a header field: no SMTP client sends it */
 	SMTP_VERB_COUNT,
 };
 
 struct smtp_command {
 	enum smtp_verb verb;
-	struct base_slice argument;	/* without blanks at both ends */
+	struct base_slice argument; /* without blanks at both ends */
 };
 
 /* Never fails: what is no verb is UNKNOWN. Slices point into @line. */

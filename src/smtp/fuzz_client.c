@@ -34,7 +34,8 @@ static void send_mail(struct world *w)
 		{.address = {(const uint8_t *)"d@z.example", 11}, .notify = SMTP_DSN_NOTIFY_NEVER},
 	};
 	struct smtp_client_mail mail = {.sender = BASE_SLICE("a@x.example"),
-		.size_bytes = w->choice & 1 ? 12 : 0, .body_8bit = w->choice & 2};
+		.size_bytes = w->choice & 1 ? 12 : 0,
+		.body_8bit = w->choice & 2};
 
 	w->sent++;
 	smtp_client_send_mail(w->client, &mail, rcpts, 3, &w->out);
@@ -62,7 +63,8 @@ static void answer(struct world *w, enum smtp_client_event event)
 			smtp_client_quit(w->client, &w->out);
 		break;
 	case SMTP_CLIENT_BODY:
-		smtp_client_body(w->client, BASE_SLICE("a\r\n.b\nc\rd\r\r\n."), true, &used, &w->out);
+		smtp_client_body(
+			w->client, BASE_SLICE("a\r\n.b\nc\rd\r\r\n."), true, &used, &w->out);
 		break;
 	case SMTP_CLIENT_MORE:
 	case SMTP_CLIENT_MAIL_REPLY:
@@ -95,7 +97,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	base_buf_init_secret(&w.out, 1 << 20);
 	while (event != SMTP_CLIENT_FAILED && event != SMTP_CLIENT_CLOSED) {
 		offer = size - at < step ? size - at : step;
-		event = smtp_client_push(w.client, base_slice_make(data + at, offer), &used, &w.out);
+		event = smtp_client_push(
+			w.client, base_slice_make(data + at, offer), &used, &w.out);
 		at += used;
 		if (event == SMTP_CLIENT_MORE && at == size)
 			event = smtp_client_eof(w.client, "end");

@@ -45,7 +45,8 @@ static void canonical(struct world *w)
 
 static struct smtp_reply reply(const struct world *w, unsigned bit)
 {
-	return w->replies & 1u << bit ? SMTP_REPLY(451, "4.3.0", "no") : SMTP_REPLY(250, "2.0.0", "ok");
+	return w->replies & 1u << bit ? SMTP_REPLY(451, "4.3.0", "no")
+				      : SMTP_REPLY(250, "2.0.0", "ok");
 }
 
 static void serve(struct world *w)
@@ -71,9 +72,10 @@ static void serve(struct world *w)
 			break;
 		case SMTP_SERVER_STARTTLS:
 			base_buf_consume(&w->to_server, used);
-			BASE_BUG_IF(w->to_server.len);	/* the client waits for 220 */
+			BASE_BUG_IF(w->to_server.len); /* the client waits for 220 */
 			smtp_server_tls_done(&w->server);
-			smtp_server_set_mechanisms(&w->server, BASE_SLICE("PLAIN"), BASE_SLICE_EMPTY);
+			smtp_server_set_mechanisms(
+				&w->server, BASE_SLICE("PLAIN"), BASE_SLICE_EMPTY);
 			return;
 		case SMTP_SERVER_AUTH:
 			BASE_BUG_IF(!smtp_server_auth_response(&w->server, &w->line, &w->secret));
@@ -89,18 +91,22 @@ static void serve(struct world *w)
 			break;
 		case SMTP_SERVER_RCPT:
 			smtp_server_rcpt_answer(&w->server,
-				reply(w, smtp_server_rcpt(&w->server)->address.ptr[0] == 'b' ? 1 : 2),
+				reply(w,
+					smtp_server_rcpt(&w->server)->address.ptr[0] == 'b' ? 1
+											    : 2),
 				&w->to_client);
 			break;
 		case SMTP_SERVER_DATA:
-			smtp_server_data_answer(&w->server, w->replies & 8 ? reply(w, 3) :
-				SMTP_REPLY(354, "", "go"), &w->to_client);
+			smtp_server_data_answer(&w->server,
+				w->replies & 8 ? reply(w, 3) : SMTP_REPLY(354, "", "go"),
+				&w->to_client);
 			break;
 		case SMTP_SERVER_BODY:
 			base_buf_append_slice(&w->got, smtp_server_body(&w->server));
 			break;
 		case SMTP_SERVER_BODY_END:
-			BASE_BUG_IF(!base_slice_equal(base_buf_slice(&w->got), base_buf_slice(&w->want)));
+			BASE_BUG_IF(!base_slice_equal(
+				base_buf_slice(&w->got), base_buf_slice(&w->want)));
 			w->accepted = true;
 			smtp_server_message_answer(&w->server, reply(w, 4), &w->to_client);
 			break;
@@ -119,12 +125,16 @@ static void send_mail(struct world *w)
 {
 	static const struct smtp_client_rcpt rcpts[] = {
 		{.address = {(const uint8_t *)"b@y.example", 11}},
-		{.address = {(const uint8_t *)"c@y.example", 11}, .notify = SMTP_DSN_NOTIFY_NEVER,
+		{.address = {(const uint8_t *)"c@y.example", 11},
+			.notify = SMTP_DSN_NOTIFY_NEVER,
 			.orcpt = {(const uint8_t *)"rfc822;c+2B", 11}},
 	};
 	struct smtp_client_mail mail = {.sender = BASE_SLICE("a@x.example"),
-		.size_bytes = w->choice & 1 ? w->body.len : 0, .ret = SMTP_DSN_RET_HDRS,
-		.envid = BASE_SLICE("e"), .auth_identity = true, .auth = BASE_SLICE("u+=@x.example")};
+		.size_bytes = w->choice & 1 ? w->body.len : 0,
+		.ret = SMTP_DSN_RET_HDRS,
+		.envid = BASE_SLICE("e"),
+		.auth_identity = true,
+		.auth = BASE_SLICE("u+=@x.example")};
 
 	w->sent++;
 	w->given = 0;
@@ -141,7 +151,8 @@ static bool answer(struct world *w, enum smtp_client_event event)
 	case SMTP_CLIENT_MORE:
 		return false;
 	case SMTP_CLIENT_STARTTLS:
-		smtp_client_tls_done(w->client, SASL_BINDING_NONE, BASE_SLICE_EMPTY, true, &w->to_server);
+		smtp_client_tls_done(
+			w->client, SASL_BINDING_NONE, BASE_SLICE_EMPTY, true, &w->to_server);
 		break;
 	case SMTP_CLIENT_CREDENTIALS:
 		smtp_client_credentials(w->client, BASE_SLICE("u"), BASE_SLICE("p"),
@@ -149,7 +160,8 @@ static bool answer(struct world *w, enum smtp_client_event event)
 		break;
 	case SMTP_CLIENT_BODY:
 		piece = base_slice_from(w->body, w->given);
-		if ((w->choice & 3) == 2)	/* DATA; many chunks behind a refused MAIL are an attack */
+		if ((w->choice & 3) ==
+			2) /* DATA; many chunks behind a refused MAIL are an attack */
 			piece = base_slice_first(piece, step);
 		smtp_client_body(w->client, piece, w->given + piece.len == w->body.len, &used,
 			&w->to_server);
@@ -185,8 +197,8 @@ static void listen_to(struct world *w)
 	size_t used;
 
 	while (more) {
-		enum smtp_client_event event = smtp_client_push(w->client,
-			base_buf_slice(&w->to_client), &used, &w->to_server);
+		enum smtp_client_event event = smtp_client_push(
+			w->client, base_buf_slice(&w->to_client), &used, &w->to_server);
 
 		base_buf_consume(&w->to_client, used);
 		more = answer(w, event);
@@ -198,9 +210,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct smtp_server_options server = {.host_name = BASE_SLICE("mx.test"),
-		.recipients_max = 10, .auth_failures_max = 3,
+		.recipients_max = 10,
+		.auth_failures_max = 3,
 		.flags = SMTP_SERVER_TLS_OFFER | SMTP_SERVER_AUTH_REQUIRED};
-	struct smtp_client_options client = {.helo_name = BASE_SLICE("me.example"), .auth = true,
+	struct smtp_client_options client = {.helo_name = BASE_SLICE("me.example"),
+		.auth = true,
 		.tls = SMTP_CLIENT_TLS_REQUIRE};
 	struct world w = {.sent = 0};
 	unsigned turn;
@@ -227,9 +241,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		serve(&w);
 	}
 	BASE_BUG_IF(w.done != 2);
-	if (!base_slice_has(w.body, 0))	/* a NUL is refused by the server, as a bad message */
+	if (!base_slice_has(w.body, 0)) /* a NUL is refused by the server, as a bad message */
 		BASE_BUG_IF(w.accepted != !(w.replies & 0x09 || (w.replies & 6) == 6));
-	if (!(w.replies & 0x0F))	/* what stands behind a refused MAIL counts as bad */
+	if (!(w.replies & 0x0F)) /* what stands behind a refused MAIL counts as bad */
 		BASE_BUG_IF(smtp_server_counts(&w.server)->bad_commands);
 	smtp_client_free(&w.client);
 	base_buf_release(&w.to_server);

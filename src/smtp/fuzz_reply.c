@@ -15,8 +15,8 @@ static size_t run(const uint8_t *data, size_t len, size_t step, struct smtp_clie
 	smtp_reply_reader_init(&reader);
 	while (at < len) {
 		offer = len - at < step ? len - at : step;
-		switch (smtp_reply_push(&reader, base_slice_make(data + at, offer), &used, &reply,
-			&line)) {
+		switch (smtp_reply_push(
+			&reader, base_slice_make(data + at, offer), &used, &reply, &line)) {
 		case SMTP_REPLY_MORE:
 			break;
 		case SMTP_REPLY_LINE:

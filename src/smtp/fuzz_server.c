@@ -9,9 +9,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static const struct test_setup setups[] = {
 	{.announced = "PLAIN LOGIN CRAM-MD5", .size_max_bytes = 200, .recipients_max = 3},
 	{.flags = SMTP_SERVER_TLS_OFFER | SMTP_SERVER_AUTH_REQUIRED | SMTP_SERVER_REQUIRE_FQDN,
-		.announced = "CRAM-MD5", .needs_tls = "PLAIN LOGIN", .announced_tls = "PLAIN LOGIN"},
+		.announced = "CRAM-MD5",
+		.needs_tls = "PLAIN LOGIN",
+		.announced_tls = "PLAIN LOGIN"},
 	{.flags = SMTP_SERVER_TLS_OFFER | SMTP_SERVER_TLS_REQUIRED | SMTP_SERVER_TRUST_AUTH_PARAM,
-		.announced = "PLAIN", .tls_fails = true},
+		.announced = "PLAIN",
+		.tls_fails = true},
 	{.announced = "PLAIN", .size_max_bytes = 1u << 20, .recipients_max = 100},
 };
 
@@ -64,8 +67,8 @@ static void add_pauses(struct base_slice in, struct base_buf *out)
 	base_buf_release(&plain);
 }
 
-static void run(struct base_slice in, const struct test_setup *setup, size_t step,
-	struct test_session *t)
+static void run(
+	struct base_slice in, const struct test_setup *setup, size_t step, struct test_session *t)
 {
 	test_session_init(t, setup);
 	test_feed(t, in, step, 0);

@@ -102,8 +102,8 @@ static bool xtext_harmless(struct base_slice coded, struct base_buf *scratch)
 }
 
 /* AUTH=: decoded, it is a mailbox or exactly "<>" (RFC 4954 section 5). */
-static bool read_auth(struct base_slice coded, bool smtputf8, struct base_buf *scratch,
-	struct base_slice *out)
+static bool read_auth(
+	struct base_slice coded, bool smtputf8, struct base_buf *scratch, struct base_slice *out)
 {
 	struct smtp_mailbox mailbox;
 	struct base_slice text;
@@ -135,7 +135,8 @@ static bool read_size(struct base_slice value, uint64_t *out)
 
 static bool read_body(struct base_slice value, enum smtp_body *out)
 {
-	*out = base_slice_equal_text_nocase(value, "8BITMIME") ? SMTP_BODY_8BITMIME : SMTP_BODY_7BIT;
+	*out = base_slice_equal_text_nocase(value, "8BITMIME") ? SMTP_BODY_8BITMIME
+							       : SMTP_BODY_7BIT;
 	return *out == SMTP_BODY_8BITMIME || base_slice_equal_text_nocase(value, "7BIT");
 }
 
@@ -145,8 +146,8 @@ static bool read_ret(struct base_slice value, enum smtp_dsn_ret *out)
 	return *out == SMTP_DSN_RET_FULL || base_slice_equal_text_nocase(value, "HDRS");
 }
 
-enum smtp_params_result smtp_params_mail(struct base_slice params, struct base_buf *scratch,
-	struct smtp_mail *out)
+enum smtp_params_result smtp_params_mail(
+	struct base_slice params, struct base_buf *scratch, struct smtp_mail *out)
 {
 	enum { SIZE, BODY, SMTPUTF8, RET, ENVID, AUTH };
 	struct slot slots[SLOT_MAX] = {
@@ -218,13 +219,13 @@ static bool orcpt_valid(struct base_slice value, bool smtputf8, struct base_buf 
 	if (value.len > SMTP_ORCPT_MAX_BYTES || address.len == 0 || !keyword_valid(type))
 		return false;
 	if (smtputf8 && !base_is_ascii(address))
-		return base_slice_equal_text_nocase(type, "utf-8") && !base_slice_has(address, '+') &&
-			!has_control(address);
+		return base_slice_equal_text_nocase(type, "utf-8") &&
+			!base_slice_has(address, '+') && !has_control(address);
 	return xtext_harmless(address, scratch);
 }
 
-enum smtp_params_result smtp_params_rcpt(struct base_slice params, bool smtputf8,
-	struct base_buf *scratch, struct smtp_rcpt *out)
+enum smtp_params_result smtp_params_rcpt(
+	struct base_slice params, bool smtputf8, struct base_buf *scratch, struct smtp_rcpt *out)
 {
 	enum { NOTIFY, ORCPT };
 	struct slot slots[SLOT_MAX] = {

@@ -14,16 +14,16 @@
 
 enum smtp_params_result {
 	SMTP_PARAMS_OK,
-	SMTP_PARAMS_BAD,	/* 501 5.5.4: syntax, a value that cannot be, or one given twice */
-	SMTP_PARAMS_UNKNOWN,	/* 555 5.5.4: well formed, but not one of ours */
+	SMTP_PARAMS_BAD,     /* 501 5.5.4: syntax, a value that cannot be, or one given twice */
+	SMTP_PARAMS_UNKNOWN, /* 555 5.5.4: well formed, but not one of ours */
 };
 
 /* Fill all of @out but the sender. @out->auth is set as the client wrote it, decoded; whether it is
  * believed is the caller's to say. @out is in part written on failure. */
-BASE_MUST_USE enum smtp_params_result smtp_params_mail(struct base_slice params,
-	struct base_buf *scratch, struct smtp_mail *out);
+BASE_MUST_USE enum smtp_params_result smtp_params_mail(
+	struct base_slice params, struct base_buf *scratch, struct smtp_mail *out);
 /* Fill all of @out but the address. @smtputf8: MAIL asked for it, so ORCPT may hold UTF-8. */
-BASE_MUST_USE enum smtp_params_result smtp_params_rcpt(struct base_slice params, bool smtputf8,
-	struct base_buf *scratch, struct smtp_rcpt *out);
+BASE_MUST_USE enum smtp_params_result smtp_params_rcpt(
+	struct base_slice params, bool smtputf8, struct base_buf *scratch, struct smtp_rcpt *out);
 
 #endif

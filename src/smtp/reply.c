@@ -34,7 +34,7 @@ struct base_slice smtp_reply_enhanced(uint16_t code, struct base_slice text)
 
 	if (text.len < 5 || text.ptr[0] != '0' + code / 100 || text.ptr[1] != '.')
 		return BASE_SLICE_EMPTY;
-	if (text.ptr[0] == '3')		/* RFC 2034: there is no class 3 */
+	if (text.ptr[0] == '3') /* RFC 2034: there is no class 3 */
 		return BASE_SLICE_EMPTY;
 	end = digits_end(text, 2);
 	if (!end || end >= text.len || text.ptr[end] != '.')
@@ -71,8 +71,8 @@ static void add_enhanced(struct smtp_client_reply *reply, struct base_slice text
 	reply->enhanced[found.len] = '\0';
 }
 
-static enum smtp_reply_result take_line(struct smtp_reply_reader *r, struct base_slice line,
-	struct smtp_client_reply *reply)
+static enum smtp_reply_result take_line(
+	struct smtp_reply_reader *r, struct base_slice line, struct smtp_client_reply *reply)
 {
 	struct base_slice text;
 	bool first = !r->in_reply;
@@ -86,7 +86,8 @@ static enum smtp_reply_result take_line(struct smtp_reply_reader *r, struct base
 			return SMTP_REPLY_BROKEN;
 	if (line.len > 3 && line.ptr[3] != ' ' && line.ptr[3] != '-')
 		return SMTP_REPLY_BROKEN;
-	code = (uint16_t)((line.ptr[0] - '0') * 100 + (line.ptr[1] - '0') * 10 + (line.ptr[2] - '0'));
+	code = (uint16_t)((line.ptr[0] - '0') * 100 + (line.ptr[1] - '0') * 10 +
+		(line.ptr[2] - '0'));
 	if (first) {
 		reply->code = code;
 		reply->enhanced[0] = '\0';

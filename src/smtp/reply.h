@@ -11,25 +11,25 @@
 #include "smtp/client.h"
 
 /* Room for a challenge of SASL_CHALLENGE_MAX_BYTES in base64; what a line has beyond it is dropped. */
-#define SMTP_REPLY_LINE_MAX_BYTES	(4 + (SASL_CHALLENGE_MAX_BYTES + 2) / 3 * 4)
+#define SMTP_REPLY_LINE_MAX_BYTES (4 + (SASL_CHALLENGE_MAX_BYTES + 2) / 3 * 4)
 /* A reply of more than this is no reply. */
-#define SMTP_REPLY_MAX_BYTES		(128u * 1024)
-#define SMTP_REPLY_MAX_LINES		512u
+#define SMTP_REPLY_MAX_BYTES (128u * 1024)
+#define SMTP_REPLY_MAX_LINES 512u
 
 enum smtp_reply_result {
-	SMTP_REPLY_MORE,	/* all of the input was taken and no line has ended */
-	SMTP_REPLY_LINE,	/* a line that another one of the same reply follows */
-	SMTP_REPLY_END,		/* the last line: the reply is whole */
-	SMTP_REPLY_BROKEN,	/* no reply by the grammar; only release is allowed now */
-	SMTP_REPLY_ENDLESS,	/* a limit above was passed; only release is allowed now */
+	SMTP_REPLY_MORE,    /* all of the input was taken and no line has ended */
+	SMTP_REPLY_LINE,    /* a line that another one of the same reply follows */
+	SMTP_REPLY_END,     /* the last line: the reply is whole */
+	SMTP_REPLY_BROKEN,  /* no reply by the grammar; only release is allowed now */
+	SMTP_REPLY_ENDLESS, /* a limit above was passed; only release is allowed now */
 };
 
 struct smtp_reply_reader {
-	struct base_buf line;	/* a half line; private, as all that follows */
-	bool in_reply;		/* a line with '-' was read */
-	bool line_done;		/* the line was shown: drop it at the next push */
-	bool several;		/* the line shown is not the only one of its reply */
-	bool cut;		/* the line shown was longer than the limit */
+	struct base_buf line; /* a half line; private, as all that follows */
+	bool in_reply;        /* a line with '-' was read */
+	bool line_done;       /* the line was shown: drop it at the next push */
+	bool several;         /* the line shown is not the only one of its reply */
+	bool cut;             /* the line shown was longer than the limit */
 	uint32_t line_count;
 	uint32_t byte_count;
 };

@@ -35,7 +35,8 @@
 #define IN_QUESTION \
 	(IN(ASK_TLS) | IN(ASK_AUTH) | IN(ASK_MAIL) | IN(ASK_RCPT) | IN(ASK_DATA) | IN(ASK_MESSAGE))
 #define IN_TRANSACTION \
-	(IN(MAIL) | IN(ASK_RCPT) | IN(RCPT) | IN(ASK_DATA) | IN(TEXT) | IN(CHUNKS) | IN(ASK_MESSAGE))
+	(IN(MAIL) | IN(ASK_RCPT) | IN(RCPT) | IN(ASK_DATA) | IN(TEXT) | IN(CHUNKS) | \
+		IN(ASK_MESSAGE))
 
 enum { NEED_HELLO = 1, NEED_TLS = 2, NEED_AUTH = 4 };
 #define NEED_ALL (NEED_HELLO | NEED_TLS | NEED_AUTH)
@@ -43,7 +44,7 @@ enum { NEED_HELLO = 1, NEED_TLS = 2, NEED_AUTH = 4 };
 struct rule {
 	uint32_t phases;
 	unsigned needs;
-	smtp_handler_fn handler;	/* null: answered by dispatch() itself */
+	smtp_handler_fn handler; /* null: answered by dispatch() itself */
 };
 
 static const struct rule rules[] = {
@@ -194,8 +195,8 @@ void smtp_server_bye(struct smtp_server *s, struct smtp_reply reply, struct base
 	smtp_server_close(s);
 }
 
-void smtp_server_set_mechanisms(struct smtp_server *s, struct base_slice announced,
-	struct base_slice plaintext_needs_tls)
+void smtp_server_set_mechanisms(
+	struct smtp_server *s, struct base_slice announced, struct base_slice plaintext_needs_tls)
 {
 	s->announced = announced;
 	s->plaintext_needs_tls = plaintext_needs_tls;
@@ -211,7 +212,8 @@ static struct smtp_reply misplaced(const struct smtp_server *s, enum smtp_verb v
 		return SMTP_REPLY(503, "5.5.1", "not inside a transaction");
 	if (s->phase == SMTP_PHASE_CHUNKS)
 		return SMTP_REPLY(503, "5.5.1", "BDAT or RSET comes next");
-	return SMTP_REPLY(503, "5.5.1", verb == SMTP_VERB_RCPT ? "MAIL first" : "MAIL and RCPT first");
+	return SMTP_REPLY(
+		503, "5.5.1", verb == SMTP_VERB_RCPT ? "MAIL first" : "MAIL and RCPT first");
 }
 
 /* May the command run? @out_reply is set if not. */
@@ -234,19 +236,20 @@ static bool gate(const struct smtp_server *s, enum smtp_verb verb, struct smtp_r
 	return false;
 }
 
-static enum smtp_server_event dispatch(struct smtp_server *s, enum smtp_verb verb,
-	struct smtp_step *step)
+static enum smtp_server_event dispatch(
+	struct smtp_server *s, enum smtp_verb verb, struct smtp_step *step)
 {
 	struct smtp_reply reply;
 
 	s->verb = (uint8_t)verb;
 	if (verb == SMTP_VERB_FOREIGN) {
-		smtp_server_bye(s, SMTP_REPLY(500, "5.5.2", "this is an SMTP server, goodbye"),
-			step->out);
+		smtp_server_bye(
+			s, SMTP_REPLY(500, "5.5.2", "this is an SMTP server, goodbye"), step->out);
 	} else if (verb == SMTP_VERB_EXPN) {
 		smtp_server_refuse(s, SMTP_REPLY(502, "5.5.1", "not implemented"), step->out);
 	} else if (verb == SMTP_VERB_UNKNOWN) {
-		smtp_server_refuse(s, SMTP_REPLY(500, "5.5.2", "command not recognized"), step->out);
+		smtp_server_refuse(
+			s, SMTP_REPLY(500, "5.5.2", "command not recognized"), step->out);
 	} else if (gate(s, verb, &reply)) {
 		return rules[verb].handler(s, step);
 	} else if (verb == SMTP_VERB_BDAT) {
@@ -284,8 +287,8 @@ static void refuse_line(struct smtp_server *s, enum smtp_line_result result, str
 }
 
 /* A TLS handshake where clear text is spoken would wait for a CRLF that never comes. */
-static bool is_client_hello(const struct smtp_server *s, struct base_slice in,
-	const struct base_buf *line)
+static bool is_client_hello(
+	const struct smtp_server *s, struct base_slice in, const struct base_buf *line)
 {
 	return s->phase == SMTP_PHASE_START && s->counts.commands == 0 && line->len == 0 &&
 		!s->line.skipping && in.ptr[0] == 0x16;
@@ -326,12 +329,15 @@ static enum smtp_server_event step_command(struct smtp_server *s, struct base_sl
 static enum smtp_server_event take_due(struct smtp_server *s)
 {
 	static const enum smtp_server_event events[] = {
-		SMTP_SERVER_AUTH_CANCEL, SMTP_SERVER_RESET, SMTP_SERVER_HELLO, SMTP_SERVER_CLOSE,
+		SMTP_SERVER_AUTH_CANCEL,
+		SMTP_SERVER_RESET,
+		SMTP_SERVER_HELLO,
+		SMTP_SERVER_CLOSE,
 	};
 
 	for (unsigned i = 0; i < BASE_COUNT(events); i++) {
 		if (s->due & 1u << i) {
-			s->due &= (uint8_t)~(1u << i);
+			s->due &= (uint8_t) ~(1u << i);
 			return events[i];
 		}
 	}
@@ -372,7 +378,7 @@ static enum smtp_server_event push(struct smtp_server *s, struct base_slice in, 
 		*out_used += used;
 		in = base_slice_from(in, used);
 		if (event == SMTP_SERVER_STARTTLS)
-			*out_used += in.len;	/* clear text behind STARTTLS is never looked at */
+			*out_used += in.len; /* clear text behind STARTTLS is never looked at */
 		if (event != SMTP_SERVER_MORE)
 			return event;
 	}
@@ -482,15 +488,19 @@ void smtp_server_check(const struct smtp_server *s)
 		s->rcpt_ok == 0);
 	BASE_BUG_IF(s->phase == SMTP_PHASE_MAIL && s->rcpt_ok != 0);
 	BASE_BUG_IF(s->recipients_max && s->rcpt_ok > s->recipients_max);
-	BASE_BUG_IF(is_in(s, IN_IDLE) && (s->rcpt_ok || s->body_bytes || s->refused || s->dropping ||
-		s->too_large || s->smtputf8 || s->chunk_left || s->small_chunks || s->text.faults));
-	BASE_BUG_IF((s->phase == SMTP_PHASE_START) && (s->helo_len || s->authenticated || s->esmtp));
-	BASE_BUG_IF(is_in(s, IN(READY) | IN(ASK_TLS) | IN(ASK_AUTH) | IN(AUTH_LINE) | IN(ASK_MAIL)) &&
+	BASE_BUG_IF(is_in(s, IN_IDLE) &&
+		(s->rcpt_ok || s->body_bytes || s->refused || s->dropping || s->too_large ||
+			s->smtputf8 || s->chunk_left || s->small_chunks || s->text.faults));
+	BASE_BUG_IF(
+		(s->phase == SMTP_PHASE_START) && (s->helo_len || s->authenticated || s->esmtp));
+	BASE_BUG_IF(
+		is_in(s, IN(READY) | IN(ASK_TLS) | IN(ASK_AUTH) | IN(AUTH_LINE) | IN(ASK_MAIL)) &&
 		s->helo_len == 0);
 	BASE_BUG_IF(is_in(s, IN(ASK_AUTH) | IN(AUTH_LINE)) && s->authenticated);
 	BASE_BUG_IF(s->size_max_bytes && s->body_bytes > s->size_max_bytes);
 	BASE_BUG_IF(s->phase == SMTP_PHASE_ASK_MESSAGE &&
 		(s->refused || s->dropping || s->too_large || s->text.faults || s->chunk_left));
-	BASE_BUG_IF(s->counts.rcpt_ok > s->counts.rcpt || s->counts.messages_ok > s->counts.messages);
+	BASE_BUG_IF(
+		s->counts.rcpt_ok > s->counts.rcpt || s->counts.messages_ok > s->counts.messages);
 	BASE_BUG_IF(s->phase != SMTP_PHASE_CLOSED && s->bad_commands > SMTP_BAD_COMMANDS_MAX);
 }

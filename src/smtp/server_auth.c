@@ -113,8 +113,8 @@ enum smtp_server_event smtp_server_on_auth(struct smtp_server *s, struct smtp_st
 }
 
 /* The exchange ends by the client's doing. It counts as a faulty command: no password was tried. */
-static enum smtp_server_event cancel(struct smtp_server *s, struct smtp_reply reply,
-	struct base_buf *out)
+static enum smtp_server_event cancel(
+	struct smtp_server *s, struct smtp_reply reply, struct base_buf *out)
 {
 	s->due |= SMTP_DUE_AUTH_CANCEL;
 	smtp_server_set_phase(s, SMTP_PHASE_READY);
@@ -125,8 +125,8 @@ static enum smtp_server_event cancel(struct smtp_server *s, struct smtp_reply re
 enum smtp_server_event smtp_server_step_auth(struct smtp_server *s, struct base_slice in,
 	size_t *out_used, struct base_buf *line, struct base_buf *out)
 {
-	enum smtp_line_result result =
-		smtp_line_push(&s->line, SMTP_LINE_RESPONSE, in, out_used, line);
+	enum smtp_line_result result = smtp_line_push(
+		&s->line, SMTP_LINE_RESPONSE, in, out_used, line);
 	struct base_slice text = base_buf_slice(line);
 	struct smtp_reply reply = SMTP_REPLY(501, "5.5.2", "cannot decode base64");
 
@@ -165,14 +165,14 @@ bool smtp_server_auth_given_up(const struct smtp_server *s)
 	return s->auth_given_up;
 }
 
-struct base_slice smtp_server_auth_mechanism(const struct smtp_server *s,
-	const struct base_buf *line)
+struct base_slice smtp_server_auth_mechanism(
+	const struct smtp_server *s, const struct base_buf *line)
 {
 	return base_slice_make(s->mechanism, s->mechanism_len);
 }
 
-bool smtp_server_auth_response(const struct smtp_server *s, const struct base_buf *line,
-	struct base_secret *out)
+bool smtp_server_auth_response(
+	const struct smtp_server *s, const struct base_buf *line, struct base_secret *out)
 {
 	enum base64_result result;
 
@@ -189,8 +189,8 @@ bool smtp_server_auth_response(const struct smtp_server *s, const struct base_bu
 	return true;
 }
 
-void smtp_server_auth_challenge(struct smtp_server *s, struct base_slice challenge,
-	struct base_buf *out)
+void smtp_server_auth_challenge(
+	struct smtp_server *s, struct base_slice challenge, struct base_buf *out)
 {
 	struct base_slice name = smtp_server_auth_mechanism(s, NULL);
 
@@ -198,9 +198,10 @@ void smtp_server_auth_challenge(struct smtp_server *s, struct base_slice challen
 	s->line_held = false;
 	if (s->auth_ahead && challenge.len && !base_slice_equal_text(name, "LOGIN")) {
 		s->due |= SMTP_DUE_AUTH_CANCEL;
-		smtp_server_bye(s, SMTP_REPLY(503, "5.5.0", "bytes were sent ahead of the challenge"),
-			out);
-	} else if (base64_encoded_len(challenge.len) + SMTP_OUT_ROOM_BYTES / 2 > base_buf_room(out)) {
+		smtp_server_bye(
+			s, SMTP_REPLY(503, "5.5.0", "bytes were sent ahead of the challenge"), out);
+	} else if (base64_encoded_len(challenge.len) + SMTP_OUT_ROOM_BYTES / 2 >
+		base_buf_room(out)) {
 		s->due |= SMTP_DUE_AUTH_CANCEL;
 		smtp_server_set_phase(s, SMTP_PHASE_READY);
 		smtp_server_reply(SMTP_REPLY(454, "4.7.0", "challenge too long"), out);
@@ -229,8 +230,8 @@ static struct smtp_reply outcome_reply(enum smtp_auth_outcome outcome)
 	return SMTP_REPLY(535, "5.7.8", "authentication credentials invalid");
 }
 
-bool smtp_server_auth_done(struct smtp_server *s, enum smtp_auth_outcome outcome,
-	struct base_buf *out)
+bool smtp_server_auth_done(
+	struct smtp_server *s, enum smtp_auth_outcome outcome, struct base_buf *out)
 {
 	BASE_BUG_IF(s->phase != SMTP_PHASE_ASK_AUTH);
 	s->line_held = false;

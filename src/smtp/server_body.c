@@ -69,7 +69,8 @@ static enum smtp_server_event end_message(struct smtp_server *s, struct base_buf
 enum smtp_server_event smtp_server_on_data(struct smtp_server *s, struct smtp_step *step)
 {
 	if (step->argument.len) {
-		smtp_server_refuse(s, SMTP_REPLY(501, "5.5.4", "DATA takes no argument"), step->out);
+		smtp_server_refuse(
+			s, SMTP_REPLY(501, "5.5.4", "DATA takes no argument"), step->out);
 		return SMTP_SERVER_MORE;
 	}
 	s->chunked = false;
@@ -108,8 +109,8 @@ void smtp_server_body_refuse(struct smtp_server *s, struct smtp_reply reply)
 	s->refusal = reply;
 }
 
-enum smtp_server_event smtp_server_step_text(struct smtp_server *s, struct base_slice in,
-	size_t *out_used, struct base_buf *out)
+enum smtp_server_event smtp_server_step_text(
+	struct smtp_server *s, struct base_slice in, size_t *out_used, struct base_buf *out)
 {
 	struct base_slice bytes;
 
@@ -126,10 +127,10 @@ enum smtp_server_event smtp_server_step_text(struct smtp_server *s, struct base_
 
 /* The argument of BDAT. */
 struct chunk {
-	bool counted;		/* the size is a number that can be waited for */
-	bool valid;		/* … and the rest is right too */
+	bool counted; /* the size is a number that can be waited for */
+	bool valid;   /* … and the rest is right too */
 	bool last;
-	bool endless;		/* a number beyond all sense */
+	bool endless; /* a number beyond all sense */
 	uint64_t octets;
 };
 
@@ -150,8 +151,8 @@ static struct chunk read_chunk(struct base_slice argument)
 	return c;
 }
 
-static enum smtp_server_event skip_chunk(struct smtp_server *s, uint64_t octets,
-	struct smtp_reply reply)
+static enum smtp_server_event skip_chunk(
+	struct smtp_server *s, uint64_t octets, struct smtp_reply reply)
 {
 	s->dropping = true;
 	s->refusal = reply;
@@ -164,8 +165,8 @@ static enum smtp_server_event skip_chunk(struct smtp_server *s, uint64_t octets,
 
 /* BDAT whose size is no number: nobody knows how many octets follow. The transaction is void. If the
  * number is merely too large, everything to come is message, so the session ends. */
-static enum smtp_server_event refuse_uncounted(struct smtp_server *s, struct smtp_step *step,
-	struct chunk c)
+static enum smtp_server_event refuse_uncounted(
+	struct smtp_server *s, struct smtp_step *step, struct chunk c)
 {
 	struct smtp_reply reply = SMTP_REPLY(501, "5.5.4", "syntax: BDAT octets [LAST]");
 
@@ -177,8 +178,8 @@ static enum smtp_server_event refuse_uncounted(struct smtp_server *s, struct smt
 	return SMTP_SERVER_MORE;
 }
 
-enum smtp_server_event smtp_server_refuse_bdat(struct smtp_server *s, struct smtp_step *step,
-	struct smtp_reply reply)
+enum smtp_server_event smtp_server_refuse_bdat(
+	struct smtp_server *s, struct smtp_step *step, struct smtp_reply reply)
 {
 	struct chunk c = read_chunk(step->argument);
 
@@ -195,7 +196,8 @@ enum smtp_server_event smtp_server_on_bdat(struct smtp_server *s, struct smtp_st
 	if (!c.counted)
 		return refuse_uncounted(s, step, c);
 	if (!c.valid)
-		return skip_chunk(s, c.octets, SMTP_REPLY(501, "5.5.4", "syntax: BDAT octets [LAST]"));
+		return skip_chunk(
+			s, c.octets, SMTP_REPLY(501, "5.5.4", "syntax: BDAT octets [LAST]"));
 	if (!c.last && c.octets < SMALL_CHUNK_BYTES && ++s->small_chunks > SMALL_CHUNKS_MAX)
 		return skip_chunk(s, c.octets, SMTP_REPLY(552, "5.3.0", "too many small chunks"));
 	s->chunked = true;
@@ -228,11 +230,11 @@ static enum smtp_server_event end_chunk(struct smtp_server *s, struct base_buf *
 	return SMTP_SERVER_MORE;
 }
 
-enum smtp_server_event smtp_server_step_chunk(struct smtp_server *s, struct base_slice in,
-	size_t *out_used, struct base_buf *out)
+enum smtp_server_event smtp_server_step_chunk(
+	struct smtp_server *s, struct base_slice in, size_t *out_used, struct base_buf *out)
 {
-	struct base_slice part = base_slice_first(in, s->chunk_left < in.len ?
-		(size_t)s->chunk_left : in.len);
+	struct base_slice part = base_slice_first(
+		in, s->chunk_left < in.len ? (size_t)s->chunk_left : in.len);
 	struct base_slice bytes;
 	enum smtp_text_result result;
 
@@ -249,8 +251,8 @@ enum smtp_server_event smtp_server_step_chunk(struct smtp_server *s, struct base
 	return result == SMTP_TEXT_BYTES ? give(s, bytes) : SMTP_SERVER_MORE;
 }
 
-void smtp_server_message_answer(struct smtp_server *s, struct smtp_reply reply,
-	struct base_buf *out)
+void smtp_server_message_answer(
+	struct smtp_server *s, struct smtp_reply reply, struct base_buf *out)
 {
 	BASE_BUG_IF(s->phase != SMTP_PHASE_ASK_MESSAGE);
 	s->counts.messages++;

@@ -235,7 +235,8 @@ void smtp_server_rcpt_answer(struct smtp_server *s, struct smtp_reply reply, str
 enum smtp_server_event smtp_server_on_rset(struct smtp_server *s, struct smtp_step *step)
 {
 	if (step->argument.len) {
-		smtp_server_refuse(s, SMTP_REPLY(501, "5.5.4", "RSET takes no argument"), step->out);
+		smtp_server_refuse(
+			s, SMTP_REPLY(501, "5.5.4", "RSET takes no argument"), step->out);
 		return SMTP_SERVER_MORE;
 	}
 	smtp_server_end_transaction(s);
@@ -261,8 +262,10 @@ enum smtp_server_event smtp_server_on_vrfy(struct smtp_server *s, struct smtp_st
 
 enum smtp_server_event smtp_server_on_help(struct smtp_server *s, struct smtp_step *step)
 {
-	smtp_server_reply(SMTP_REPLY(214, "2.0.0",
-		"EHLO STARTTLS AUTH MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT"), step->out);
+	smtp_server_reply(
+		SMTP_REPLY(214, "2.0.0",
+			"EHLO STARTTLS AUTH MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT"),
+		step->out);
 	return SMTP_SERVER_MORE;
 }
 

@@ -8,7 +8,7 @@
 
 #include <assert.h>
 
-#define SMTP_MECHANISM_MAX_BYTES 20	/* RFC 4422 section 3.1 */
+#define SMTP_MECHANISM_MAX_BYTES 20 /* RFC 4422 section 3.1 */
 
 /* See the drawing above the table in smtp/server.c. */
 enum smtp_phase {
@@ -45,34 +45,34 @@ struct smtp_server {
 	struct base_slice plaintext_needs_tls;
 	uint64_t size_max_bytes;
 	uint32_t recipients_max;
-	uint32_t flags;			/* enum smtp_server_flags */
+	uint32_t flags; /* enum smtp_server_flags */
 	uint16_t auth_failures_max;
 
-	uint8_t phase;			/* enum smtp_phase; written by set_phase() alone */
-	uint8_t due;			/* enum smtp_server_due_flags */
-	uint8_t verb;			/* enum smtp_verb of the last command */
-	bool line_held;			/* @line of the caller is in use */
+	uint8_t phase;  /* enum smtp_phase; written by set_phase() alone */
+	uint8_t due;    /* enum smtp_server_due_flags */
+	uint8_t verb;   /* enum smtp_verb of the last command */
+	bool line_held; /* @line of the caller is in use */
 	bool esmtp;
 	bool authenticated;
 	struct smtp_line line;
 
-	bool auth_ahead;		/* bytes came with the AUTH line or response, behind it */
-	bool auth_given_up;		/* the last response was "*" */
+	bool auth_ahead;    /* bytes came with the AUTH line or response, behind it */
+	bool auth_given_up; /* the last response was "*" */
 	bool response_given;
-	uint16_t response_at, response_len;	/* base64, in @line */
+	uint16_t response_at, response_len; /* base64, in @line */
 	uint8_t mechanism_len;
 	uint8_t mechanism[SMTP_MECHANISM_MAX_BYTES];
 
 	/* The transaction: forgotten by end_transaction() alone. */
-	bool mail_open;			/* MAIL was accepted */
+	bool mail_open; /* MAIL was accepted */
 	bool smtputf8;
-	bool chunked;			/* the body comes by BDAT */
+	bool chunked; /* the body comes by BDAT */
 	bool chunk_last;
-	bool refused;			/* by the caller: @refusal is due at the end of the body or chunk */
-	bool dropping;			/* this chunk may not run at all: its octets are not looked at */
+	bool refused;  /* by the caller: @refusal is due at the end of the body or chunk */
+	bool dropping; /* this chunk may not run at all: its octets are not looked at */
 	bool too_large;
 	uint16_t small_chunks;
-	uint32_t rcpt_ok;		/* of this transaction */
+	uint32_t rcpt_ok; /* of this transaction */
 	uint64_t chunk_left;
 	uint64_t body_bytes;
 	struct smtp_text text;
@@ -81,8 +81,8 @@ struct smtp_server {
 	struct smtp_rcpt rcpt;
 	struct base_slice body;
 
-	uint16_t bad_commands;		/* since the last message that was taken */
-	uint32_t lost_commands;		/* RCPT, DATA and BDAT that had no transaction */
+	uint16_t bad_commands;  /* since the last message that was taken */
+	uint32_t lost_commands; /* RCPT, DATA and BDAT that had no transaction */
 	struct smtp_server_counts counts;
 	uint8_t helo_len;
 	uint8_t helo[SMTP_HELO_MAX_BYTES];

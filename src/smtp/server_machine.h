@@ -8,8 +8,8 @@
 
 /* One command on its way through a handler. */
 struct smtp_step {
-	struct base_slice argument;	/* points into @line */
-	bool more;			/* bytes came with this line, behind it */
+	struct base_slice argument; /* points into @line */
+	bool more;                  /* bytes came with this line, behind it */
 	struct base_buf *line;
 	struct base_buf *out;
 };
@@ -48,15 +48,15 @@ enum smtp_server_event smtp_server_on_help(struct smtp_server *s, struct smtp_st
 enum smtp_server_event smtp_server_on_quit(struct smtp_server *s, struct smtp_step *step);
 
 /* BDAT that may not run: its octets are taken, then @reply is given and the transaction is void. */
-enum smtp_server_event smtp_server_refuse_bdat(struct smtp_server *s, struct smtp_step *step,
-	struct smtp_reply reply);
+enum smtp_server_event smtp_server_refuse_bdat(
+	struct smtp_server *s, struct smtp_step *step, struct smtp_reply reply);
 
 /* Steps of the phases that take no commands. */
 enum smtp_server_event smtp_server_step_auth(struct smtp_server *s, struct base_slice in,
 	size_t *out_used, struct base_buf *line, struct base_buf *out);
-enum smtp_server_event smtp_server_step_text(struct smtp_server *s, struct base_slice in,
-	size_t *out_used, struct base_buf *out);
-enum smtp_server_event smtp_server_step_chunk(struct smtp_server *s, struct base_slice in,
-	size_t *out_used, struct base_buf *out);
+enum smtp_server_event smtp_server_step_text(
+	struct smtp_server *s, struct base_slice in, size_t *out_used, struct base_buf *out);
+enum smtp_server_event smtp_server_step_chunk(
+	struct smtp_server *s, struct base_slice in, size_t *out_used, struct base_buf *out);
 
 #endif

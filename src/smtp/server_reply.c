@@ -9,7 +9,7 @@
 enum {
 	REPLY_TEXT_MAX_BYTES = 400,
 	LOST_COMMANDS_MIN = 1000,
-	LIMIT_VALUE_MAX = 999999,	/* RFC 9422 section 4: six digits */
+	LIMIT_VALUE_MAX = 999999, /* RFC 9422 section 4: six digits */
 };
 
 static void append_text(const char *text, struct base_buf *out)
@@ -45,7 +45,8 @@ void smtp_server_reply(struct smtp_reply reply, struct base_buf *out)
 
 static uint32_t lost_commands_max(const struct smtp_server *s)
 {
-	return s->recipients_max > LOST_COMMANDS_MIN ? s->recipients_max * 2 : LOST_COMMANDS_MIN * 2;
+	return s->recipients_max > LOST_COMMANDS_MIN ? s->recipients_max * 2
+						     : LOST_COMMANDS_MIN * 2;
 }
 
 /* Count a refused command; true when the session has had enough of them. */

@@ -25,11 +25,11 @@ struct row {
 	const char *name;
 	struct smtp_client_options options;
 	bool verified;
-	bool whole_only;		/* what matters is what lies in one segment */
-	bool reports_all;		/* the caller sends a second message after the first */
+	bool whole_only;  /* what matters is what lies in one segment */
+	bool reports_all; /* the caller sends a second message after the first */
 	const char *sender;
 	const char *rcpts[4];
-	const char *body;		/* default: "hi\r\n" */
+	const char *body; /* default: "hi\r\n" */
 	struct smtp_client_mail mail;
 	const char *script[48];
 };
@@ -48,9 +48,11 @@ static const struct row rows[] = {
 		.script = {READY_WITH("PIPELINING"),
 			"c: MAIL FROM:<a@x.example>\r\nRCPT TO:<b@y.example>\r\nDATA\r\n",
 			"s: 250 ok\r\n250 ok\r\n354 go\r\n", "c: hi\r\n.\r\n", "S: 250 ok",
-			"C: QUIT", "X", "E: ready mail:250 rcpt0:250 body message:250 done closed"}},
+			"C: QUIT", "X",
+			"E: ready mail:250 rcpt0:250 body message:250 done closed"}},
 	{"small message by BDAT, in one go", ONE, .mail = {.size_bytes = 4},
-		.script = {HELO, "s: 250-srv\r\n250-PIPELINING\r\n250-SIZE 1000\r\n250 CHUNKING\r\n",
+		.script = {HELO,
+			"s: 250-srv\r\n250-PIPELINING\r\n250-SIZE 1000\r\n250 CHUNKING\r\n",
 			"c: MAIL FROM:<a@x.example> SIZE=4\r\nRCPT TO:<b@y.example>\r\n"
 			"BDAT 4 LAST\r\nhi\r\n",
 			"s: 250 ok\r\n250 ok\r\n250 queued\r\n", "C: QUIT",
@@ -64,12 +66,14 @@ static const struct row rows[] = {
 	{"BDAT, nobody accepted: RSET before the next", ONE, .mail = {.size_bytes = 4},
 		.reports_all = true,
 		.script = {HELO, "s: 250-srv\r\n250-PIPELINING\r\n250 CHUNKING\r\n",
-			"c: MAIL FROM:<a@x.example>\r\nRCPT TO:<b@y.example>\r\nBDAT 4 LAST\r\nhi\r\n",
+			"c: MAIL FROM:<a@x.example>\r\nRCPT TO:<b@y.example>\r\nBDAT 4 "
+			"LAST\r\nhi\r\n",
 			"s: 250 ok\r\n550 5.1.1 no\r\n503 no\r\n",
 			"c: RSET\r\nMAIL FROM:<a@x.example>\r\nRCPT TO:<b@y.example>\r\n"
 			"BDAT 4 LAST\r\nhi\r\n",
 			"s: 250 ok\r\n250 ok\r\n250 ok\r\n250 ok\r\n", "C: QUIT",
-			"E: ready body mail:250 rcpt0:550 done body mail:250 rcpt0:250 message:250 done"}},
+			"E: ready body mail:250 rcpt0:550 done body mail:250 rcpt0:250 message:250 "
+			"done"}},
 	{"dots, bare CR and LF, no last CRLF", ONE, .body = ".a\r\n..\nb\rc\r\r\n.",
 		.script = {READY_WITH("PIPELINING"),
 			"c: MAIL FROM:<a@x.example>\r\nRCPT TO:<b@y.example>\r\nDATA\r\n",
@@ -83,7 +87,8 @@ static const struct row rows[] = {
 			"E: ready mail:250 rcpt0:250 body message:250 done"}},
 	{"one of two recipients refused", .sender = "", .rcpts = {"b@y.example", "c@y.example"},
 		.script = {READY_WITH("PIPELINING"),
-			"c: MAIL FROM:<>\r\nRCPT TO:<b@y.example>\r\nRCPT TO:<c@y.example>\r\nDATA\r\n",
+			"c: MAIL FROM:<>\r\nRCPT TO:<b@y.example>\r\nRCPT "
+			"TO:<c@y.example>\r\nDATA\r\n",
 			"s: 250 ok\r\n550 5.1.1 no\r\n250 ok\r\n354 go\r\n", "c: hi\r\n.\r\n",
 			"S: 250 ok", "C: QUIT",
 			"E: ready mail:250 rcpt0:550 rcpt1:250 body message:250 done"}},
@@ -108,8 +113,7 @@ static const struct row rows[] = {
 	{"421 in the middle", ONE,
 		.script = {READY_WITH("PIPELINING"),
 			"c: MAIL FROM:<a@x.example>\r\nRCPT TO:<b@y.example>\r\nDATA\r\n",
-			"s: 250 ok\r\n421 bye\r\n",
-			"E: ready mail:250 failed(RCPT,later,421)"}},
+			"s: 250 ok\r\n421 bye\r\n", "E: ready mail:250 failed(RCPT,later,421)"}},
 	{"end of file after the final dot", ONE,
 		.script = {READY_WITH("PIPELINING"),
 			"c: MAIL FROM:<a@x.example>\r\nRCPT TO:<b@y.example>\r\nDATA\r\n",
@@ -136,17 +140,16 @@ static const struct row rows[] = {
 			"C: MAIL FROM:<a@x.example>", "E: ready"}},
 	{"EHLO unknown where a login is demanded", ONE, .options = {.auth = true},
 		.script = {HELO, "S: 502 what", "E: failed(EHLO,permanent,502)"}},
-	{"greeting refused", ONE,
-		.script = {"S: 554 no", "E: failed(greeting,permanent,554)"}},
+	{"greeting refused", ONE, .script = {"S: 554 no", "E: failed(greeting,permanent,554)"}},
 	{"greeting later", ONE, .script = {"S: 421 no", "E: failed(greeting,later,421)"}},
-	{"greeting is HTTP", ONE,
-		.script = {"S: HTTP/1.1 400 Bad", "E: failed(greeting,later,0)"}},
+	{"greeting is HTTP", ONE, .script = {"S: HTTP/1.1 400 Bad", "E: failed(greeting,later,0)"}},
 
 	{"STARTTLS", ONE, .options = {.tls = SMTP_CLIENT_TLS_REQUIRE},
-		.script = {HELO, "S: 250-srv", "S: 250-PIPELINING", "S: 250 STARTTLS", "C: STARTTLS",
-			"S: 220 go", "C: EHLO me.example", "S: 250 srv",
+		.script = {HELO, "S: 250-srv", "S: 250-PIPELINING", "S: 250 STARTTLS",
+			"C: STARTTLS", "S: 220 go", "C: EHLO me.example", "S: 250 srv",
 			"C: MAIL FROM:<a@x.example>", "E: starttls ready"}},
-	{"STARTTLS, bytes behind the reply", ONE, .whole_only = true, .options = {.tls = SMTP_CLIENT_TLS_MAY},
+	{"STARTTLS, bytes behind the reply", ONE, .whole_only = true,
+		.options = {.tls = SMTP_CLIENT_TLS_MAY},
 		.script = {READY_WITH("STARTTLS"), "C: STARTTLS",
 			"s: 220 go\r\n250-evil\r\n250 AUTH PLAIN\r\n",
 			"E: failed(STARTTLS,later,0)"}},
@@ -154,8 +157,8 @@ static const struct row rows[] = {
 		.script = {HELO, "S: 250 srv", "c: ", "E: failed(STARTTLS,later,0)"}},
 	{"STARTTLS refused, demanded", ONE,
 		.options = {.tls = SMTP_CLIENT_TLS_REQUIRE, .auth = true},
-		.script = {HELO, "S: 250-srv", "S: 250-AUTH PLAIN", "S: 250 STARTTLS", "C: STARTTLS",
-			"S: 454 later", "c: ", "E: failed(STARTTLS,later,454)"}},
+		.script = {HELO, "S: 250-srv", "S: 250-AUTH PLAIN", "S: 250 STARTTLS",
+			"C: STARTTLS", "S: 454 later", "c: ", "E: failed(STARTTLS,later,454)"}},
 	{"STARTTLS answered by nonsense", ONE, .options = {.tls = SMTP_CLIENT_TLS_MAY},
 		.script = {READY_WITH("STARTTLS"), "C: STARTTLS", "S: 250 what",
 			"E: failed(STARTTLS,later,250)"}},
@@ -177,9 +180,9 @@ static const struct row rows[] = {
 		.options = {.tls = SMTP_CLIENT_TLS_IMPLICIT, .auth = true},
 		.mail = {.auth_identity = true},
 		.script = {READY_WITH("AUTH=LOGIN"), "C: AUTH LOGIN", "S: 334 VXNlcm5hbWU6",
-			"C: dGlt", "S: 334 UGFzc3dvcmQ6", "C: dGFuc3RhYWZ0YW5zdGFhZg==",
-			"S: 235 ok", "C: MAIL FROM:<a@x.example> AUTH=a+2Bb@x.example",
-			"E: credentials ready"}},
+			"C: dGlt", "S: 334 UGFzc3dvcmQ6",
+			"C: dGFuc3RhYWZ0YW5zdGFhZg==", "S: 235 ok",
+			"C: MAIL FROM:<a@x.example> AUTH=a+2Bb@x.example", "E: credentials ready"}},
 	{"CRAM-MD5, RFC 2195", ONE, .options = {.auth = true},
 		.script = {READY_WITH("AUTH PLAIN CRAM-MD5"), "C: AUTH CRAM-MD5",
 			"S: 334 PDE4OTYuNjk3MTcwOTUyQHBvc3RvZmZpY2UucmVzdG9uLm1jaS5uZXQ+",
@@ -187,21 +190,22 @@ static const struct row rows[] = {
 			"C: MAIL FROM:<a@x.example> AUTH=<>", "E: credentials ready"}},
 	{"PLAIN never without verified TLS", ONE,
 		.options = {.tls = SMTP_CLIENT_TLS_IMPLICIT, .auth = true},
-		.script = {READY_WITH("AUTH PLAIN LOGIN"), "c: ",
-			"E: failed(AUTH,permanent,account,0)"}},
+		.script = {READY_WITH("AUTH PLAIN LOGIN"),
+			"c: ", "E: failed(AUTH,permanent,account,0)"}},
 	{"AUTH not offered", ONE, .verified = true,
 		.options = {.tls = SMTP_CLIENT_TLS_IMPLICIT, .auth = true},
 		.script = {READY_WITH("PIPELINING"), "c: ", "E: failed(AUTH,permanent,account,0)"}},
 	{"none of the account's mechanisms", ONE, .verified = true,
-		.options = {.tls = SMTP_CLIENT_TLS_IMPLICIT, .auth = true,
+		.options = {.tls = SMTP_CLIENT_TLS_IMPLICIT,
+			.auth = true,
 			.mechanisms = SASL_MASK(SASL_MECHANISM_SCRAM_SHA_256)},
 		.script = {READY_WITH("AUTH PLAIN"), "c: ", "E: failed(AUTH,permanent,account,0)"}},
 	{"535: nothing weaker is tried", ONE, .verified = true,
 		.options = {.tls = SMTP_CLIENT_TLS_IMPLICIT, .auth = true},
 		.script = {READY_WITH("AUTH PLAIN LOGIN CRAM-MD5"), "C: AUTH CRAM-MD5",
 			"S: 334 PDE4OTYuNjk3MTcwOTUyQHBvc3RvZmZpY2UucmVzdG9uLm1jaS5uZXQ+",
-			"C: dGltIGI5MTNhNjAyYzdlZGE3YTQ5NWI0ZTZlNzMzNGQzODkw",
-			"S: 535 5.7.8 no", "c: ", "E: credentials failed(AUTH,permanent,account,535)"}},
+			"C: dGltIGI5MTNhNjAyYzdlZGE3YTQ5NWI0ZTZlNzMzNGQzODkw", "S: 535 5.7.8 no",
+			"c: ", "E: credentials failed(AUTH,permanent,account,535)"}},
 	{"454: later, the account is fine", ONE, .verified = true,
 		.options = {.tls = SMTP_CLIENT_TLS_IMPLICIT, .auth = true},
 		.script = {READY_WITH("AUTH PLAIN"), "C: AUTH PLAIN AHRpbQB0YW5zdGFhZnRhbnN0YWFm",
@@ -209,8 +213,8 @@ static const struct row rows[] = {
 	{"504: another one", ONE, .verified = true,
 		.options = {.tls = SMTP_CLIENT_TLS_IMPLICIT, .auth = true},
 		.script = {READY_WITH("AUTH PLAIN CRAM-MD5"), "C: AUTH CRAM-MD5", "S: 504 no",
-			"C: AUTH PLAIN AHRpbQB0YW5zdGFhZnRhbnN0YWFm", "S: 534 no", "c: ",
-			"E: credentials credentials failed(AUTH,permanent,account,534)"}},
+			"C: AUTH PLAIN AHRpbQB0YW5zdGFhZnRhbnN0YWFm", "S: 534 no",
+			"c: ", "E: credentials credentials failed(AUTH,permanent,account,534)"}},
 	{"undecodable challenge", ONE, .options = {.auth = true},
 		.script = {READY_WITH("AUTH CRAM-MD5"), "C: AUTH CRAM-MD5", "S: 334 ???", "C: *",
 			"S: 501 ok", "c: ", "E: credentials failed(AUTH,later,account,0)"}},
@@ -219,18 +223,23 @@ static const struct row rows[] = {
 			"C: AUTH SCRAM-SHA-256 biwsbj10aW0scj1BQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE=",
 			"S: 235 ok", "c: ", "E: credentials failed(AUTH,later,account,235)"}},
 	{"challenge in two lines", ONE, .options = {.auth = true},
-		.script = {READY_WITH("AUTH CRAM-MD5"), "C: AUTH CRAM-MD5", "s: 334-QQ==\r\n334 QQ==\r\n",
-			"C: *", "S: 501 ok", "E: credentials failed(AUTH,later,account,0)"}},
+		.script = {READY_WITH("AUTH CRAM-MD5"), "C: AUTH CRAM-MD5",
+			"s: 334-QQ==\r\n334 QQ==\r\n", "C: *", "S: 501 ok",
+			"E: credentials failed(AUTH,later,account,0)"}},
 	{"reply 250 to AUTH", ONE, .options = {.auth = true},
-		.script = {READY_WITH("AUTH CRAM-MD5"), "C: AUTH CRAM-MD5", "S: 250 ok", "c: ",
-			"E: credentials failed(AUTH,later,account,250)"}},
+		.script = {READY_WITH("AUTH CRAM-MD5"), "C: AUTH CRAM-MD5", "S: 250 ok",
+			"c: ", "E: credentials failed(AUTH,later,account,250)"}},
 
 	{"all parameters", .sender = "a@x.example", .rcpts = {"b@y.example"},
-		.mail = {.size_bytes = 70000, .body_8bit = true, .smtputf8 = true,
+		.mail = {.size_bytes = 70000,
+			.body_8bit = true,
+			.smtputf8 = true,
 			.ret = SMTP_DSN_RET_HDRS},
-		.script = {HELO, "s: 250-srv\r\n250-size 100000\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n"
+		.script = {HELO,
+			"s: 250-srv\r\n250-size 100000\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n"
 			"250-AUTH PLAIN\r\n250 dsn\r\n",
-			"C: MAIL FROM:<a@x.example> SIZE=70000 BODY=8BITMIME SMTPUTF8 RET=HDRS ENVID=id+2B",
+			"C: MAIL FROM:<a@x.example> SIZE=70000 BODY=8BITMIME SMTPUTF8 RET=HDRS "
+			"ENVID=id+2B",
 			"S: 250 ok",
 			"C: RCPT TO:<b@y.example> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;b@y.example",
 			"E: ready mail:250"}},
@@ -257,7 +266,8 @@ static const struct row rows[] = {
 		.options = {.helo_name = {(const uint8_t *)"a\r\nb", 4}},
 		.script = {"c: ", "E: failed(greeting,permanent,0)"}},
 	{"unasked words when idle",
-		.script = {HELO, "S: 250 srv", "c: ", "S: 250 what", "E: ready failed(MAIL,later,250)"}},
+		.script = {HELO, "S: 250 srv", "c: ", "S: 250 what",
+			"E: ready failed(MAIL,later,250)"}},
 	{"refused in the middle of the body", ONE, .body = "#wait#",
 		.script = {READY_WITH("PIPELINING"),
 			"c: MAIL FROM:<a@x.example>\r\nRCPT TO:<b@y.example>\r\nDATA\r\n",
@@ -343,7 +353,8 @@ static bool give_body(struct run *r)
 	note(r, "body");
 	if (!r->row->mail.size_bytes) /* byte by byte, to cross every edge */
 		for (; at < len; at++) {
-			smtp_client_body(r->client, base_slice_make(body + at, 1), false, &used, &r->out);
+			smtp_client_body(
+				r->client, base_slice_make(body + at, 1), false, &used, &r->out);
 			assert_int_equal(used, 1);
 		}
 	smtp_client_body(r->client, base_slice_make(body + at, len - at), true, &used, &r->out);
@@ -456,8 +467,8 @@ static void play(const struct row *row, size_t step)
 	base_buf_init_secret(&r.out, OUT_MAX);
 	base_buf_init(&r.events, OUT_MAX);
 	if (options.tls == SMTP_CLIENT_TLS_IMPLICIT)
-		smtp_client_tls_done(r.client, SASL_BINDING_NONE, BASE_SLICE_EMPTY, row->verified,
-			&r.out);
+		smtp_client_tls_done(
+			r.client, SASL_BINDING_NONE, BASE_SLICE_EMPTY, row->verified, &r.out);
 	feed(&r, BASE_SLICE_EMPTY);
 	for (line = row->script; *line; line++) {
 		const char *text = strlen(*line) > 3 ? *line + 3 : "";
@@ -507,7 +518,7 @@ static void test_conversations(void **state)
 static void test_cut_anywhere(void **state)
 {
 	static const char script[] = "220 hi\r\n250-srv\r\n250 PIPELINING\r\n"
-		"250 ok\r\n250 ok\r\n354 go\r\n250 ok\r\n";
+				     "250 ok\r\n250 ok\r\n354 go\r\n250 ok\r\n";
 	static const struct row row = {"cut", ONE};
 	struct smtp_client_options options = {.helo_name = BASE_SLICE("me.example")};
 	size_t cut, at;
@@ -531,7 +542,8 @@ static void test_cut_anywhere(void **state)
 static void test_endless_rounds(void **state)
 {
 	static const struct row row = {"rounds", ONE};
-	struct smtp_client_options options = {.helo_name = BASE_SLICE("me.example"), .auth = true,
+	struct smtp_client_options options = {.helo_name = BASE_SLICE("me.example"),
+		.auth = true,
 		.allow_plaintext_without_tls = true};
 	struct run r = {.row = &row};
 	unsigned round;
@@ -565,7 +577,8 @@ static void on_trace(void *arg, bool sent, struct base_slice line)
 static void test_trace_masks_secrets(void **state)
 {
 	static const struct row row = {"trace", ONE};
-	struct smtp_client_options options = {.helo_name = BASE_SLICE("me.example"), .auth = true,
+	struct smtp_client_options options = {.helo_name = BASE_SLICE("me.example"),
+		.auth = true,
 		.allow_plaintext_without_tls = true};
 	struct run r = {.row = &row};
 	struct traced t;
@@ -588,7 +601,8 @@ static void test_trace_masks_secrets(void **state)
 /* An initial response that does not fit a command line waits for an empty challenge. */
 static void test_long_initial_response(void **state)
 {
-	struct smtp_client_options options = {.helo_name = BASE_SLICE("me.example"), .auth = true,
+	struct smtp_client_options options = {.helo_name = BASE_SLICE("me.example"),
+		.auth = true,
 		.allow_plaintext_without_tls = true};
 	struct smtp_client *c = smtp_client_new(&options);
 	static char password[500];
@@ -598,17 +612,21 @@ static void test_long_initial_response(void **state)
 
 	memset(password, 'x', sizeof(password));
 	base_buf_init_secret(&out, OUT_MAX);
-	assert_int_equal(smtp_client_push(c, BASE_SLICE("220 hi\r\n"), &used, &out), SMTP_CLIENT_MORE);
-	assert_int_equal(smtp_client_push(c, BASE_SLICE("250-srv\r\n250 AUTH PLAIN\r\n"), &used, &out),
+	assert_int_equal(
+		smtp_client_push(c, BASE_SLICE("220 hi\r\n"), &used, &out), SMTP_CLIENT_MORE);
+	assert_int_equal(
+		smtp_client_push(c, BASE_SLICE("250-srv\r\n250 AUTH PLAIN\r\n"), &used, &out),
 		SMTP_CLIENT_CREDENTIALS);
 	base_buf_clear(&out);
 	smtp_client_credentials(c, BASE_SLICE("tim"), base_slice_make(password, sizeof(password)),
 		base_slice_make(random, sizeof(random)), &out);
 	assert_string_equal(base_buf_text(&out), "AUTH PLAIN\r\n");
 	base_buf_clear(&out);
-	assert_int_equal(smtp_client_push(c, BASE_SLICE("334 \r\n"), &used, &out), SMTP_CLIENT_MORE);
+	assert_int_equal(
+		smtp_client_push(c, BASE_SLICE("334 \r\n"), &used, &out), SMTP_CLIENT_MORE);
 	assert_true(out.len > 600);
-	assert_int_equal(smtp_client_push(c, BASE_SLICE("235 ok\r\n"), &used, &out), SMTP_CLIENT_READY);
+	assert_int_equal(
+		smtp_client_push(c, BASE_SLICE("235 ok\r\n"), &used, &out), SMTP_CLIENT_READY);
 	smtp_client_free(&c);
 	base_buf_release(&out);
 }
@@ -623,14 +641,22 @@ static void test_offer(void **state)
 	size_t used;
 
 	base_buf_init(&out, OUT_MAX);
-	assert_int_equal(smtp_client_push(c, BASE_SLICE("220 hi\r\n"), &used, &out), SMTP_CLIENT_MORE);
-	assert_int_equal(smtp_client_push(c, BASE_SLICE("250-srv PIPELINING\r\n250-SIZE 18446744073709551616\r\n"
-		"250-AUTH  plain x-foo  scram-sha-256-plus\r\n250-LIMITS MAILMAX=1 RCPTDOMAINMAX=1 RCPTMAX=0\r\n"
-		"250 AUTH=LOGIN\r\n"), &used, &out), SMTP_CLIENT_READY);
-	assert_int_equal(smtp_client_extensions(c), SMTP_EXT_SIZE | SMTP_EXT_AUTH | SMTP_EXT_LIMITS);
+	assert_int_equal(
+		smtp_client_push(c, BASE_SLICE("220 hi\r\n"), &used, &out), SMTP_CLIENT_MORE);
+	assert_int_equal(
+		smtp_client_push(c,
+			BASE_SLICE("250-srv PIPELINING\r\n250-SIZE 18446744073709551616\r\n"
+				   "250-AUTH  plain x-foo  scram-sha-256-plus\r\n250-LIMITS "
+				   "MAILMAX=1 RCPTDOMAINMAX=1 RCPTMAX=0\r\n"
+				   "250 AUTH=LOGIN\r\n"),
+			&used, &out),
+		SMTP_CLIENT_READY);
+	assert_int_equal(
+		smtp_client_extensions(c), SMTP_EXT_SIZE | SMTP_EXT_AUTH | SMTP_EXT_LIMITS);
 	assert_int_equal(smtp_client_size_max(c), 0);
-	assert_int_equal(smtp_client_mechanisms(c), SASL_MASK(SASL_MECHANISM_PLAIN) |
-		SASL_MASK(SASL_MECHANISM_LOGIN) | SASL_MASK(SASL_MECHANISM_SCRAM_SHA_256_PLUS));
+	assert_int_equal(smtp_client_mechanisms(c),
+		SASL_MASK(SASL_MECHANISM_PLAIN) | SASL_MASK(SASL_MECHANISM_LOGIN) |
+			SASL_MASK(SASL_MECHANISM_SCRAM_SHA_256_PLUS));
 	assert_int_equal(smtp_client_rcpt_fit(c, rcpts, 3), 2);
 	smtp_client_free(&c);
 	base_buf_release(&out);

@@ -10,7 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define S(literal) {(const uint8_t *)(literal), sizeof(literal) - 1}
+#define S(literal) \
+	{ \
+		(const uint8_t *)(literal), sizeof(literal) - 1 \
+	}
 
 static const struct {
 	struct base_slice in;
@@ -45,8 +48,8 @@ static void line_rows(void **state)
 			smtp_line_init(&l);
 			base_buf_init_secret(&line, SMTP_AUTH_LINE_MAX_BYTES + 2);
 			while (at < lines[i].in.len && result == SMTP_LINE_MORE) {
-				struct base_slice part =
-					base_slice_first(base_slice_from(lines[i].in, at), size);
+				struct base_slice part = base_slice_first(
+					base_slice_from(lines[i].in, at), size);
 				uint8_t *copy = malloc(part.len);
 				size_t used;
 

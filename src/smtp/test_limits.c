@@ -37,7 +37,10 @@ static const struct {
 	struct base_slice bytes;
 	const char *reply;
 } no_ends[] = {
-#define S(literal) {(const uint8_t *)(literal), sizeof(literal) - 1}
+#define S(literal) \
+	{ \
+		(const uint8_t *)(literal), sizeof(literal) - 1 \
+	}
 #define NUL_REPLY "554 5.6.0 message holds a NUL\r\n"
 #define CR_REPLY "554 5.6.0 message holds a CR without LF\r\n"
 #define LF_REPLY "554 5.6.0 message holds a LF without CR\r\n"
@@ -76,7 +79,8 @@ static void smuggle(size_t i, size_t size, size_t cut)
 	test_feed(&t, base_buf_slice(&in), size, cut);
 	assert_true(base_slice_starts_with(base_buf_slice(&t.sent), BASE_SLICE("354 go\r\n")));
 	base_buf_consume(&t.sent, 8);
-	assert_true(base_slice_starts_with(base_buf_slice(&t.sent), base_slice_text(no_ends[i].reply)));
+	assert_true(
+		base_slice_starts_with(base_buf_slice(&t.sent), base_slice_text(no_ends[i].reply)));
 	base_buf_consume(&t.sent, strlen(no_ends[i].reply));
 	assert_sent(&t, "250 2.0.0 ok\r\n");
 	assert_int_equal(t.messages, no_ends[i].reply[0] == '2');
@@ -110,10 +114,10 @@ static void the_same_by_bdat(void **state)
 		for (size_t size = 0; size < 3; size++) {
 			open_transaction(&t, &small);
 			test_feed(&t, base_buf_slice(&in), size, 0);
-			assert_true(base_slice_ends_with_nocase(base_buf_slice(&t.sent),
-				BASE_SLICE("\r\n250 2.0.0 ok\r\n")));
-			assert_true(base_slice_starts_with(base_buf_slice(&t.sent),
-				base_slice_text(no_ends[i].reply)));
+			assert_true(base_slice_ends_with_nocase(
+				base_buf_slice(&t.sent), BASE_SLICE("\r\n250 2.0.0 ok\r\n")));
+			assert_true(base_slice_starts_with(
+				base_buf_slice(&t.sent), base_slice_text(no_ends[i].reply)));
 			assert_int_equal(t.messages, no_ends[i].reply[0] == '2');
 			test_session_release(&t);
 		}
@@ -269,10 +273,12 @@ static void auth_responses(void **state)
 		test_push(&t, BASE_SLICE("EHLO c\r\nAUTH PLAIN\r\n"));
 		base_buf_clear(&t.sent);
 		test_feed(&t, base_slice_make(text, lens[extra]), 1000, 0);
-		assert_true(extra == 2 || smtp_server_holds_bytes(&t.server, &t.line) == (extra == 0));
+		assert_true(
+			extra == 2 || smtp_server_holds_bytes(&t.server, &t.line) == (extra == 0));
 		test_push(&t, BASE_SLICE("\r\nNOOP\r\n"));
-		assert_sent(&t, extra == 0 ? "535 5.7.8 authentication credentials invalid\r\n" OK
-			: "500 5.5.6 authentication exchange line is too long\r\n" OK);
+		assert_sent(&t,
+			extra == 0 ? "535 5.7.8 authentication credentials invalid\r\n" OK
+				   : "500 5.5.6 authentication exchange line is too long\r\n" OK);
 		test_session_release(&t);
 		free(text);
 	}
@@ -300,8 +306,8 @@ static void tiny_chunks_end_in_421(void **state)
 	repeat(&t, BASE_SLICE("BDAT 1\r\nx"), 100000);
 	assert_true(t.closed);
 	assert_non_null(strstr(base_buf_text(&t.sent), "552 5.3.0 too many small chunks\r\n503 "));
-	assert_true(base_slice_ends_with_nocase(base_buf_slice(&t.sent),
-		BASE_SLICE("421 4.7.0 too many errors, goodbye\r\n")));
+	assert_true(base_slice_ends_with_nocase(
+		base_buf_slice(&t.sent), BASE_SLICE("421 4.7.0 too many errors, goodbye\r\n")));
 	test_session_release(&t);
 }
 
@@ -391,8 +397,16 @@ static void one_session_many_mechanisms(void **state)
 static void bye_in_any_phase(void **state)
 {
 	static const char *const parts[] = {
-		"", "EHLO c\r\n", "EHL", START, START "DATA\r\n", START "DATA\r\nx", START "BDAT 9\r\nx",
-		START "BDAT 1\r\nx", "EHLO c\r\nAUTH PLAIN\r\n", "EHLO c\r\nAUTH PLAIN\r\nxx",
+		"",
+		"EHLO c\r\n",
+		"EHL",
+		START,
+		START "DATA\r\n",
+		START "DATA\r\nx",
+		START "BDAT 9\r\nx",
+		START "BDAT 1\r\nx",
+		"EHLO c\r\nAUTH PLAIN\r\n",
+		"EHLO c\r\nAUTH PLAIN\r\nxx",
 	};
 
 	(void)state;

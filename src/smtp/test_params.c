@@ -157,7 +157,9 @@ static void mail_params(void **state)
 			snprintf(got, sizeof(got), "%" PRIu64 " %d %d %d [%.*s] %.*s", m.size_bytes,
 				(int)m.body, m.smtputf8, (int)m.ret, BASE_SLICE_ARGS(m.envid),
 				m.auth.len ? (int)m.auth.len : 3,
-				m.auth.len ? (const char *)m.auth.ptr : m.auth_given ? "<>" : "-");
+				m.auth.len             ? (const char *)m.auth.ptr
+					: m.auth_given ? "<>"
+						       : "-");
 			break;
 		case SMTP_PARAMS_BAD:
 			strcpy(got, BAD);
@@ -184,8 +186,8 @@ static void rcpt_params(void **state)
 
 		scratch_init(&scratch);
 		memcpy(copy, rcpt_rows[i].in, len);
-		switch (smtp_params_rcpt(base_slice_make(copy, len), rcpt_rows[i].smtputf8, &scratch,
-			&r)) {
+		switch (smtp_params_rcpt(
+			base_slice_make(copy, len), rcpt_rows[i].smtputf8, &scratch, &r)) {
 		case SMTP_PARAMS_OK:
 			snprintf(got, sizeof(got), "%u [%.*s]", r.notify, BASE_SLICE_ARGS(r.orcpt));
 			break;

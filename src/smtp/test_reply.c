@@ -18,7 +18,10 @@ static const struct row {
 	size_t len;
 	const char *expected;
 } rows[] = {
-#define ROW(n, i, e) {n, i, sizeof(i) - 1, e}
+#define ROW(n, i, e) \
+	{ \
+		n, i, sizeof(i) - 1, e \
+	}
 	ROW("one line", "250 ok\r\n", "250()[ok] more"),
 	ROW("code alone", "250\r\n", "250()[] more"),
 	ROW("code and blank", "250 \r\n", "250()[] more"),
@@ -84,8 +87,8 @@ static void run(const uint8_t *input, size_t len, size_t step, char *got, size_t
 	while (at < len) {
 		if (offer > len - at)
 			offer = len - at;
-		result = smtp_reply_push(&reader, base_slice_make(input + at, offer), &used, &reply,
-			&line);
+		result = smtp_reply_push(
+			&reader, base_slice_make(input + at, offer), &used, &reply, &line);
 		at += used;
 		offer = offer - used ? offer - used : step;
 		if (result == SMTP_REPLY_END)
@@ -93,7 +96,8 @@ static void run(const uint8_t *input, size_t len, size_t step, char *got, size_t
 		if (result == SMTP_REPLY_BROKEN || result == SMTP_REPLY_ENDLESS)
 			break;
 	}
-	strcat(got, result == SMTP_REPLY_BROKEN	   ? "broken"
+	strcat(got,
+		result == SMTP_REPLY_BROKEN            ? "broken"
 			: result == SMTP_REPLY_ENDLESS ? "endless"
 						       : "more");
 	smtp_reply_reader_release(&reader);

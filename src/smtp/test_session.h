@@ -14,7 +14,7 @@
 
 struct test_setup {
 	unsigned flags;
-	const char *announced;		/* before TLS */
+	const char *announced; /* before TLS */
 	const char *needs_tls;
 	const char *announced_tls;
 	bool tls_fails;
@@ -26,15 +26,15 @@ struct test_session {
 	const struct test_setup *setup;
 	struct smtp_server server;
 	struct base_buf line, out;
-	struct base_buf sent;		/* all replies */
-	struct base_buf log;		/* all events */
+	struct base_buf sent; /* all replies */
+	struct base_buf log;  /* all events */
 	struct base_buf message;
 	struct base_secret secret;
 	unsigned auth_step;
 	unsigned messages;
-	bool full_disk;			/* sender was full@… */
+	bool full_disk; /* sender was full@… */
 	bool closed;
-	bool quiet;			/* no log of events and messages */
+	bool quiet; /* no log of events and messages */
 };
 
 static inline void test_log(struct test_session *t, const char *word, struct base_slice text)
@@ -64,8 +64,8 @@ static inline void test_session_init(struct test_session *t, const struct test_s
 	base_buf_init(&t->message, 1u << 26);
 	base_secret_init(&t->secret, SMTP_AUTH_RESPONSE_MAX_BYTES);
 	smtp_server_init(&t->server, &options);
-	smtp_server_set_mechanisms(&t->server, base_slice_text(setup->announced),
-		base_slice_text(setup->needs_tls));
+	smtp_server_set_mechanisms(
+		&t->server, base_slice_text(setup->announced), base_slice_text(setup->needs_tls));
 	smtp_server_greet(&t->server, &t->out);
 }
 
@@ -108,7 +108,7 @@ static inline void test_auth(struct test_session *t, bool given)
 			t->auth_step++;
 		if (t->auth_step < 2) {
 			struct base_slice prompt = t->auth_step ? BASE_SLICE("Password:")
-				: BASE_SLICE("Username:");
+								: BASE_SLICE("Username:");
 			smtp_server_auth_challenge(&t->server, prompt, &t->out);
 			return;
 		}
@@ -197,8 +197,8 @@ static inline bool test_event(struct test_session *t, enum smtp_server_event eve
 			break;
 		}
 		smtp_server_tls_done(&t->server);
-		smtp_server_set_mechanisms(&t->server, base_slice_text(t->setup->announced_tls),
-			BASE_SLICE_EMPTY);
+		smtp_server_set_mechanisms(
+			&t->server, base_slice_text(t->setup->announced_tls), BASE_SLICE_EMPTY);
 		break;
 	case SMTP_SERVER_AUTH:
 		t->auth_step = 0;

@@ -35,8 +35,8 @@ static void run(struct base_slice in, bool dots, size_t size, struct result *out
 
 		memcpy(copy, part.ptr, part.len);
 		while (more && !out->ended) {
-			switch (smtp_text_push(&t, base_slice_make(copy + done, part.len - done),
-				&used, &bytes)) {
+			switch (smtp_text_push(
+				&t, base_slice_make(copy + done, part.len - done), &used, &bytes)) {
 			case SMTP_TEXT_MORE:
 				assert_int_equal(done + used, part.len);
 				more = false;
@@ -60,7 +60,10 @@ static void run(struct base_slice in, bool dots, size_t size, struct result *out
 	out->faults = t.faults;
 }
 
-#define S(literal) {(const uint8_t *)(literal), sizeof(literal) - 1}
+#define S(literal) \
+	{ \
+		(const uint8_t *)(literal), sizeof(literal) - 1 \
+	}
 
 static const struct {
 	const char *name;
@@ -101,7 +104,8 @@ static void rows_in_all_pieces(void **state)
 			assert_int_equal(r.ended, rows[i].ended);
 			assert_int_equal(rows[i].in.len - r.used, rows[i].left);
 			if (!r.faults)
-				assert_true(base_slice_equal(base_buf_slice(&r.bytes), rows[i].out));
+				assert_true(
+					base_slice_equal(base_buf_slice(&r.bytes), rows[i].out));
 			base_buf_release(&r.bytes);
 		}
 	}
@@ -142,7 +146,8 @@ static void edges_of_buffers(void **state)
 			base_buf_append_text(&want, "\r\n.\r\ny\r\nz\r\n");
 			run(base_buf_slice(&in), true, sizes[k], &r);
 			assert_true(r.ended && !r.faults && r.used == in.len);
-			assert_true(base_slice_equal(base_buf_slice(&r.bytes), base_buf_slice(&want)));
+			assert_true(
+				base_slice_equal(base_buf_slice(&r.bytes), base_buf_slice(&want)));
 			base_buf_release(&in);
 			base_buf_release(&want);
 			base_buf_release(&r.bytes);

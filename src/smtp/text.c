@@ -95,8 +95,8 @@ static const uint8_t *take_lines(struct smtp_text *t, const uint8_t *p, const ui
 	return p;
 }
 
-enum smtp_text_result smtp_text_push(struct smtp_text *t, struct base_slice in, size_t *out_used,
-	struct base_slice *out_bytes)
+enum smtp_text_result smtp_text_push(
+	struct smtp_text *t, struct base_slice in, size_t *out_used, struct base_slice *out_bytes)
 {
 	const uint8_t *start = in.ptr, *p = in.ptr, *end = in.ptr + in.len;
 

@@ -20,23 +20,23 @@ enum smtp_text_faults {
 };
 
 enum smtp_text_result {
-	SMTP_TEXT_MORE,		/* all of @in was taken, nothing is handed out */
-	SMTP_TEXT_BYTES,	/* @out_bytes holds bytes of the message */
-	SMTP_TEXT_END,		/* CRLF.CRLF was taken (never where dots mean nothing) */
+	SMTP_TEXT_MORE,  /* all of @in was taken, nothing is handed out */
+	SMTP_TEXT_BYTES, /* @out_bytes holds bytes of the message */
+	SMTP_TEXT_END,   /* CRLF.CRLF was taken (never where dots mean nothing) */
 };
 
 struct smtp_text {
-	uint8_t place;		/* private: enum in text.c */
-	uint8_t faults;		/* enum smtp_text_faults, all that were met so far */
-	bool dots;		/* DATA; false for BDAT */
+	uint8_t place;  /* private: enum in text.c */
+	uint8_t faults; /* enum smtp_text_faults, all that were met so far */
+	bool dots;      /* DATA; false for BDAT */
 };
 
 void smtp_text_init(struct smtp_text *t, bool dots);
 /* @out_used  always set: bytes taken, as many as one result can cover
  * @out_bytes set with BYTES: borrows from @in, never empty
  * After a fault nothing more is handed out, but the end is still found. */
-BASE_MUST_USE enum smtp_text_result smtp_text_push(struct smtp_text *t, struct base_slice in,
-	size_t *out_used, struct base_slice *out_bytes);
+BASE_MUST_USE enum smtp_text_result smtp_text_push(
+	struct smtp_text *t, struct base_slice in, size_t *out_used, struct base_slice *out_bytes);
 /* No byte yet, or the last two were CRLF. */
 bool smtp_text_line_is_empty(const struct smtp_text *t);
 /* BDAT: no more bytes come. A CR at the very end is a fault; an unended line counts as ended. */

@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 enum {
-	LIST_STEP = 64,			/* messages */
+	LIST_STEP = 64, /* messages */
 	CAT_STEP_BYTES = 64 * 1024,
 	HELD_FOREVER = 0,
 };
@@ -28,10 +28,10 @@ struct spool_admin {
 	char id[SPOOL_ID_MAX_BYTES + 1];
 	bool all;
 	int64_t now_ms;
-	int64_t seq;			/* list: the last one told */
+	int64_t seq; /* list: the last one told */
 	bool started;
-	bool comma;			/* list: one was told */
-	int fd;				/* cat of a file */
+	bool comma; /* list: one was told */
+	int fd;     /* cat of a file */
 	uint8_t *chunk;
 };
 
@@ -74,7 +74,8 @@ static json_t *json_time(int64_t ms)
 	json_t *j;
 
 	base_buf_init(&b, 64);
-	j = base_time_rfc3339(ms, false, &b) ? json_stringn((const char *)b.ptr, b.len) : json_null();
+	j = base_time_rfc3339(ms, false, &b) ? json_stringn((const char *)b.ptr, b.len)
+					     : json_null();
 	base_buf_release(&b);
 	return j;
 }
@@ -101,7 +102,7 @@ static json_t *json_bytes_or_null(struct base_slice s)
 }
 
 struct recipients {
-	json_t **items;			/* by index; null once moved */
+	json_t **items; /* by index; null once moved */
 	uint32_t count, cap;
 	bool fresh;
 };
@@ -123,8 +124,8 @@ static void on_recipient(void *arg, uint32_t index, struct base_slice address)
 }
 
 struct summary {
-	int64_t next_ms;		/* INT64_MAX: none */
-	json_t *account, *reason;	/* null: none */
+	int64_t next_ms;          /* INT64_MAX: none */
+	json_t *account, *reason; /* null: none */
 };
 
 static void apply_work(const struct spool_work *w, struct recipients *r, struct summary *sum)
@@ -144,8 +145,8 @@ static void apply_work(const struct spool_work *w, struct recipients *r, struct 
 			continue;
 		state = w->ready == SPOOL_HELD ? "held" : spool_rcpt_state_name(rcpt.state);
 		json_object_set_new(r->items[rcpt.index], "state", json_string(state));
-		json_object_set_new(r->items[rcpt.index], "reason",
-			json_bytes_or_null(rcpt.reason));
+		json_object_set_new(
+			r->items[rcpt.index], "reason", json_bytes_or_null(rcpt.reason));
 		json_object_set_new(r->items[rcpt.index], "attempts", json_integer(w->attempts));
 		if (rcpt.reason.len && !sum->reason)
 			sum->reason = json_bytes(rcpt.reason);
@@ -168,8 +169,8 @@ static json_t *take_recipients(struct recipients *r, bool done_too)
 }
 
 /* Null with @rc for a message that is not there. */
-static json_t *json_message(struct spool_admin *a, int64_t seq, bool done_too, int *rc,
-	struct base_error *err)
+static json_t *json_message(
+	struct spool_admin *a, int64_t seq, bool done_too, int *rc, struct base_error *err)
 {
 	struct recipients r = {0};
 	struct summary sum = {.next_ms = INT64_MAX};
@@ -202,8 +203,8 @@ static json_t *json_message(struct spool_admin *a, int64_t seq, bool done_too, i
 		apply_work(&w, &r, &sum);
 	}
 	json_object_set_new(o, "recipients", take_recipients(&r, done_too));
-	json_object_set_new(o, "next", sum.next_ms == INT64_MAX ? json_null() :
-		json_time(sum.next_ms));
+	json_object_set_new(
+		o, "next", sum.next_ms == INT64_MAX ? json_null() : json_time(sum.next_ms));
 	json_object_set_new(o, "account", sum.account ? sum.account : json_null());
 	json_object_set_new(o, "reason", sum.reason ? sum.reason : json_null());
 	*rc = *rc == BASE_ERROR_NOT_FOUND ? 0 : *rc;
@@ -226,8 +227,8 @@ static void give_json(json_t *o, spool_admin_part_fn part, void *arg)
 
 /* ---- the verbs ---- */
 
-static int step_list(struct spool_admin *a, spool_admin_part_fn part, void *arg,
-	struct base_error *err)
+static int step_list(
+	struct spool_admin *a, spool_admin_part_fn part, void *arg, struct base_error *err)
 {
 	int64_t seq;
 	json_t *o;
@@ -267,8 +268,8 @@ static int find(struct spool_admin *a, struct base_error *err)
 	return rc;
 }
 
-static int step_show(struct spool_admin *a, spool_admin_part_fn part, void *arg,
-	struct base_error *err)
+static int step_show(
+	struct spool_admin *a, spool_admin_part_fn part, void *arg, struct base_error *err)
 {
 	int rc = find(a, err);
 	json_t *o;
@@ -282,8 +283,8 @@ static int step_show(struct spool_admin *a, spool_admin_part_fn part, void *arg,
 	return 0;
 }
 
-static int cat_begin(struct spool_admin *a, spool_admin_part_fn part, void *arg,
-	struct base_error *err)
+static int cat_begin(
+	struct spool_admin *a, spool_admin_part_fn part, void *arg, struct base_error *err)
 {
 	struct spool_message m;
 	int rc = find(a, err);
@@ -304,8 +305,8 @@ static int cat_begin(struct spool_admin *a, spool_admin_part_fn part, void *arg,
 	return 1;
 }
 
-static int step_cat(struct spool_admin *a, spool_admin_part_fn part, void *arg,
-	struct base_error *err)
+static int step_cat(
+	struct spool_admin *a, spool_admin_part_fn part, void *arg, struct base_error *err)
 {
 	ssize_t n;
 
@@ -338,8 +339,8 @@ static int make_work(struct spool_admin *a, struct base_error *err)
 	if (rc != 0)
 		return rc;
 	if (!a->visit(m.envelope, &sender, on_recipient, &r))
-		rc = base_error_set(err, BASE_ERROR_PERMANENT, 0, "envelope of \"%s\" is broken",
-			a->id);
+		rc = base_error_set(
+			err, BASE_ERROR_PERMANENT, 0, "envelope of \"%s\" is broken", a->id);
 	base_buf_init(&detail, SIZE_MAX / 2);
 	spool_detail_put(&detail, BASE_SLICE_EMPTY, r.count);
 	for (i = 0; i < r.count; i++) {
@@ -347,7 +348,9 @@ static int make_work(struct spool_admin *a, struct base_error *err)
 
 		spool_detail_put_rcpt(&detail, &rcpt);
 	}
-	w = (struct spool_work){.seq = a->seq, .next_ms = a->now_ms, .ready = SPOOL_TIMED,
+	w = (struct spool_work){.seq = a->seq,
+		.next_ms = a->now_ms,
+		.ready = SPOOL_TIMED,
 		.detail = base_buf_slice(&detail)};
 	if (rc == 0)
 		rc = spool_work_put(a->spool, &w, err);
@@ -375,8 +378,8 @@ static int remove_message(struct spool_admin *a, struct base_error *err)
 	return spool_remove(a->spool, a->seq, base_slice_text(a->id), m.file, true, err);
 }
 
-static int step_change(struct spool_admin *a, spool_admin_part_fn part, void *arg,
-	struct base_error *err)
+static int step_change(
+	struct spool_admin *a, spool_admin_part_fn part, void *arg, struct base_error *err)
 {
 	uint64_t count = 0;
 	int rc = a->all ? 0 : find(a, err);
@@ -386,29 +389,29 @@ static int step_change(struct spool_admin *a, spool_admin_part_fn part, void *ar
 	if (a->all)
 		rc = spool_retry_all(a->spool, a->now_ms, &count, err);
 	else if (a->verb == SPOOL_ADMIN_RETRY)
-		rc = spool_work_set_ready(a->spool, a->seq, SPOOL_TIMED, SPOOL_TIMED, a->now_ms,
-			NULL, err);
+		rc = spool_work_set_ready(
+			a->spool, a->seq, SPOOL_TIMED, SPOOL_TIMED, a->now_ms, NULL, err);
 	else if (a->verb == SPOOL_ADMIN_RELEASE)
-		rc = spool_work_set_ready(a->spool, a->seq, SPOOL_HELD, SPOOL_TIMED, a->now_ms,
-			&count, err);
+		rc = spool_work_set_ready(
+			a->spool, a->seq, SPOOL_HELD, SPOOL_TIMED, a->now_ms, &count, err);
 	else if (a->verb == SPOOL_ADMIN_REMOVE)
 		rc = remove_message(a, err);
 	else
 		rc = make_work(a, err);
 	if (rc == 0 && a->verb == SPOOL_ADMIN_HOLD)
-		rc = spool_work_set_ready(a->spool, a->seq, -1, SPOOL_HELD, HELD_FOREVER, NULL,
-			err);
+		rc = spool_work_set_ready(
+			a->spool, a->seq, -1, SPOOL_HELD, HELD_FOREVER, NULL, err);
 	if (rc != 0)
 		return rc;
 	if (a->verb == SPOOL_ADMIN_RELEASE && count == 0)
-		return base_error_set(err, BASE_ERROR_PERMANENT, 0, "message \"%s\" is not held",
-			a->id);
+		return base_error_set(
+			err, BASE_ERROR_PERMANENT, 0, "message \"%s\" is not held", a->id);
 	give_count(a, a->all ? count : 1, part, arg);
 	return 0;
 }
 
-static int step_stats(struct spool_admin *a, spool_admin_part_fn part, void *arg,
-	struct base_error *err)
+static int step_stats(
+	struct spool_admin *a, spool_admin_part_fn part, void *arg, struct base_error *err)
 {
 	struct spool_stats st;
 	int rc = spool_stats(a->spool, &st, err);
@@ -418,21 +421,21 @@ static int step_stats(struct spool_admin *a, spool_admin_part_fn part, void *arg
 		return rc;
 	o = json_object();
 	json_object_set_new(o, "messages", json_integer((json_int_t)st.messages));
-	json_object_set_new(o, "bytes", st.bytes_known ? json_integer((json_int_t)st.bytes) :
-		json_null());
+	json_object_set_new(
+		o, "bytes", st.bytes_known ? json_integer((json_int_t)st.bytes) : json_null());
 	json_object_set_new(o, "fresh", json_integer((json_int_t)st.fresh));
 	json_object_set_new(o, "deferred", json_integer((json_int_t)st.timed));
 	json_object_set_new(o, "parked", json_integer((json_int_t)st.parked));
 	json_object_set_new(o, "held", json_integer((json_int_t)st.held));
 	json_object_set_new(o, "oldest", st.oldest_ms ? json_time(st.oldest_ms) : json_null());
-	json_object_set_new(o, "next", st.next_ms == INT64_MAX ? json_null() :
-		json_time(st.next_ms));
+	json_object_set_new(
+		o, "next", st.next_ms == INT64_MAX ? json_null() : json_time(st.next_ms));
 	give_json(o, part, arg);
 	return 0;
 }
 
-int spool_admin_step(struct spool_admin *a, spool_admin_part_fn part, void *arg,
-	struct base_error *err)
+int spool_admin_step(
+	struct spool_admin *a, spool_admin_part_fn part, void *arg, struct base_error *err)
 {
 	switch (a->verb) {
 	case SPOOL_ADMIN_LIST:
@@ -457,8 +460,8 @@ int spool_admin_step(struct spool_admin *a, spool_admin_part_fn part, void *arg,
 
 /* ---- begin and end ---- */
 
-static int judge(struct spool_admin *a, const struct base_slice *words, size_t count,
-	struct base_error *err)
+static int judge(
+	struct spool_admin *a, const struct base_slice *words, size_t count, struct base_error *err)
 {
 	const struct verb_row *row = NULL;
 
@@ -473,11 +476,12 @@ static int judge(struct spool_admin *a, const struct base_slice *words, size_t c
 		}
 	}
 	if (!row)
-		return base_error_set(err, BASE_ERROR_PERMANENT, 0, "queue takes list, show, cat, "
+		return base_error_set(err, BASE_ERROR_PERMANENT, 0,
+			"queue takes list, show, cat, "
 			"retry, hold, release, remove or stats");
 	if (!row->needs_id && count != 1)
-		return base_error_set(err, BASE_ERROR_PERMANENT, 0, "queue %s takes no more words",
-			row->name);
+		return base_error_set(
+			err, BASE_ERROR_PERMANENT, 0, "queue %s takes no more words", row->name);
 	if (!row->needs_id)
 		return 0;
 	if (count != 2)
@@ -488,7 +492,8 @@ static int judge(struct spool_admin *a, const struct base_slice *words, size_t c
 		return 0;
 	if (words[1].len == 0 || words[1].len > SPOOL_ID_MAX_BYTES ||
 		base_slice_has(words[1], '\0'))
-		return base_error_set(err, BASE_ERROR_PERMANENT, 0, "that is no message ID; "
+		return base_error_set(err, BASE_ERROR_PERMANENT, 0,
+			"that is no message ID; "
 			"queue list shows them");
 	memcpy(a->id, words[1].ptr, words[1].len);
 	return 0;

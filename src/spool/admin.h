@@ -24,7 +24,7 @@ typedef bool (*spool_envelope_fn)(struct base_slice envelope, struct base_slice 
 /* A part of the answer, borrowed for the call. */
 typedef void (*spool_admin_part_fn)(void *arg, struct base_slice part);
 
-struct spool_admin;	/* a command being answered */
+struct spool_admin; /* a command being answered */
 
 /* Judge the words: "list", "hold", "ID", … (a word "queue" in front is skipped). PERMANENT: the words
  * make no command; @err says what would be right. The words are borrowed for the call. */
@@ -33,8 +33,8 @@ BASE_MUST_USE int spool_admin_begin(struct spool_admin **out, struct spool *s,
 	struct base_error *err);
 /* Go on answering: 1 there is more to come, 0 done, negative failed (NOT_FOUND: no such message).
  * Changes are made in the open turn of the spool: the caller commits before it tells of success. */
-BASE_MUST_USE int spool_admin_step(struct spool_admin *a, spool_admin_part_fn part, void *arg,
-	struct base_error *err);
+BASE_MUST_USE int spool_admin_step(
+	struct spool_admin *a, spool_admin_part_fn part, void *arg, struct base_error *err);
 void spool_admin_free(struct spool_admin **a);
 
 /* What is being asked, so that a running queue can bring its memory in line. */

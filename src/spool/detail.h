@@ -10,13 +10,13 @@
 
 #include "base/buf.h"
 
-#define SPOOL_DETAIL_REASON_MAX_BYTES 512	/* longer reasons are cut */
+#define SPOOL_DETAIL_REASON_MAX_BYTES 512 /* longer reasons are cut */
 #define SPOOL_DETAIL_ACCOUNT_MAX_BYTES 256
 
 enum spool_rcpt_state {
-	SPOOL_RCPT_WAITING,		/* not tried yet */
+	SPOOL_RCPT_WAITING, /* not tried yet */
 	SPOOL_RCPT_DEFERRED,
-	SPOOL_RCPT_PAUSED,		/* an account or TLS demand stands in the way */
+	SPOOL_RCPT_PAUSED, /* an account or TLS demand stands in the way */
 	SPOOL_RCPT_STATE_COUNT,
 };
 
@@ -35,7 +35,7 @@ void spool_detail_put_rcpt(struct base_buf *out, const struct spool_rcpt *rcpt);
 struct spool_detail {
 	struct base_slice account;
 	uint32_t count;
-	struct base_slice rest;		/* recipients not read yet */
+	struct base_slice rest; /* recipients not read yet */
 };
 BASE_MUST_USE bool spool_detail_get(struct base_slice bytes, struct spool_detail *out);
 /* False: broken, or none left. */

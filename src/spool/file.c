@@ -86,8 +86,8 @@ int spool_dir_sync(struct spool_dir *d, struct base_error *err)
 	if (!d->dirty)
 		return 0;
 	if (fsync(d->fd) != 0)
-		return base_error_errno(err, BASE_ERROR_TEMPORARY, errno,
-			"cannot sync folder \"spool\"");
+		return base_error_errno(
+			err, BASE_ERROR_TEMPORARY, errno, "cannot sync folder \"spool\"");
 	d->dirty = false;
 	return 0;
 }
@@ -95,12 +95,13 @@ int spool_dir_sync(struct spool_dir *d, struct base_error *err)
 static int make_named(struct spool_dir *d, struct spool_file *out, struct base_error *err)
 {
 	snprintf(out->name, sizeof(out->name), "%llu", (unsigned long long)++d->names);
-	out->fd = openat(d->temp_fd, out->name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-		0600);
+	out->fd = openat(
+		d->temp_fd, out->name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (out->fd >= 0)
 		return 0;
 	out->name[0] = '\0';
-	return base_error_errno(err, BASE_ERROR_TEMPORARY, errno, "cannot make a file in spool/tmp");
+	return base_error_errno(
+		err, BASE_ERROR_TEMPORARY, errno, "cannot make a file in spool/tmp");
 }
 
 int spool_dir_make(struct spool_dir *d, struct spool_file *out, struct base_error *err)
@@ -168,8 +169,9 @@ int spool_dir_read(struct spool_dir *d, const char *id, int *out_fd, struct base
 	int fd = openat(d->fd, id, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 
 	if (fd < 0)
-		return base_error_errno(err, errno == ENOENT ? BASE_ERROR_NOT_FOUND :
-			BASE_ERROR_TEMPORARY, errno, "cannot open the body of message \"%s\"", id);
+		return base_error_errno(err,
+			errno == ENOENT ? BASE_ERROR_NOT_FOUND : BASE_ERROR_TEMPORARY, errno,
+			"cannot open the body of message \"%s\"", id);
 	*out_fd = fd;
 	return 0;
 }
@@ -179,8 +181,8 @@ void spool_dir_remove(struct spool_dir *d, const char *id)
 	(void)unlinkat(d->fd, id, 0);
 }
 
-int spool_dir_sweep(struct spool_dir *d, spool_dir_owned_fn owned, void *arg,
-	struct base_error *err)
+int spool_dir_sweep(
+	struct spool_dir *d, spool_dir_owned_fn owned, void *arg, struct base_error *err)
 {
 	int fd = openat(d->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = 0;
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);

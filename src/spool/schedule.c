@@ -10,7 +10,7 @@ bool spool_schedule_is_over(const struct spool_schedule *s, int64_t arrived_ms, 
 bool spool_schedule_is_late(const struct spool_schedule *s, int64_t arrived_ms, int64_t now_ms)
 {
 	return s->warning_ms > 0 && s->warning_ms < s->lifetime_ms &&
-	       now_ms - arrived_ms >= s->warning_ms;
+		now_ms - arrived_ms >= s->warning_ms;
 }
 
 int64_t spool_schedule_next(const struct spool_schedule *s, int64_t arrived_ms, int64_t now_ms,

@@ -11,11 +11,11 @@
 #define SPOOL_SCHEDULE_RETRY_MAX 32
 
 struct spool_schedule {
-	int64_t retry_ms[SPOOL_SCHEDULE_RETRY_MAX];	/* after the first attempt, the second, …; the
+	int64_t retry_ms[SPOOL_SCHEDULE_RETRY_MAX]; /* after the first attempt, the second, …; the
 							 * last one repeats */
-	size_t retry_count;		/* at least 1 */
+	size_t retry_count;                         /* at least 1 */
 	int64_t lifetime_ms;
-	int64_t warning_ms;		/* 0: no notice of delay */
+	int64_t warning_ms; /* 0: no notice of delay */
 };
 
 /* Is it time to give up, now that an attempt has failed at @now_ms? */

@@ -21,48 +21,48 @@
 #include "base/buf.h"
 #include "base/error.h"
 
-#define SPOOL_INLINE_MAX_BYTES	(64 * 1024)
-#define SPOOL_ID_MAX_BYTES	32
+#define SPOOL_INLINE_MAX_BYTES (64 * 1024)
+#define SPOOL_ID_MAX_BYTES 32
 
 struct spool;
 
 struct spool_options {
-	const char *data_dir;		/* holds spool.db and spool/; made if absent */
-	const char *owner;		/* who opens it, for a message to the one who is turned away */
-	unsigned wait_ms;		/* how long to wait for another owner; 0: 20 s */
-	const char *vfs;		/* tests only; null otherwise */
-	bool named_files;		/* tests only: behave as if there were no unnamed files */
+	const char *data_dir; /* holds spool.db and spool/; made if absent */
+	const char *owner;    /* who opens it, for a message to the one who is turned away */
+	unsigned wait_ms;     /* how long to wait for another owner; 0: 20 s */
+	const char *vfs;      /* tests only; null otherwise */
+	bool named_files;     /* tests only: behave as if there were no unnamed files */
 };
 
 struct spool_message {
-	int64_t seq;			/* the spool's own number, rising in order of arrival */
+	int64_t seq; /* the spool's own number, rising in order of arrival */
 	struct base_slice id;
 	int64_t arrived_ms;
 	uint64_t size;
 	bool file;
 	struct base_slice envelope;
-	struct base_slice body;		/* empty if @file */
+	struct base_slice body; /* empty if @file */
 };
 
 enum spool_ready {
-	SPOOL_TIMED,			/* due at next_ms */
-	SPOOL_PARKED,			/* due; waits until its destination has room */
-	SPOOL_HELD,			/* by the administrator */
+	SPOOL_TIMED,  /* due at next_ms */
+	SPOOL_PARKED, /* due; waits until its destination has room */
+	SPOOL_HELD,   /* by the administrator */
 };
 
 enum spool_work_flags {
-	SPOOL_WORK_WARNED = 1u << 0,	/* the notice of delay was decided upon */
+	SPOOL_WORK_WARNED = 1u << 0, /* the notice of delay was decided upon */
 };
 
 struct spool_work {
 	int64_t seq;
-	uint32_t unit;			/* the lowest recipient index it was made for */
+	uint32_t unit; /* the lowest recipient index it was made for */
 	enum spool_ready ready;
 	int64_t next_ms;
-	uint64_t dest;			/* the destination's hash, 0: not known */
+	uint64_t dest; /* the destination's hash, 0: not known */
 	uint32_t attempts;
 	unsigned flags;
-	struct base_slice detail;	/* spool/detail.h */
+	struct base_slice detail; /* spool/detail.h */
 };
 
 struct spool_key {
@@ -73,16 +73,16 @@ struct spool_key {
 
 /* Opens, makes what is missing, sweeps files that no message owns. TEMPORARY when another owner does
  * not let go in time. */
-BASE_MUST_USE int spool_open(struct spool **out, const struct spool_options *options,
-	struct base_error *err);
+BASE_MUST_USE int spool_open(
+	struct spool **out, const struct spool_options *options, struct base_error *err);
 /* Open changes are undone. */
 void spool_close(struct spool **s);
 
 /* ---- changes of a turn ---- */
 
 enum spool_sync {
-	SPOOL_SYNC,			/* the commit returns with all of it on stable storage */
-	SPOOL_WRITE,			/* it survives the end of this process, and is synced by the
+	SPOOL_SYNC,  /* the commit returns with all of it on stable storage */
+	SPOOL_WRITE, /* it survives the end of this process, and is synced by the
 					 * next SYNC turn; for turns that add no message and remove
 					 * no file */
 };
@@ -91,13 +91,14 @@ BASE_MUST_USE int spool_begin(struct spool *s, enum spool_sync sync, struct base
 
 /* EXISTS: a message of that id is stored or was added in this turn; nothing was undone.
  * @m's slices are borrowed for the call. */
-BASE_MUST_USE int spool_add(struct spool *s, const struct spool_message *m, int64_t *out_seq,
-	struct base_error *err);
+BASE_MUST_USE int spool_add(
+	struct spool *s, const struct spool_message *m, int64_t *out_seq, struct base_error *err);
 /* Insert or replace. */
-BASE_MUST_USE int spool_work_put(struct spool *s, const struct spool_work *w, struct base_error *err);
+BASE_MUST_USE int spool_work_put(
+	struct spool *s, const struct spool_work *w, struct base_error *err);
 /* Absent work is fine. */
-BASE_MUST_USE int spool_work_drop(struct spool *s, int64_t seq, uint32_t unit,
-	struct base_error *err);
+BASE_MUST_USE int spool_work_drop(
+	struct spool *s, int64_t seq, uint32_t unit, struct base_error *err);
 /* The message, its work, and (after the commit) its file. @has_work false: the caller knows that
  * there is none. */
 BASE_MUST_USE int spool_remove(struct spool *s, int64_t seq, struct base_slice id, bool file,
@@ -106,8 +107,8 @@ BASE_MUST_USE int spool_remove(struct spool *s, int64_t seq, struct base_slice i
 BASE_MUST_USE int spool_work_set_ready(struct spool *s, int64_t seq, int only, enum spool_ready to,
 	int64_t next_ms, uint64_t *out_count, struct base_error *err);
 /* All timed work of all messages is due at @now_ms. */
-BASE_MUST_USE int spool_retry_all(struct spool *s, int64_t now_ms, uint64_t *out_count,
-	struct base_error *err);
+BASE_MUST_USE int spool_retry_all(
+	struct spool *s, int64_t now_ms, uint64_t *out_count, struct base_error *err);
 
 bool spool_has_changes(const struct spool *s);
 /* End the turn. */
@@ -127,8 +128,8 @@ BASE_MUST_USE int spool_maintain(struct spool *s, struct base_error *err);
 /* ---- bodies in files ---- */
 
 struct spool_file {
-	int fd;				/* -1: none */
-	char name[40];			/* "" while it has none */
+	int fd;        /* -1: none */
+	char name[40]; /* "" while it has none */
 };
 void spool_file_init(struct spool_file *f);
 /* An empty file outside the queue; its descriptor may be lent to others. */
@@ -140,8 +141,8 @@ BASE_MUST_USE int spool_file_keep(struct spool *s, struct spool_file *f, struct 
 /* Close and forget. */
 void spool_file_drop(struct spool *s, struct spool_file *f);
 /* Open a kept body for reading; the caller closes it. */
-BASE_MUST_USE int spool_file_open(struct spool *s, struct base_slice id, int *out_fd,
-	struct base_error *err);
+BASE_MUST_USE int spool_file_open(
+	struct spool *s, struct base_slice id, int *out_fd, struct base_error *err);
 
 /* Append the first @max bytes of a kept body. */
 BASE_MUST_USE int spool_file_head(struct spool *s, struct base_slice id, size_t max,
@@ -150,17 +151,17 @@ BASE_MUST_USE int spool_file_head(struct spool *s, struct base_slice id, size_t 
 /* ---- reads ---- */
 
 /* NOT_FOUND (with @err untouched) when there is none. */
-BASE_MUST_USE int spool_find(struct spool *s, struct base_slice id, int64_t *out_seq,
-	struct base_error *err);
+BASE_MUST_USE int spool_find(
+	struct spool *s, struct base_slice id, int64_t *out_seq, struct base_error *err);
 /* @out's slices are valid until the next call with @s. Without @body that slice is empty. */
-BASE_MUST_USE int spool_load(struct spool *s, int64_t seq, bool body, struct spool_message *out,
-	struct base_error *err);
+BASE_MUST_USE int spool_load(
+	struct spool *s, int64_t seq, bool body, struct spool_message *out, struct base_error *err);
 /* The message after @after in order of arrival: 0 and *out_seq, or NOT_FOUND. */
-BASE_MUST_USE int spool_next(struct spool *s, int64_t after, int64_t *out_seq,
-	struct base_error *err);
+BASE_MUST_USE int spool_next(
+	struct spool *s, int64_t after, int64_t *out_seq, struct base_error *err);
 /* Rows of work of a message. */
-BASE_MUST_USE int spool_work_count(struct spool *s, int64_t seq, int64_t *out_count,
-	struct base_error *err);
+BASE_MUST_USE int spool_work_count(
+	struct spool *s, int64_t seq, int64_t *out_count, struct base_error *err);
 /* @out->detail is valid until the next call with @s. NOT_FOUND as above. */
 BASE_MUST_USE int spool_work_load(struct spool *s, int64_t seq, uint32_t unit,
 	struct spool_work *out, struct base_error *err);
@@ -172,8 +173,8 @@ BASE_MUST_USE int spool_work_next(struct spool *s, int64_t seq, uint32_t from,
 BASE_MUST_USE int spool_due(struct spool *s, struct spool_key *cursor, int64_t now_ms,
 	struct spool_key *out, size_t max, size_t *out_count, struct base_error *err);
 /* When is the next timed work behind @cursor due? INT64_MAX: never. */
-BASE_MUST_USE int spool_due_time(struct spool *s, const struct spool_key *cursor, int64_t *out_ms,
-	struct base_error *err);
+BASE_MUST_USE int spool_due_time(
+	struct spool *s, const struct spool_key *cursor, int64_t *out_ms, struct base_error *err);
 /* Parked work of @dest, behind *@cursor. */
 BASE_MUST_USE int spool_parked(struct spool *s, uint64_t dest, struct spool_key *cursor,
 	struct spool_key *out, size_t max, size_t *out_count, struct base_error *err);
@@ -181,7 +182,7 @@ BASE_MUST_USE int spool_parked(struct spool *s, uint64_t dest, struct spool_key 
  * INT64_MIN): 0 with *@dest set, or NOT_FOUND. */
 BASE_MUST_USE int spool_parked_dest(struct spool *s, int64_t *dest, struct base_error *err);
 struct spool_fresh {
-	char id[SPOOL_ID_MAX_BYTES + 1];	/* looked at up to here; "" at the start */
+	char id[SPOOL_ID_MAX_BYTES + 1]; /* looked at up to here; "" at the start */
 	bool done;
 };
 /* Messages that were fresh when the spool was opened, at most @max found and 512 looked at a time. */
@@ -190,11 +191,11 @@ BASE_MUST_USE int spool_fresh_next(struct spool *s, struct spool_fresh *cursor, 
 
 struct spool_stats {
 	uint64_t messages;
-	uint64_t bytes;			/* known only if bytes_known */
+	uint64_t bytes; /* known only if bytes_known */
 	bool bytes_known;
-	uint64_t fresh, timed, parked, held;	/* messages; then units of work */
-	int64_t oldest_ms;		/* 0: none */
-	int64_t next_ms;		/* INT64_MAX: none */
+	uint64_t fresh, timed, parked, held; /* messages; then units of work */
+	int64_t oldest_ms;                   /* 0: none */
+	int64_t next_ms;                     /* INT64_MAX: none */
 };
 BASE_MUST_USE int spool_stats(struct spool *s, struct spool_stats *out, struct base_error *err);
 

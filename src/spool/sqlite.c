@@ -43,7 +43,7 @@ enum {
 	WAIT_STEP_MS = 20,
 	CHECKPOINT_PAGES = 4096,
 	FRESH_LOOK_MAX = 512,
-	STATS_BYTES_MAX = 100000,	/* more messages than that are not summed up */
+	STATS_BYTES_MAX = 100000, /* more messages than that are not summed up */
 };
 
 static const char schema[] =
@@ -72,7 +72,8 @@ static const char schema[] =
 	X(REPAIRS, "UPDATE meta SET value = value + 1 WHERE name = 'repairs'") \
 	X(WORK_PUT, "INSERT OR REPLACE INTO work VALUES (?, ?, ?, ?, ?, ?, ?, ?)") \
 	X(WORK_DROP, "DELETE FROM work WHERE seq = ? AND unit = ?") \
-	X(WORK_READY, "UPDATE work SET ready = ?2, next = ?3" \
+	X(WORK_READY, \
+		"UPDATE work SET ready = ?2, next = ?3" \
 		" WHERE seq = ?1 AND (?4 < 0 OR ready = ?4)") \
 	X(RETRY_ALL, "UPDATE work SET next = ?1 WHERE ready = 0 AND next > ?1") \
 	X(FIND, "SELECT seq FROM message WHERE id = ?") \
@@ -80,25 +81,31 @@ static const char schema[] =
 	X(LOAD_BODY, "SELECT id, arrived, size, file, envelope, body FROM message WHERE seq = ?") \
 	X(NEXT, "SELECT seq FROM message WHERE seq > ? ORDER BY seq LIMIT 1") \
 	X(WORK_COUNT, "SELECT count(*) FROM work WHERE seq = ?") \
-	X(WORK_NEXT, "SELECT seq, unit, ready, next, dest, attempts, flags, detail FROM work" \
+	X(WORK_NEXT, \
+		"SELECT seq, unit, ready, next, dest, attempts, flags, detail FROM work" \
 		" WHERE seq = ? AND unit >= ? ORDER BY unit LIMIT 1") \
-	X(DUE, "SELECT next, seq, unit FROM work WHERE ready = 0" \
+	X(DUE, \
+		"SELECT next, seq, unit FROM work WHERE ready = 0" \
 		" AND (next, seq, unit) > (?1, ?2, ?3) AND next <= ?4" \
 		" ORDER BY next, seq, unit LIMIT ?5") \
-	X(DUE_TIME, "SELECT next FROM work WHERE ready = 0" \
+	X(DUE_TIME, \
+		"SELECT next FROM work WHERE ready = 0" \
 		" AND (next, seq, unit) > (?1, ?2, ?3) ORDER BY next, seq, unit LIMIT 1") \
-	X(PARKED, "SELECT next, seq, unit FROM work WHERE ready = 1 AND dest = ?4" \
+	X(PARKED, \
+		"SELECT next, seq, unit FROM work WHERE ready = 1 AND dest = ?4" \
 		" AND (next, seq, unit) > (?1, ?2, ?3) ORDER BY next, seq, unit LIMIT ?5") \
-	X(PARKED_DEST, "SELECT dest FROM work WHERE ready = 1 AND dest > ?" \
+	X(PARKED_DEST, \
+		"SELECT dest FROM work WHERE ready = 1 AND dest > ?" \
 		" ORDER BY dest LIMIT 1") \
-	X(FRESH, "SELECT m.seq, m.id, EXISTS (SELECT 1 FROM work w WHERE w.seq = m.seq)" \
+	X(FRESH, \
+		"SELECT m.seq, m.id, EXISTS (SELECT 1 FROM work w WHERE w.seq = m.seq)" \
 		" FROM message m WHERE m.id > ? ORDER BY m.id LIMIT ?")
 
 enum statement {
 #define X(name, sql) ST_##name,
 	STATEMENTS(X)
 #undef X
-	ST_COUNT,
+		ST_COUNT,
 };
 
 static const char *const statement_sql[ST_COUNT] = {
@@ -111,25 +118,25 @@ struct name_list {
 	struct name {
 		char id[SPOOL_ID_MAX_BYTES + 1];
 		bool file;
-	} *items;
+	} * items;
 	size_t count, cap;
 };
 
 struct spool {
 	sqlite3 *db;
 	sqlite3_stmt *statements[ST_COUNT];
-	sqlite3_stmt *lent;		/* its row is borrowed by the caller */
+	sqlite3_stmt *lent; /* its row is borrowed by the caller */
 	struct spool_dir dir;
-	int folder_fd;			/* data/, locked */
-	struct name_list added;		/* in this turn */
-	struct name_list removed;	/* files to unlink when the turn is committed */
-	struct name_list refused;	/* added in commits that failed */
+	int folder_fd;            /* data/, locked */
+	struct name_list added;   /* in this turn */
+	struct name_list removed; /* files to unlink when the turn is committed */
+	struct name_list refused; /* added in commits that failed */
 	int64_t last_seq;
-	int64_t open_seq;		/* last_seq when the spool was opened */
+	int64_t open_seq; /* last_seq when the spool was opened */
 	int wal_pages;
 	bool in_turn;
 	bool faulty;
-	enum spool_sync sync;		/* what the database is set to */
+	enum spool_sync sync; /* what the database is set to */
 };
 
 /* ---- errors ---- */
@@ -290,8 +297,8 @@ static int on_wal(void *arg, sqlite3 *db, const char *name, int pages)
 static int set_owner(struct spool *s, const char *owner, struct base_error *err)
 {
 	sqlite3_stmt *st = NULL;
-	int rc = sqlite3_prepare_v2(s->db, "INSERT OR REPLACE INTO meta VALUES ('owner', ?)", -1,
-		&st, NULL);
+	int rc = sqlite3_prepare_v2(
+		s->db, "INSERT OR REPLACE INTO meta VALUES ('owner', ?)", -1, &st, NULL);
 
 	if (rc == SQLITE_OK) {
 		sqlite3_bind_text(st, 1, owner ? owner : "", -1, SQLITE_STATIC);
@@ -320,7 +327,8 @@ static int give_away(int data_fd, struct base_error *err)
 	if (fstatat(data_fd, "spool.db", &db, AT_SYMLINK_NOFOLLOW) == 0 && db.st_uid == dir.st_uid)
 		return 0;
 	if (fchownat(data_fd, "spool.db", dir.st_uid, dir.st_gid, AT_SYMLINK_NOFOLLOW) != 0)
-		return base_error_errno(err, BASE_ERROR_TEMPORARY, errno, "cannot give spool.db away");
+		return base_error_errno(
+			err, BASE_ERROR_TEMPORARY, errno, "cannot give spool.db away");
 	return 0;
 }
 
@@ -330,7 +338,8 @@ static int make_file(int data_fd, struct base_error *err)
 	int fd = openat(data_fd, "spool.db", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 
 	if (fd < 0)
-		return base_error_errno(err, BASE_ERROR_TEMPORARY, errno, "cannot open \"spool.db\"");
+		return base_error_errno(
+			err, BASE_ERROR_TEMPORARY, errno, "cannot open \"spool.db\"");
 	close(fd);
 	return give_away(data_fd, err);
 }
@@ -341,7 +350,8 @@ static int open_database(struct spool *s, const struct spool_options *o, struct 
 	int rc, n = snprintf(path, sizeof(path), "%s/spool.db", o->data_dir);
 
 	if (n < 0 || (size_t)n >= sizeof(path))
-		return base_error_set(err, BASE_ERROR_CONFIG, 0, "the path in \"data\" is too long");
+		return base_error_set(
+			err, BASE_ERROR_CONFIG, 0, "the path in \"data\" is too long");
 	rc = sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, o->vfs);
 	if (rc != SQLITE_OK)
 		return report(s, rc, path, err);
@@ -429,8 +439,9 @@ static int set_sync(struct spool *s, enum spool_sync sync, struct base_error *er
 
 	if (s->sync == sync)
 		return 0;
-	rc = sqlite3_exec(s->db, sync == SPOOL_SYNC ? "PRAGMA synchronous = FULL" :
-		"PRAGMA synchronous = NORMAL", NULL, NULL, NULL);
+	rc = sqlite3_exec(s->db,
+		sync == SPOOL_SYNC ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL",
+		NULL, NULL, NULL);
 	if (rc != SQLITE_OK)
 		return report(s, rc, "cannot set synchronous", err);
 	s->sync = sync;
@@ -587,8 +598,8 @@ int spool_maintain(struct spool *s, struct base_error *err)
 
 /* ---- changes ---- */
 
-int spool_add(struct spool *s, const struct spool_message *m, int64_t *out_seq,
-	struct base_error *err)
+int spool_add(
+	struct spool *s, const struct spool_message *m, int64_t *out_seq, struct base_error *err)
 {
 	sqlite3_stmt *st;
 	int rc = spool_begin(s, SPOOL_SYNC, err);
@@ -809,8 +820,8 @@ int spool_find(struct spool *s, struct base_slice id, int64_t *out_seq, struct b
 	return rc;
 }
 
-int spool_load(struct spool *s, int64_t seq, bool body, struct spool_message *out,
-	struct base_error *err)
+int spool_load(
+	struct spool *s, int64_t seq, bool body, struct spool_message *out, struct base_error *err)
 {
 	sqlite3_stmt *st = statement(s, body ? ST_LOAD_BODY : ST_LOAD);
 	int rc;
@@ -857,8 +868,8 @@ int spool_work_count(struct spool *s, int64_t seq, int64_t *out_count, struct ba
 	return one_number(s, st, out_count, err);
 }
 
-int spool_work_next(struct spool *s, int64_t seq, uint32_t from, struct spool_work *out,
-	struct base_error *err)
+int spool_work_next(
+	struct spool *s, int64_t seq, uint32_t from, struct spool_work *out, struct base_error *err)
 {
 	sqlite3_stmt *st = statement(s, ST_WORK_NEXT);
 	int rc;
@@ -881,8 +892,8 @@ int spool_work_next(struct spool *s, int64_t seq, uint32_t from, struct spool_wo
 	return 0;
 }
 
-int spool_work_load(struct spool *s, int64_t seq, uint32_t unit, struct spool_work *out,
-	struct base_error *err)
+int spool_work_load(
+	struct spool *s, int64_t seq, uint32_t unit, struct spool_work *out, struct base_error *err)
 {
 	struct spool_work w;
 	int rc = spool_work_next(s, seq, unit, &w, err);
@@ -930,8 +941,8 @@ int spool_due(struct spool *s, struct spool_key *cursor, int64_t now_ms, struct 
 	return read_keys(s, st, cursor, out, out_count, err);
 }
 
-int spool_due_time(struct spool *s, const struct spool_key *cursor, int64_t *out_ms,
-	struct base_error *err)
+int spool_due_time(
+	struct spool *s, const struct spool_key *cursor, int64_t *out_ms, struct base_error *err)
 {
 	sqlite3_stmt *st = statement(s, ST_DUE_TIME);
 	int rc;
@@ -1009,7 +1020,8 @@ int spool_stats(struct spool *s, struct spool_stats *out, struct base_error *err
 	if (rc == 0)
 		rc = ask(s, "SELECT count(DISTINCT seq) FROM work", &fresh, err);
 	if (rc == 0)
-		rc = ask(s, "SELECT coalesce((SELECT arrived FROM message ORDER BY seq LIMIT 1), 0)",
+		rc = ask(s,
+			"SELECT coalesce((SELECT arrived FROM message ORDER BY seq LIMIT 1), 0)",
 			&oldest, err);
 	if (rc == 0 && total <= STATS_BYTES_MAX)
 		rc = ask(s, "SELECT coalesce(sum(size), 0) FROM message", &bytes, err);

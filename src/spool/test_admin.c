@@ -32,8 +32,11 @@ static int ask(struct spool *s, const char *a, const char *b)
 	int rc;
 
 	base_buf_init(&out, sizeof(answer) - 1);
-	rc = spool_admin_run(s, visit, words, b ? 3 : a ? 2 : 1, 1795528361000, on_part, &out,
-		&test_err);
+	rc = spool_admin_run(s, visit, words,
+		b           ? 3
+			: a ? 2
+			    : 1,
+		1795528361000, on_part, &out, &test_err);
 	memcpy(answer, out.ptr ? (const char *)out.ptr : "", out.len);
 	answer[out.len] = '\0';
 	base_buf_release(&out);
@@ -42,8 +45,10 @@ static int ask(struct spool *s, const char *a, const char *b)
 
 static int64_t add(struct spool *s, const char *id, const char *envelope, const char *body)
 {
-	struct spool_message m = {.id = base_slice_text(id), .arrived_ms = 1795528361000,
-		.size = strlen(body), .envelope = base_slice_text(envelope),
+	struct spool_message m = {.id = base_slice_text(id),
+		.arrived_ms = 1795528361000,
+		.size = strlen(body),
+		.envelope = base_slice_text(envelope),
 		.body = base_slice_text(body)};
 	int64_t seq;
 
@@ -53,10 +58,10 @@ static int64_t add(struct spool *s, const char *id, const char *envelope, const 
 
 static void defer(struct spool *s, int64_t seq, uint32_t index, const char *reason)
 {
-	struct spool_rcpt r = {.index = index, .state = SPOOL_RCPT_DEFERRED,
-		.reason = base_slice_text(reason)};
-	struct spool_work w = {.seq = seq, .unit = index, .attempts = 3,
-		.next_ms = 1795528361000 + 60000};
+	struct spool_rcpt r = {
+		.index = index, .state = SPOOL_RCPT_DEFERRED, .reason = base_slice_text(reason)};
+	struct spool_work w = {
+		.seq = seq, .unit = index, .attempts = 3, .next_ms = 1795528361000 + 60000};
 	struct base_buf b;
 
 	base_buf_init(&b, 4096);
@@ -98,9 +103,11 @@ static void json_is_exact(void **state)
 		"\"next\":\"2026-11-24T13:53:41Z\",\"account\":\"google\","
 		"\"reason\":\"451 4.2.0 later\"}]");
 	assert_int_equal(ask(s, "show", "000000000000000b"), 0);
-	assert_non_null(strstr(answer, "{\"address\":\"\\\"x?\\\"@example.org\",\"state\":\"done\""));
+	assert_non_null(
+		strstr(answer, "{\"address\":\"\\\"x?\\\"@example.org\",\"state\":\"done\""));
 	assert_int_equal(ask(s, "stats", NULL), 0);
-	assert_string_equal(answer, "{\"messages\":2,\"bytes\":7,\"fresh\":1,\"deferred\":1,"
+	assert_string_equal(answer,
+		"{\"messages\":2,\"bytes\":7,\"fresh\":1,\"deferred\":1,"
 		"\"parked\":0,\"held\":0,\"oldest\":\"2026-11-24T13:52:41Z\","
 		"\"next\":\"2026-11-24T13:53:41Z\"}");
 }
@@ -170,8 +177,10 @@ static void retry_and_remove(void **state)
 static void cat_gives_the_message(void **state)
 {
 	struct spool *s = *state;
-	struct spool_message m = {.id = BASE_SLICE("000000000000000c"), .size = 200000,
-		.file = true, .envelope = BASE_SLICE("a,b")};
+	struct spool_message m = {.id = BASE_SLICE("000000000000000c"),
+		.size = 200000,
+		.file = true,
+		.envelope = BASE_SLICE("a,b")};
 	struct spool_file f;
 	int64_t seq;
 

@@ -8,7 +8,7 @@ enum { ROUNDS = 12, KILL_US_MAX = 30000, NUMBERS = 200000 };
 
 struct answer {
 	int number;
-	bool added;			/* else removed */
+	bool added; /* else removed */
 };
 
 static void id_of(int number, char id[32])
@@ -19,8 +19,8 @@ static void id_of(int number, char id[32])
 static int keep_file(struct spool *s, const char *id, int64_t *out_seq)
 {
 	struct spool_file f;
-	struct spool_message m = {.id = base_slice_text(id), .size = 4, .file = true,
-		.envelope = BASE_SLICE("e")};
+	struct spool_message m = {
+		.id = base_slice_text(id), .size = 4, .file = true, .envelope = BASE_SLICE("e")};
 
 	if (spool_file_make(s, &f, &test_err) != 0 || write(f.fd, "file", 4) != 4)
 		return -1;
@@ -44,8 +44,8 @@ _Noreturn static void work_until_killed(int first, int out)
 		for (int i = 0; i < 3; i++) {
 			if (number > first) {
 				id_of(number - 3 + i, id);
-				rc = spool_remove(s, seqs[i], base_slice_text(id), i == 2, false,
-					&test_err);
+				rc = spool_remove(
+					s, seqs[i], base_slice_text(id), i == 2, false, &test_err);
 				if (rc != 0)
 					_exit(1);
 				told[n++] = (struct answer){number - 3 + i, false};
@@ -65,7 +65,7 @@ _Noreturn static void work_until_killed(int first, int out)
 	}
 }
 
-static signed char want[NUMBERS];	/* 1 there, -1 gone, 0 unknown */
+static signed char want[NUMBERS]; /* 1 there, -1 gone, 0 unknown */
 
 static int read_answers(int in, int first)
 {

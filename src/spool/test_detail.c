@@ -8,7 +8,8 @@
 
 static void put_sample(struct base_buf *b)
 {
-	struct spool_rcpt r = {.index = 70000, .state = SPOOL_RCPT_PAUSED,
+	struct spool_rcpt r = {.index = 70000,
+		.state = SPOOL_RCPT_PAUSED,
 		.reason = BASE_SLICE("account refused")};
 
 	spool_detail_put(b, BASE_SLICE("google"), 2);

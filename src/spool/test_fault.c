@@ -45,8 +45,7 @@ static void a_failed_sync_is_struck_out(void **state)
 	/* It is not offered to anybody meanwhile, and nothing is taken. */
 	assert_int_equal(spool_find(s, BASE_SLICE("000000000000000b"), &seq, &test_err),
 		BASE_ERROR_NOT_FOUND);
-	assert_int_equal(test_add(s, "000000000000000c", "too early", &seq),
-		BASE_ERROR_TEMPORARY);
+	assert_int_equal(test_add(s, "000000000000000c", "too early", &seq), BASE_ERROR_TEMPORARY);
 	assert_int_equal(spool_commit(s, &test_err), BASE_ERROR_TEMPORARY);
 	fault_arm(1, 0, true);
 	assert_true(spool_repair(s, &test_err) < 0);
@@ -79,8 +78,8 @@ static void each_fails(struct spool *s, bool syncs)
 		assert_int_equal(rc, syncs ? BASE_ERROR_TEMPORARY : BASE_ERROR_NO_SPACE);
 		fault_arm(0, 0, false);
 		assert_int_equal(spool_repair(s, &test_err), 0);
-		assert_int_equal(spool_find(s, base_slice_text(id), &seq, &test_err),
-			BASE_ERROR_NOT_FOUND);
+		assert_int_equal(
+			spool_find(s, base_slice_text(id), &seq, &test_err), BASE_ERROR_NOT_FOUND);
 		assert_false(survives_crash(id));
 		id[11] = 'y';
 		keep_one(s, id);
@@ -134,8 +133,8 @@ static void a_file_goes_with_its_refused_message(void **state)
 {
 	struct spool *s = *state;
 	struct spool_file f;
-	struct spool_message m = {.id = BASE_SLICE("000000000000000b"), .file = true,
-		.envelope = BASE_SLICE("e")};
+	struct spool_message m = {
+		.id = BASE_SLICE("000000000000000b"), .file = true, .envelope = BASE_SLICE("e")};
 	int64_t seq;
 	int fd;
 
@@ -156,8 +155,8 @@ static void results_before_a_failed_sync_are_kept(void **state)
 	assert_int_equal(test_add(s, "000000000000000a", "x", &a), 0);
 	assert_int_equal(spool_commit(s, &test_err), 0);
 	assert_int_equal(spool_begin(s, SPOOL_WRITE, &test_err), 0);
-	assert_int_equal(spool_remove(s, a, BASE_SLICE("000000000000000a"), false, false,
-		&test_err), 0);
+	assert_int_equal(
+		spool_remove(s, a, BASE_SLICE("000000000000000a"), false, false, &test_err), 0);
 	fault_arm(1, 0, true);
 	/* Unsynced by design, so no sync can fail. */
 	assert_int_equal(spool_commit(s, &test_err), 0);

@@ -8,8 +8,8 @@
 #include <string.h>
 
 static struct {
-	int sync_at, write_at;		/* the how manieth from now fails; 0: none */
-	bool sticky;			/* and all after it */
+	int sync_at, write_at; /* the how manieth from now fails; 0: none */
+	bool sticky;           /* and all after it */
 	int syncs, writes, failed;
 } fault;
 
@@ -117,8 +117,8 @@ static const sqlite3_io_methods fault_methods = {
 
 static sqlite3_vfs fault_vfs;
 
-static int f_open(sqlite3_vfs *vfs, sqlite3_filename name, sqlite3_file *f, int flags,
-	int *out_flags)
+static int f_open(
+	sqlite3_vfs *vfs, sqlite3_filename name, sqlite3_file *f, int flags, int *out_flags)
 {
 	sqlite3_vfs *real = vfs->pAppData;
 	struct fault_file *ff = (struct fault_file *)f;

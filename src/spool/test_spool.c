@@ -22,8 +22,8 @@ static void add_load_remove(void **state)
 	assert_true(base_slice_equal_text(m.envelope, "envelope"));
 	assert_int_equal(m.size, 6);
 	assert_false(m.file);
-	assert_int_equal(spool_remove(s, seq, BASE_SLICE("000000000000000a"), false, false,
-		&test_err), 0);
+	assert_int_equal(
+		spool_remove(s, seq, BASE_SLICE("000000000000000a"), false, false, &test_err), 0);
 	assert_int_equal(spool_commit(s, &test_err), 0);
 	assert_int_equal(spool_load(s, seq, true, &m, &test_err), BASE_ERROR_NOT_FOUND);
 	assert_int_equal(spool_next(s, 0, &found, &test_err), 0);
@@ -47,8 +47,14 @@ static void rollback_leaves_nothing(void **state)
 static void put_work(struct spool *s, int64_t seq, uint32_t unit, enum spool_ready ready,
 	int64_t next, uint64_t dest)
 {
-	struct spool_work w = {.seq = seq, .unit = unit, .ready = ready, .next_ms = next,
-		.dest = dest, .attempts = 2, .flags = SPOOL_WORK_WARNED, .detail = BASE_SLICE("d")};
+	struct spool_work w = {.seq = seq,
+		.unit = unit,
+		.ready = ready,
+		.next_ms = next,
+		.dest = dest,
+		.attempts = 2,
+		.flags = SPOOL_WORK_WARNED,
+		.detail = BASE_SLICE("d")};
 
 	assert_int_equal(spool_work_put(s, &w, &test_err), 0);
 }
@@ -118,8 +124,8 @@ static void parked_work_is_found_by_destination(void **state)
 	assert_int_equal(spool_parked_dest(s, &dest, &test_err), BASE_ERROR_NOT_FOUND);
 	assert_int_equal(spool_work_set_ready(s, a, -1, SPOOL_HELD, 0, &changed, &test_err), 0);
 	assert_int_equal(changed, 4);
-	assert_int_equal(spool_work_set_ready(s, a, SPOOL_HELD, SPOOL_TIMED, 99, &changed,
-		&test_err), 0);
+	assert_int_equal(
+		spool_work_set_ready(s, a, SPOOL_HELD, SPOOL_TIMED, 99, &changed, &test_err), 0);
 	assert_int_equal(changed, 4);
 	assert_int_equal(spool_retry_all(s, 50, &changed, &test_err), 0);
 	assert_int_equal(changed, 4);
@@ -160,8 +166,8 @@ static void numbers_are_not_used_twice(void **state)
 
 	assert_int_equal(test_add(s, "000000000000000a", "x", &a), 0);
 	assert_int_equal(spool_commit(s, &test_err), 0);
-	assert_int_equal(spool_remove(s, a, BASE_SLICE("000000000000000a"), false, true,
-		&test_err), 0);
+	assert_int_equal(
+		spool_remove(s, a, BASE_SLICE("000000000000000a"), false, true, &test_err), 0);
 	assert_int_equal(test_add(s, "000000000000000b", "x", &b), 0);
 	assert_int_equal(spool_commit(s, &test_err), 0);
 	assert_true(b > a);
@@ -171,8 +177,11 @@ static void file_bodies(void **state, bool named)
 {
 	struct spool *s = *state;
 	struct spool_file f;
-	struct spool_message m = {.id = BASE_SLICE("000000000000000a"), .arrived_ms = 5,
-		.size = 5, .file = true, .envelope = BASE_SLICE("e")};
+	struct spool_message m = {.id = BASE_SLICE("000000000000000a"),
+		.arrived_ms = 5,
+		.size = 5,
+		.file = true,
+		.envelope = BASE_SLICE("e")};
 	struct spool_message got;
 	char text[8];
 	int64_t seq;
@@ -265,8 +274,8 @@ static void write_turns_survive_the_process(void **state)
 	assert_int_equal(test_add(s, "000000000000000a", "x", &a), 0);
 	assert_int_equal(spool_commit(s, &test_err), 0);
 	assert_int_equal(spool_begin(s, SPOOL_WRITE, &test_err), 0);
-	assert_int_equal(spool_remove(s, a, BASE_SLICE("000000000000000a"), false, false,
-		&test_err), 0);
+	assert_int_equal(
+		spool_remove(s, a, BASE_SLICE("000000000000000a"), false, false, &test_err), 0);
 	assert_int_equal(spool_commit(s, &test_err), 0);
 	*state = s = test_reopen(s);
 	assert_int_equal(spool_find(s, BASE_SLICE("000000000000000a"), &seq, &test_err),

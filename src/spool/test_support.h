@@ -19,8 +19,11 @@ static const char *test_vfs;
 
 static inline struct spool *test_open(bool named)
 {
-	struct spool_options o = {.data_dir = test_dir, .owner = "test", .vfs = test_vfs,
-		.named_files = named, .wait_ms = 5000};
+	struct spool_options o = {.data_dir = test_dir,
+		.owner = "test",
+		.vfs = test_vfs,
+		.named_files = named,
+		.wait_ms = 5000};
 	struct spool *s;
 
 	if (spool_open(&s, &o, &test_err) != 0)

@@ -108,23 +108,26 @@ int vault_admin_run(const struct vault_admin_env *env, const struct vault_admin_
 
 static int encode(struct vault_credentials *c, struct base_buf *out, struct base_error *err)
 {
-	return vault_credentials_encode(c, out) ? 0 :
-		base_error_set(err, BASE_ERROR_PERMANENT, 0, "the credentials are too long");
+	return vault_credentials_encode(c, out)
+		? 0
+		: base_error_set(err, BASE_ERROR_PERMANENT, 0, "the credentials are too long");
 }
 
 int vault_admin_prepare(const struct vault_admin_request *req, sasl_mechanism_mask mask,
 	struct base_slice password, const uint8_t *random, struct base_buf *out_secret,
 	struct base_secret *out_generated, struct base_error *err)
 {
-	bool add = vault_admin_word_is(req, 1, "add"), passwd = vault_admin_word_is(req, 1, "passwd");
+	bool add = vault_admin_word_is(req, 1, "add"),
+	     passwd = vault_admin_word_is(req, 1, "passwd");
 	struct vault_admin_options o;
 	struct vault_credentials c;
 	int rc;
 
 	if (!vault_admin_word_is(req, 0, "user") || (!add && !passwd)) {
 		base_buf_append_slice(out_secret, password);
-		return base_buf_ok(out_secret) ? 0 : base_error_set(err, BASE_ERROR_PERMANENT, 0,
-			"the password is too long");
+		return base_buf_ok(out_secret)
+			? 0
+			: base_error_set(err, BASE_ERROR_PERMANENT, 0, "the password is too long");
 	}
 	rc = vault_admin_options_parse(req, 3, &o, err);
 	if (rc != 0)

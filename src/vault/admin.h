@@ -42,14 +42,14 @@ struct vault_admin_request {
 
 struct vault_admin_env {
 	struct vault_store *store;
-	int64_t now_ms;			/* wall clock */
+	int64_t now_ms;                   /* wall clock */
 	struct base_slice default_domain; /* auth { default_domain }; empty: none */
-	sasl_mechanism_mask mechanisms;	/* auth { mechanisms } */
+	sasl_mechanism_mask mechanisms;   /* auth { mechanisms } */
 };
 
 /* What the caller has to do besides sending the JSON. */
 struct vault_admin_effects {
-	bool changed;			/* forget what is cached about this user or account */
+	bool changed; /* forget what is cached about this user or account */
 	bool is_user;
 	char name[VAULT_NAME_MAX_BYTES + 1];
 	/* user test: check the password against this hash in a worker (or with vault_verify()), then call

@@ -19,7 +19,7 @@ static bool url_ok(struct base_slice url)
 		return false;
 	for (size_t i = 0; i < rest.len; i++)
 		if (rest.ptr[i] <= ' ' || rest.ptr[i] >= 0x7f || rest.ptr[i] == '@' ||
-		    rest.ptr[i] == '/')
+			rest.ptr[i] == '/')
 			return false;
 	return rest.len > 0 && url.len <= VAULT_URL_MAX_BYTES;
 }
@@ -55,8 +55,8 @@ static int add(const struct vault_admin_env *env, const struct vault_admin_reque
 	memcpy(account.user, o.user.ptr, o.user.len);
 	rc = vault_store_account_put(env->store, &account, req->secret, o.replace, err);
 	if (rc == BASE_ERROR_EXISTS)
-		return vault_admin_refuse(err, BASE_ERROR_EXISTS, "account", name,
-			"exists already; remove it first");
+		return vault_admin_refuse(
+			err, BASE_ERROR_EXISTS, "account", name, "exists already; remove it first");
 	if (rc != 0)
 		return rc;
 	fx->changed = true;
@@ -69,8 +69,8 @@ static int remove_account(const struct vault_admin_env *env, struct base_slice n
 	int rc = vault_store_account_remove(env->store, name, err);
 
 	if (rc == BASE_ERROR_NOT_FOUND)
-		return vault_admin_refuse(err, BASE_ERROR_NOT_FOUND, "account", name,
-			"there is none of this name");
+		return vault_admin_refuse(
+			err, BASE_ERROR_NOT_FOUND, "account", name, "there is none of this name");
 	if (rc != 0)
 		return rc;
 	fx->changed = true;
@@ -113,8 +113,8 @@ static int show(const struct vault_admin_env *env, struct base_slice name, struc
 	int rc = vault_store_account_get(env->store, name, &account, err);
 
 	if (rc == BASE_ERROR_NOT_FOUND)
-		return vault_admin_refuse(err, BASE_ERROR_NOT_FOUND, "account", name,
-			"there is none of this name");
+		return vault_admin_refuse(
+			err, BASE_ERROR_NOT_FOUND, "account", name, "there is none of this name");
 	return rc != 0 ? rc : vault_admin_json(account_json(&account), out, err);
 }
 
@@ -126,7 +126,8 @@ int vault_admin_account(const struct vault_admin_env *env, const struct vault_ad
 	if (vault_admin_word_is(req, WORD_VERB, "list"))
 		return list(env, out, err);
 	if (req->word_count <= WORD_NAME)
-		return base_error_set(err, BASE_ERROR_PERMANENT, 0, "the name of an account is missing");
+		return base_error_set(
+			err, BASE_ERROR_PERMANENT, 0, "the name of an account is missing");
 	name = req->words[WORD_NAME];
 	if (!vault_label_valid(name))
 		return vault_admin_refuse(err, BASE_ERROR_PERMANENT, "account", name,

@@ -16,9 +16,9 @@ struct vault_admin_options {
 	size_t send_as_count;
 	uint32_t limit_per_hour;
 	int64_t expires_ms;
-	struct base_slice app;		/* empty: none */
+	struct base_slice app; /* empty: none */
 	struct base_slice verb, url, user;
-	enum sasl_mechanism without;	/* NONE: none */
+	enum sasl_mechanism without; /* NONE: none */
 };
 
 /* @from: index of the first option. PERMANENT with the reason, or 0. */
@@ -38,7 +38,7 @@ int vault_admin_refuse(struct base_error *err, enum base_error_class class, cons
 	struct base_slice name, const char *reason);
 /* Dump and release @json. */
 int vault_admin_json(json_t *json, struct base_buf *out, struct base_error *err);
-json_t *vault_admin_time(int64_t unix_ms);	/* null for 0 */
+json_t *vault_admin_time(int64_t unix_ms); /* null for 0 */
 json_t *vault_admin_text(struct base_slice text);
 json_t *vault_admin_mechanisms(sasl_mechanism_mask mask);
 json_t *vault_admin_done(struct base_slice name, const char *done);

@@ -6,14 +6,14 @@
 
 #include <string.h>
 
-static int refuse(struct base_error *err, const char *option, struct base_slice value,
-	const char *reason)
+static int refuse(
+	struct base_error *err, const char *option, struct base_slice value, const char *reason)
 {
 	return vault_admin_refuse(err, BASE_ERROR_PERMANENT, option, value, reason);
 }
 
-static int take_mechanisms(struct base_slice value, struct vault_admin_options *o,
-	struct base_error *err)
+static int take_mechanisms(
+	struct base_slice value, struct vault_admin_options *o, struct base_error *err)
 {
 	struct base_slice name, rest = value;
 
@@ -41,8 +41,8 @@ static bool address_ok(struct base_slice address)
 	return base_host_name_valid(base_slice_from(address, at + 1), false, true);
 }
 
-static int take_send_as(struct base_slice value, struct vault_admin_options *o,
-	struct base_error *err)
+static int take_send_as(
+	struct base_slice value, struct vault_admin_options *o, struct base_error *err)
 {
 	o->has_send_as = true;
 	if (!value.len)
@@ -56,8 +56,8 @@ static int take_send_as(struct base_slice value, struct vault_admin_options *o,
 	return 0;
 }
 
-static int take_limit(struct base_slice value, struct vault_admin_options *o,
-	struct base_error *err)
+static int take_limit(
+	struct base_slice value, struct vault_admin_options *o, struct base_error *err)
 {
 	static const char suffix[] = "/hour";
 	struct base_slice number = value;
@@ -72,8 +72,8 @@ static int take_limit(struct base_slice value, struct vault_admin_options *o,
 	return 0;
 }
 
-static int take_expires(struct base_slice value, struct vault_admin_options *o,
-	struct base_error *err)
+static int take_expires(
+	struct base_slice value, struct vault_admin_options *o, struct base_error *err)
 {
 	o->has_expires = true;
 	if (value.len && !base_time_parse(value, &o->expires_ms))
@@ -90,8 +90,8 @@ static int take_app(struct base_slice value, struct vault_admin_options *o, stru
 	return 0;
 }
 
-static int take_without(struct base_slice value, struct vault_admin_options *o,
-	struct base_error *err)
+static int take_without(
+	struct base_slice value, struct vault_admin_options *o, struct base_error *err)
 {
 	o->without = sasl_mechanism_parse(value);
 	if (o->without == SASL_MECHANISM_NONE)
@@ -145,8 +145,8 @@ int vault_admin_options_parse(const struct vault_admin_request *req, size_t from
 	for (size_t i = from; i < req->word_count; i++) {
 		struct base_slice word = req->words[i];
 		size_t sign = base_slice_find(word, '=');
-		int rc = take(base_slice_first(word, sign), base_slice_from(word, sign + 1), out,
-			err);
+		int rc = take(
+			base_slice_first(word, sign), base_slice_from(word, sign + 1), out, err);
 
 		if (rc != 0)
 			return rc;

@@ -16,7 +16,7 @@ struct call {
 	struct vault_admin_options o;
 	struct vault_key key;
 	struct base_slice name;
-	struct vault_user user;		/* whom it is about; with o.app: that app password */
+	struct vault_user user; /* whom it is about; with o.app: that app password */
 };
 
 static int refuse(struct call *c, enum base_error_class class, const char *reason)
@@ -57,13 +57,17 @@ static int load_absent(struct call *c)
 		if (rc != 0)
 			return rc;
 		rc = vault_store_app_get(c->env->store, &c->user, c->o.app, &user, c->err);
-		return rc == BASE_ERROR_NOT_FOUND ? 0 : rc != 0 ? rc :
-			refuse(c, BASE_ERROR_EXISTS,
-				"has an app password of this label already; remove it first");
+		return rc == BASE_ERROR_NOT_FOUND ? 0
+			: rc != 0
+			? rc
+			: refuse(c, BASE_ERROR_EXISTS,
+				  "has an app password of this label already; remove it first");
 	}
 	rc = vault_store_user_get(c->env->store, &c->key, &user, c->err);
-	return rc == BASE_ERROR_NOT_FOUND ? 0 : rc != 0 ? rc :
-		refuse(c, BASE_ERROR_EXISTS, "exists already; \"user passwd\" changes it");
+	return rc == BASE_ERROR_NOT_FOUND ? 0
+		: rc != 0
+		? rc
+		: refuse(c, BASE_ERROR_EXISTS, "exists already; \"user passwd\" changes it");
 }
 
 static sasl_mechanism_mask wanted(const struct call *c)
@@ -101,11 +105,11 @@ static int put_all(struct call *c, const struct vault_credentials *credentials)
 		return rc;
 	rc = vault_store_user_put(store, &c->user, &c->key, c->err);
 	if (rc == 0 && credentials)
-		rc = vault_store_credentials_put(store, &c->user, &c->key, credentials, false,
-			c->env->now_ms, c->err);
+		rc = vault_store_credentials_put(
+			store, &c->user, &c->key, credentials, false, c->env->now_ms, c->err);
 	if (rc == 0 && c->o.has_send_as)
-		rc = vault_store_send_as_put(store, &c->user, c->o.send_as, c->o.send_as_count,
-			c->err);
+		rc = vault_store_send_as_put(
+			store, &c->user, c->o.send_as, c->o.send_as_count, c->err);
 	if (rc == 0)
 		return vault_store_commit(store, c->err);
 	vault_store_rollback(store);
@@ -127,8 +131,8 @@ static int decode(struct call *c, struct vault_credentials *credentials)
 static int changed(struct call *c, const char *what)
 {
 	c->fx->changed = true;
-	return vault_admin_json(vault_admin_done(base_slice_text(c->user.name), what), c->out,
-		c->err);
+	return vault_admin_json(
+		vault_admin_done(base_slice_text(c->user.name), what), c->out, c->err);
 }
 
 static int on_add(struct call *c)
@@ -305,8 +309,8 @@ static bool list_one(const struct vault_user *u, void *arg)
 	json_t *json, *apps;
 
 	if (c->o.without != SASL_MECHANISM_NONE &&
-	    !vault_user_missing(u, SASL_MASK(c->o.without)) &&
-	    (!u->mechanisms || u->mechanisms & SASL_MASK(c->o.without)))
+		!vault_user_missing(u, SASL_MASK(c->o.without)) &&
+		(!u->mechanisms || u->mechanisms & SASL_MASK(c->o.without)))
 		return true;
 	json = json_object();
 	apps = json_array();
@@ -341,8 +345,10 @@ static int on_list(struct call *c)
 static int tested(const struct vault_admin_env *env, const struct vault_user *u, bool right,
 	const char *label, struct base_buf *out, struct base_error *err)
 {
-	const char *reason = !right ? "wrong password" : u->disabled ? "disabled" :
-		u->expires_ms && u->expires_ms <= env->now_ms ? "expired" : NULL;
+	const char *reason = !right                             ? "wrong password"
+		: u->disabled                                   ? "disabled"
+		: u->expires_ms && u->expires_ms <= env->now_ms ? "expired"
+								: NULL;
 	json_t *json = json_object();
 
 	json_object_set_new(json, "name", json_string(u->name));
@@ -365,7 +371,7 @@ static bool try_app(const struct vault_user *app, void *arg)
 	struct search *s = arg;
 
 	if (vault_verify_is_fast(base_slice_text(app->hash)) &&
-	    vault_verify(base_slice_text(app->hash), s->password, NULL) == VAULT_VERIFY_RIGHT) {
+		vault_verify(base_slice_text(app->hash), s->password, NULL) == VAULT_VERIFY_RIGHT) {
 		s->found = *app;
 		s->is_found = true;
 	}
@@ -410,15 +416,20 @@ int vault_admin_user(const struct vault_admin_env *env, const struct vault_admin
 		const char *verb;
 		int (*run)(struct call *c);
 	} verbs[] = {
-		{"add", on_add}, {"passwd", on_passwd}, {"remove", on_remove}, {"show", on_show},
-		{"test", on_test}, {"needs", on_needs},
+		{"add", on_add},
+		{"passwd", on_passwd},
+		{"remove", on_remove},
+		{"show", on_show},
+		{"test", on_test},
+		{"needs", on_needs},
 	};
 	struct call c = {.env = env, .req = req, .fx = fx, .out = out, .err = err};
 	bool list = vault_admin_word_is(req, WORD_VERB, "list");
 	int rc;
 
 	if (!list && req->word_count <= WORD_NAME)
-		return base_error_set(err, BASE_ERROR_PERMANENT, 0, "the name of a user is missing");
+		return base_error_set(
+			err, BASE_ERROR_PERMANENT, 0, "the name of a user is missing");
 	rc = vault_admin_options_parse(req, list ? WORD_NAME : WORD_OPTIONS, &c.o, err);
 	if (rc != 0)
 		return rc;

@@ -13,19 +13,19 @@ enum { WAYS = 4, LEAST_SLOTS = 64, TAG_BYTES = 24, USER_BYTES = 8 };
 struct slot {
 	uint8_t tag[TAG_BYTES];
 	uint8_t user[USER_BYTES];
-	int64_t until_ms;		/* 0: empty */
+	int64_t until_ms; /* 0: empty */
 	uint32_t scope;
 };
 
 struct vault_cache {
 	uint8_t key[VAULT_CACHE_KEY_BYTES];
 	int64_t ttl_ms;
-	size_t set_count;		/* a power of two */
+	size_t set_count; /* a power of two */
 	struct slot slots[];
 };
 
-struct vault_cache *vault_cache_new(size_t slots, const uint8_t key[VAULT_CACHE_KEY_BYTES],
-	int64_t ttl_ms)
+struct vault_cache *vault_cache_new(
+	size_t slots, const uint8_t key[VAULT_CACHE_KEY_BYTES], int64_t ttl_ms)
 {
 	struct vault_cache *cache;
 	size_t count = LEAST_SLOTS;
@@ -64,8 +64,8 @@ static void user_tag(const struct vault_cache *c, struct base_slice user, uint8_
 }
 
 /* Length-prefixed, so that no two pairs of user and password give the same bytes. */
-static void make_tag(const struct vault_cache *c, struct base_slice user, struct base_slice password,
-	uint8_t out[BASE_HASH_MAX_BYTES])
+static void make_tag(const struct vault_cache *c, struct base_slice user,
+	struct base_slice password, uint8_t out[BASE_HASH_MAX_BYTES])
 {
 	struct base_buf data;
 	uint8_t len[4] = {(uint8_t)(user.len >> 24), (uint8_t)(user.len >> 16),
@@ -89,8 +89,8 @@ static size_t set_of(const struct vault_cache *c, const uint8_t *tag)
 	return (size_t)(number & (c->set_count - 1)) * WAYS;
 }
 
-bool vault_cache_has(const struct vault_cache *c, struct base_slice user, struct base_slice password,
-	int64_t now_ms, uint32_t *out_scope)
+bool vault_cache_has(const struct vault_cache *c, struct base_slice user,
+	struct base_slice password, int64_t now_ms, uint32_t *out_scope)
 {
 	uint8_t tag[BASE_HASH_MAX_BYTES];
 	bool found = false;

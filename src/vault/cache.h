@@ -15,8 +15,8 @@ struct vault_cache;
 
 /* @slots is rounded up to a power of two, at least 64. @key: fresh random bytes. @ttl_ms 0: never
  * remembers anything. */
-struct vault_cache *vault_cache_new(size_t slots, const uint8_t key[VAULT_CACHE_KEY_BYTES],
-	int64_t ttl_ms);
+struct vault_cache *vault_cache_new(
+	size_t slots, const uint8_t key[VAULT_CACHE_KEY_BYTES], int64_t ttl_ms);
 void vault_cache_free(struct vault_cache **cache);
 void vault_cache_set_ttl(struct vault_cache *cache, int64_t ttl_ms);
 

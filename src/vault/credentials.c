@@ -32,7 +32,8 @@ void vault_credentials_release(struct vault_credentials *c)
 static bool mask_wants_hash(sasl_mechanism_mask mask, enum base_hash hash)
 {
 	for (unsigned m = SASL_MECHANISM_NONE + 1; m < SASL_MECHANISM_COUNT; m++) {
-		const struct sasl_mechanism_info *info = sasl_mechanism_info((enum sasl_mechanism)m);
+		const struct sasl_mechanism_info *info = sasl_mechanism_info(
+			(enum sasl_mechanism)m);
 
 		if (mask & SASL_MASK(m) && info->flags & SASL_SCRAM && info->hash == hash)
 			return true;
@@ -44,7 +45,7 @@ static bool mask_wants_secret(sasl_mechanism_mask mask)
 {
 	for (unsigned m = SASL_MECHANISM_NONE + 1; m < SASL_MECHANISM_COUNT; m++)
 		if (mask & SASL_MASK(m) &&
-		    sasl_mechanism_info((enum sasl_mechanism)m)->flags & SASL_NEEDS_SECRET)
+			sasl_mechanism_info((enum sasl_mechanism)m)->flags & SASL_NEEDS_SECRET)
 			return true;
 	return false;
 }
@@ -78,10 +79,10 @@ static int hash_slow(struct base_slice password, const uint8_t *random, struct v
 	const char *made;
 	int rc = 0;
 
-	if (!crypt_gensalt_rn("$y$", 0, (const char *)random, SALT_RANDOM_BYTES, setting,
-		    sizeof(setting)))
-		return base_error_set(err, BASE_ERROR_TEMPORARY, 0,
-			"this system's crypt(3) knows no yescrypt");
+	if (!crypt_gensalt_rn(
+		    "$y$", 0, (const char *)random, SALT_RANDOM_BYTES, setting, sizeof(setting)))
+		return base_error_set(
+			err, BASE_ERROR_TEMPORARY, 0, "this system's crypt(3) knows no yescrypt");
 	data = base_alloc_zero(1, sizeof(*data));
 	memcpy(phrase, password.ptr, password.len);
 	phrase[password.len] = '\0';
@@ -100,19 +101,19 @@ static int derive_scram(struct base_slice prepared, sasl_mechanism_mask mechanis
 	const uint8_t *salts, struct vault_credentials *c, struct base_error *err)
 {
 	for (size_t i = 0; i < BASE_COUNT(scram_hashes); i++) {
-		struct base_slice salt = base_slice_make(salts + i * SASL_SCRAM_SALT_BYTES,
-			SASL_SCRAM_SALT_BYTES);
+		struct base_slice salt = base_slice_make(
+			salts + i * SASL_SCRAM_SALT_BYTES, SASL_SCRAM_SALT_BYTES);
 
 		if (mask_wants_hash(mechanisms, scram_hashes[i]) &&
-		    !sasl_scram_derive(scram_hashes[i], prepared, salt, SASL_SCRAM_ITERATIONS,
-			    &c->scram[scram_hashes[i]]))
+			!sasl_scram_derive(scram_hashes[i], prepared, salt, SASL_SCRAM_ITERATIONS,
+				&c->scram[scram_hashes[i]]))
 			return bad_password(err, "cannot be prepared for SCRAM");
 	}
 	return 0;
 }
 
-static int keep_secret(struct base_slice prepared, sasl_mechanism_mask mechanisms,
-	struct vault_credentials *c)
+static int keep_secret(
+	struct base_slice prepared, sasl_mechanism_mask mechanisms, struct vault_credentials *c)
 {
 	base_secret_clear(&c->secret);
 	if (mask_wants_secret(mechanisms))
@@ -187,15 +188,17 @@ int vault_credentials_generate(sasl_mechanism_mask mechanisms, const uint8_t *ra
 	return rc;
 }
 
-sasl_mechanism_mask vault_credentials_missing(const struct vault_credentials *c,
-	sasl_mechanism_mask mask)
+sasl_mechanism_mask vault_credentials_missing(
+	const struct vault_credentials *c, sasl_mechanism_mask mask)
 {
 	sasl_mechanism_mask missing = 0;
 
 	for (unsigned m = SASL_MECHANISM_NONE + 1; m < SASL_MECHANISM_COUNT; m++) {
-		const struct sasl_mechanism_info *info = sasl_mechanism_info((enum sasl_mechanism)m);
-		bool there = info->flags & SASL_SCRAM ? c->scram[info->hash].iterations != 0 :
-			info->flags & SASL_NEEDS_SECRET ? c->secret.len != 0 : c->hash[0] != '\0';
+		const struct sasl_mechanism_info *info = sasl_mechanism_info(
+			(enum sasl_mechanism)m);
+		bool there = info->flags & SASL_SCRAM     ? c->scram[info->hash].iterations != 0
+			: info->flags & SASL_NEEDS_SECRET ? c->secret.len != 0
+							  : c->hash[0] != '\0';
 
 		if (mask & SASL_MASK(m) && !there)
 			missing |= SASL_MASK(m);
@@ -265,8 +268,8 @@ static bool get_scram(struct base_slice *in, struct vault_credentials *c)
 	struct sasl_scram_keys *k;
 
 	if (!get_number(in, 1, &hash) || hash >= BASE_HASH_COUNT || hash == BASE_HASH_MD5 ||
-	    c->scram[hash].iterations || !get_number(in, 4, &iterations) || !iterations ||
-	    !get_number(in, 1, &salt_len))
+		c->scram[hash].iterations || !get_number(in, 4, &iterations) || !iterations ||
+		!get_number(in, 1, &salt_len))
 		return false;
 	k = &c->scram[hash];
 	if (!salt_len || salt_len > sizeof(k->salt))
@@ -283,8 +286,8 @@ static bool decode(struct base_slice in, struct vault_credentials *c)
 	uint32_t version, len, count;
 
 	if (!get_number(&in, 1, &version) || version != FORM_VERSION || !get_number(&in, 2, &len) ||
-	    len > VAULT_HASH_MAX_BYTES || !get_bytes(&in, len, c->hash) || strlen(c->hash) != len ||
-	    !get_number(&in, 1, &count))
+		len > VAULT_HASH_MAX_BYTES || !get_bytes(&in, len, c->hash) ||
+		strlen(c->hash) != len || !get_number(&in, 1, &count))
 		return false;
 	while (count--)
 		if (!get_scram(&in, c))

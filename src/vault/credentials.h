@@ -11,19 +11,19 @@
 #include "base/error.h"
 #include "sasl/scram.h"
 
-#define VAULT_HASH_MAX_BYTES	384	/* longer than any crypt(5) string */
+#define VAULT_HASH_MAX_BYTES 384 /* longer than any crypt(5) string */
 /* crypt(3) takes no more, so no password that is to be stored may be longer. */
 #define VAULT_PASSWORD_MAX_BYTES 511
-#define VAULT_APP_PASSWORD_CHARS 29	/* five groups of five, of 32 signs: 125 bits */
+#define VAULT_APP_PASSWORD_CHARS 29 /* five groups of five, of 32 signs: 125 bits */
 
 /* Fresh random bytes that a derivation takes. */
 #define VAULT_CREDENTIALS_RANDOM_BYTES (16 + 3 * SASL_SCRAM_SALT_BYTES + 40)
 
 struct vault_credentials {
-	char hash[VAULT_HASH_MAX_BYTES + 1];	/* "$y$…", NUL-ended */
+	char hash[VAULT_HASH_MAX_BYTES + 1]; /* "$y$…", NUL-ended */
 	/* By enum base_hash; present where scram[hash].iterations is not 0. */
 	struct sasl_scram_keys scram[BASE_HASH_COUNT];
-	struct base_secret secret;		/* the password itself; empty where it is not kept */
+	struct base_secret secret; /* the password itself; empty where it is not kept */
 };
 
 void vault_credentials_init(struct vault_credentials *c);
@@ -41,8 +41,8 @@ BASE_MUST_USE int vault_credentials_generate(sasl_mechanism_mask mechanisms, con
 	struct vault_credentials *c, struct base_secret *out_password, struct base_error *err);
 
 /* What the mechanisms of @mask need that @c does not have, as a mask of mechanisms. */
-sasl_mechanism_mask vault_credentials_missing(const struct vault_credentials *c,
-	sasl_mechanism_mask mask);
+sasl_mechanism_mask vault_credentials_missing(
+	const struct vault_credentials *c, sasl_mechanism_mask mask);
 
 /* For HASHED frames and the secret of control requests. @out must be a secret buffer. */
 #define VAULT_CREDENTIALS_ENCODED_MAX_BYTES 4096

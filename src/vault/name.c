@@ -24,7 +24,7 @@ bool vault_key_make(struct base_slice name, struct base_slice default_domain, st
 	if (!name.len || !base_utf8_valid(name) || !put(&key, name))
 		return false;
 	if (default_domain.len && !base_slice_has(name, '@') &&
-	    (!put(&key, BASE_SLICE("@")) || !put(&key, default_domain)))
+		(!put(&key, BASE_SLICE("@")) || !put(&key, default_domain)))
 		return false;
 	*out = key;
 	return true;
@@ -35,8 +35,8 @@ struct base_slice vault_key_slice(const struct vault_key *key)
 	return base_slice_make(key->text, key->len);
 }
 
-bool vault_name_split_app(struct base_slice name, struct base_slice *out_name,
-	struct base_slice *out_label)
+bool vault_name_split_app(
+	struct base_slice name, struct base_slice *out_name, struct base_slice *out_label)
 {
 	size_t slash = base_slice_find_last(name, '/');
 

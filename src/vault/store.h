@@ -13,25 +13,25 @@
 
 #include <sys/types.h>
 
-#define VAULT_LABEL_MAX_BYTES	64
-#define VAULT_ADDRESS_MAX_BYTES	320
-#define VAULT_URL_MAX_BYTES	512
-#define VAULT_MOCK_KEY_BYTES	32
+#define VAULT_LABEL_MAX_BYTES 64
+#define VAULT_ADDRESS_MAX_BYTES 320
+#define VAULT_URL_MAX_BYTES 512
+#define VAULT_MOCK_KEY_BYTES 32
 
 struct vault_store;
 
 struct vault_store_options {
 	const char *data_dir;
-	uint32_t busy_ms;	/* how long to wait for another process: 20000 for commands */
-	bool chown;		/* give what is created to these; only root can */
+	uint32_t busy_ms; /* how long to wait for another process: 20000 for commands */
+	bool chown;       /* give what is created to these; only root can */
 	uid_t uid;
 	gid_t gid;
 };
 
 /* Open, creating what is not there (the directory too). 0, or CONFIG (permissions, not a vault, key
  * missing though sealed values exist), TEMPORARY, NO_SPACE. */
-BASE_MUST_USE int vault_store_open(struct vault_store **out, const struct vault_store_options *options,
-	struct base_error *err);
+BASE_MUST_USE int vault_store_open(struct vault_store **out,
+	const struct vault_store_options *options, struct base_error *err);
 void vault_store_close(struct vault_store **store);
 
 /* The same over restarts: salts of users that do not exist come from it. */
@@ -44,16 +44,16 @@ void vault_store_rollback(struct vault_store *store);
 
 /* A user, or an app password of a user (then label is not empty and name is the user's). */
 struct vault_user {
-	int64_t id, app_id;			/* app_id 0: the user itself */
-	char name[VAULT_NAME_MAX_BYTES + 1];	/* as it was added */
+	int64_t id, app_id;                  /* app_id 0: the user itself */
+	char name[VAULT_NAME_MAX_BYTES + 1]; /* as it was added */
 	char label[VAULT_LABEL_MAX_BYTES + 1];
-	bool disabled;				/* users only */
+	bool disabled; /* users only */
 	bool has_secret;
 	int64_t created_ms, changed_ms;
-	int64_t expires_ms;			/* 0: never */
-	sasl_mechanism_mask mechanisms;		/* 0: those of auth { } */
-	uint32_t limit_per_hour;		/* 0: none */
-	char hash[VAULT_HASH_MAX_BYTES + 1];	/* "" none */
+	int64_t expires_ms;                            /* 0: never */
+	sasl_mechanism_mask mechanisms;                /* 0: those of auth { } */
+	uint32_t limit_per_hour;                       /* 0: none */
+	char hash[VAULT_HASH_MAX_BYTES + 1];           /* "" none */
 	struct sasl_scram_keys scram[BASE_HASH_COUNT]; /* iterations 0: none */
 };
 
@@ -75,13 +75,13 @@ BASE_MUST_USE int vault_store_credentials_put(struct vault_store *store,
 BASE_MUST_USE int vault_store_user_secret(struct vault_store *store, const struct vault_user *user,
 	struct base_secret *out, struct base_error *err);
 /* With all that belongs to it. */
-BASE_MUST_USE int vault_store_user_remove(struct vault_store *store, const struct vault_user *user,
-	struct base_error *err);
+BASE_MUST_USE int vault_store_user_remove(
+	struct vault_store *store, const struct vault_user *user, struct base_error *err);
 
 /* Call @fn for each in the order of names, until it returns false. */
 typedef bool (*vault_user_fn)(const struct vault_user *user, void *arg);
-BASE_MUST_USE int vault_store_user_each(struct vault_store *store, vault_user_fn fn, void *arg,
-	struct base_error *err);
+BASE_MUST_USE int vault_store_user_each(
+	struct vault_store *store, vault_user_fn fn, void *arg, struct base_error *err);
 BASE_MUST_USE int vault_store_app_each(struct vault_store *store, const struct vault_user *user,
 	vault_user_fn fn, void *arg, struct base_error *err);
 
@@ -107,16 +107,16 @@ BASE_MUST_USE int vault_store_account_get(struct vault_store *store, struct base
 	struct vault_account *out, struct base_error *err);
 BASE_MUST_USE int vault_store_account_secret(struct vault_store *store, struct base_slice name,
 	struct base_secret *out, struct base_error *err);
-BASE_MUST_USE int vault_store_account_remove(struct vault_store *store, struct base_slice name,
-	struct base_error *err);
+BASE_MUST_USE int vault_store_account_remove(
+	struct vault_store *store, struct base_slice name, struct base_error *err);
 typedef bool (*vault_account_fn)(const struct vault_account *account, void *arg);
-BASE_MUST_USE int vault_store_account_each(struct vault_store *store, vault_account_fn fn, void *arg,
-	struct base_error *err);
+BASE_MUST_USE int vault_store_account_each(
+	struct vault_store *store, vault_account_fn fn, void *arg, struct base_error *err);
 
 struct vault_counts {
 	uint64_t users, apps, accounts;
 };
-BASE_MUST_USE int vault_store_counts(struct vault_store *store, struct vault_counts *out,
-	struct base_error *err);
+BASE_MUST_USE int vault_store_counts(
+	struct vault_store *store, struct vault_counts *out, struct base_error *err);
 
 #endif

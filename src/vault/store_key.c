@@ -10,13 +10,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static int give(const struct vault_store_options *o, int fd, const char *path,
-	struct base_error *err)
+static int give(
+	const struct vault_store_options *o, int fd, const char *path, struct base_error *err)
 {
 	if (!o->chown || fchown(fd, o->uid, o->gid) == 0)
 		return 0;
-	return base_error_errno(err, BASE_ERROR_CONFIG, errno,
-		"cannot give \"%s\" to the service account", path);
+	return base_error_errno(
+		err, BASE_ERROR_CONFIG, errno, "cannot give \"%s\" to the service account", path);
 }
 
 static int make_dir(const struct vault_store_options *o, struct base_error *err)
@@ -29,12 +29,12 @@ static int make_dir(const struct vault_store_options *o, struct base_error *err)
 	}
 	if (errno == EEXIST)
 		return 0;
-	return base_error_errno(err, BASE_ERROR_CONFIG, errno, "cannot create directory \"%s\"",
-		o->data_dir);
+	return base_error_errno(
+		err, BASE_ERROR_CONFIG, errno, "cannot create directory \"%s\"", o->data_dir);
 }
 
-int vault_store_files_make(const struct vault_store_options *o, const char *db_path,
-	struct base_error *err)
+int vault_store_files_make(
+	const struct vault_store_options *o, const char *db_path, struct base_error *err)
 {
 	int fd, rc = make_dir(o, err);
 
@@ -42,9 +42,9 @@ int vault_store_files_make(const struct vault_store_options *o, const char *db_p
 		return rc;
 	fd = open(db_path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
-		return errno == EEXIST ? 0 :
-			base_error_errno(err, BASE_ERROR_CONFIG, errno, "cannot create \"%s\"",
-				db_path);
+		return errno == EEXIST ? 0
+				       : base_error_errno(err, BASE_ERROR_CONFIG, errno,
+						 "cannot create \"%s\"", db_path);
 	rc = give(o, fd, db_path, err);
 	close(fd);
 	return rc;
@@ -70,8 +70,8 @@ int vault_store_key_load(const char *path, uint8_t out[BASE_SEAL_KEY_BYTES], str
 	base_wipe(bytes, sizeof(bytes));
 	if (got != BASE_SEAL_KEY_BYTES)
 		return base_error_set(err, BASE_ERROR_CONFIG, 0,
-			"the vault's key \"%s\" is not %d bytes long: restore it from a backup", path,
-			BASE_SEAL_KEY_BYTES);
+			"the vault's key \"%s\" is not %d bytes long: restore it from a backup",
+			path, BASE_SEAL_KEY_BYTES);
 	if (!S_ISREG(st.st_mode) || st.st_mode & 0077)
 		return base_error_set(err, BASE_ERROR_CONFIG, 0,
 			"the vault's key \"%s\" can be read by others: chmod 600 it", path);
@@ -84,10 +84,13 @@ static int write_key(const struct vault_store_options *o, const char *path,
 	int rc, fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 
 	if (fd < 0)
-		return base_error_errno(err, BASE_ERROR_CONFIG, errno, "cannot create \"%s\"", path);
+		return base_error_errno(
+			err, BASE_ERROR_CONFIG, errno, "cannot create \"%s\"", path);
 	rc = give(o, fd, path, err);
-	if (rc == 0 && (write(fd, key, BASE_SEAL_KEY_BYTES) != BASE_SEAL_KEY_BYTES || fsync(fd) != 0))
-		rc = base_error_errno(err, BASE_ERROR_TEMPORARY, errno, "cannot write \"%s\"", path);
+	if (rc == 0 &&
+		(write(fd, key, BASE_SEAL_KEY_BYTES) != BASE_SEAL_KEY_BYTES || fsync(fd) != 0))
+		rc = base_error_errno(
+			err, BASE_ERROR_TEMPORARY, errno, "cannot write \"%s\"", path);
 	close(fd);
 	return rc;
 }

@@ -60,9 +60,11 @@ static const char schema[] =
 	X(META_PUT, "INSERT INTO meta (key, value) VALUES (?1, ?2)") \
 	X(USER_GET, USER_COLUMNS "WHERE u.key = ?1") \
 	X(USER_EACH, USER_COLUMNS "ORDER BY u.key") \
-	X(USER_ADD, "INSERT INTO user (key, name, disabled, created, changed, expires, mechanisms," \
+	X(USER_ADD, \
+		"INSERT INTO user (key, name, disabled, created, changed, expires, mechanisms," \
 		" limit_per_hour) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)") \
-	X(USER_SET, "UPDATE user SET disabled = ?2, changed = ?3, expires = ?4, mechanisms = ?5," \
+	X(USER_SET, \
+		"UPDATE user SET disabled = ?2, changed = ?3, expires = ?4, mechanisms = ?5," \
 		" limit_per_hour = ?6 WHERE id = ?1") \
 	X(USER_REMOVE, "DELETE FROM user WHERE id = ?1") \
 	X(USER_HASH, "UPDATE user SET hash = ?2, changed = ?3 WHERE id = ?1") \
@@ -70,41 +72,51 @@ static const char schema[] =
 	X(USER_SECRET, "SELECT secret, key FROM user WHERE id = ?1") \
 	X(APP_GET, APP_COLUMNS "WHERE a.user_id = ?1 AND a.label = ?2") \
 	X(APP_EACH, APP_COLUMNS "WHERE a.user_id = ?1 ORDER BY a.label") \
-	X(APP_ADD, "INSERT INTO app (user_id, label, created, changed, expires, mechanisms," \
+	X(APP_ADD, \
+		"INSERT INTO app (user_id, label, created, changed, expires, mechanisms," \
 		" limit_per_hour) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)") \
-	X(APP_SET, "UPDATE app SET changed = ?2, expires = ?3, mechanisms = ?4," \
+	X(APP_SET, \
+		"UPDATE app SET changed = ?2, expires = ?3, mechanisms = ?4," \
 		" limit_per_hour = ?5 WHERE id = ?1") \
 	X(APP_REMOVE, "DELETE FROM app WHERE id = ?1") \
 	X(APP_HASH, "UPDATE app SET hash = ?2, changed = ?3 WHERE id = ?1") \
 	X(APP_SEAL, "UPDATE app SET secret = ?2 WHERE id = ?1") \
-	X(APP_SECRET, "SELECT a.secret, u.key FROM app a JOIN user u ON u.id = a.user_id" \
+	X(APP_SECRET, \
+		"SELECT a.secret, u.key FROM app a JOIN user u ON u.id = a.user_id" \
 		" WHERE a.id = ?1") \
-	X(SCRAM_GET, "SELECT hash, iterations, salt, stored_key, server_key FROM scram" \
+	X(SCRAM_GET, \
+		"SELECT hash, iterations, salt, stored_key, server_key FROM scram" \
 		" WHERE user_id = ?1 AND app_id = ?2") \
-	X(SCRAM_PUT, "INSERT OR REPLACE INTO scram (user_id, app_id, hash, iterations, salt," \
+	X(SCRAM_PUT, \
+		"INSERT OR REPLACE INTO scram (user_id, app_id, hash, iterations, salt," \
 		" stored_key, server_key) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)") \
 	X(SCRAM_REMOVE, "DELETE FROM scram WHERE user_id = ?1 AND app_id = ?2") \
-	X(SEND_AS_EACH, "SELECT address FROM send_as WHERE user_id = ?1 AND app_id = ?2" \
+	X(SEND_AS_EACH, \
+		"SELECT address FROM send_as WHERE user_id = ?1 AND app_id = ?2" \
 		" ORDER BY address") \
-	X(SEND_AS_PUT, "INSERT OR IGNORE INTO send_as (user_id, app_id, address)" \
+	X(SEND_AS_PUT, \
+		"INSERT OR IGNORE INTO send_as (user_id, app_id, address)" \
 		" VALUES (?1, ?2, ?3)") \
 	X(SEND_AS_REMOVE, "DELETE FROM send_as WHERE user_id = ?1 AND app_id = ?2") \
-	X(ACCOUNT_ADD, "INSERT INTO account (name, url, username, created, secret)" \
+	X(ACCOUNT_ADD, \
+		"INSERT INTO account (name, url, username, created, secret)" \
 		" VALUES (?1, ?2, ?3, ?4, ?5)") \
-	X(ACCOUNT_SET, "INSERT OR REPLACE INTO account (name, url, username, created, secret)" \
+	X(ACCOUNT_SET, \
+		"INSERT OR REPLACE INTO account (name, url, username, created, secret)" \
 		" VALUES (?1, ?2, ?3, ?4, ?5)") \
 	X(ACCOUNT_GET, "SELECT name, url, username, created FROM account WHERE name = ?1") \
 	X(ACCOUNT_EACH, "SELECT name, url, username, created FROM account ORDER BY name") \
 	X(ACCOUNT_SECRET, "SELECT secret FROM account WHERE name = ?1") \
 	X(ACCOUNT_REMOVE, "DELETE FROM account WHERE name = ?1") \
-	X(COUNTS, "SELECT (SELECT count(*) FROM user), (SELECT count(*) FROM app)," \
+	X(COUNTS, \
+		"SELECT (SELECT count(*) FROM user), (SELECT count(*) FROM app)," \
 		" (SELECT count(*) FROM account)")
 
 enum statement {
 #define X(name, sql) STATEMENT_##name,
 	STATEMENTS(X)
 #undef X
-	STATEMENT_COUNT,
+		STATEMENT_COUNT,
 };
 
 static const char *const statement_sql[] = {
@@ -302,7 +314,7 @@ static int schema_version(struct vault_store *s, int *out, struct base_error *er
 	int rc = 0;
 
 	if (sqlite3_prepare_v2(s->db, "PRAGMA user_version", -1, &st, NULL) != SQLITE_OK ||
-	    sqlite3_step(st) != SQLITE_ROW)
+		sqlite3_step(st) != SQLITE_ROW)
 		rc = failed(s, "read", err);
 	else
 		*out = sqlite3_column_int(st, 0);
@@ -326,8 +338,8 @@ static int load_key(struct vault_store *s, const struct vault_store_options *o, 
 }
 
 /* Inside a transaction, so that of two processes that create the vault one waits for the other. */
-static int load_mock(struct vault_store *s, const struct vault_store_options *o,
-	struct base_error *err)
+static int load_mock(
+	struct vault_store *s, const struct vault_store_options *o, struct base_error *err)
 {
 	sqlite3_stmt *st = prepared(s, STATEMENT_META_GET);
 	struct base_secret plain;
@@ -347,8 +359,8 @@ static int load_mock(struct vault_store *s, const struct vault_store_options *o,
 	done(st);
 	if (rc == 0 && row == 0) {
 		base_random_fill(s->mock_key, sizeof(s->mock_key));
-		seal(s, BASE_SLICE("meta:mock"),
-			base_slice_make(s->mock_key, sizeof(s->mock_key)), &sealed);
+		seal(s, BASE_SLICE("meta:mock"), base_slice_make(s->mock_key, sizeof(s->mock_key)),
+			&sealed);
 		st = prepared(s, STATEMENT_META_PUT);
 		bind_text(st, 1, BASE_SLICE("mock"));
 		bind_blob(st, 2, base_buf_slice(&sealed));
@@ -359,12 +371,15 @@ static int load_mock(struct vault_store *s, const struct vault_store_options *o,
 	return rc;
 }
 
-static int set_up(struct vault_store *s, const struct vault_store_options *o, struct base_error *err)
+static int set_up(
+	struct vault_store *s, const struct vault_store_options *o, struct base_error *err)
 {
 	int version = 0, rc;
 
-	rc = exec(s, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
-		     " PRAGMA temp_store = MEMORY; PRAGMA secure_delete = ON", "open", err);
+	rc = exec(s,
+		"PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
+		" PRAGMA temp_store = MEMORY; PRAGMA secure_delete = ON",
+		"open", err);
 	if (rc == 0)
 		rc = vault_store_begin(s, err);
 	if (rc != 0)
@@ -383,18 +398,19 @@ static int set_up(struct vault_store *s, const struct vault_store_options *o, st
 	return rc;
 }
 
-int vault_store_open(struct vault_store **out, const struct vault_store_options *o,
-	struct base_error *err)
+int vault_store_open(
+	struct vault_store **out, const struct vault_store_options *o, struct base_error *err)
 {
 	struct vault_store *s = base_alloc_zero(1, sizeof(*s));
 	int rc;
 
 	if (asprintf(&s->path, "%s/vault.db", o->data_dir) < 0 ||
-	    asprintf(&s->key_path, "%s/vault.key", o->data_dir) < 0)
+		asprintf(&s->key_path, "%s/vault.key", o->data_dir) < 0)
 		base_out_of_memory();
 	rc = vault_store_files_make(o, s->path, err);
-	if (rc == 0 && sqlite3_open_v2(s->path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX,
-			       NULL) != SQLITE_OK)
+	if (rc == 0 &&
+		sqlite3_open_v2(s->path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX,
+			NULL) != SQLITE_OK)
 		rc = failed(s, "open", err);
 	if (rc == 0) {
 		sqlite3_extended_result_codes(s->db, 1);
@@ -432,7 +448,7 @@ const uint8_t *vault_store_mock_key(const struct vault_store *s)
 /* Users and app passwords */
 
 static const struct {
-	int number;	/* in the file */
+	int number; /* in the file */
 	enum base_hash hash;
 } scram_hashes[] = {{1, BASE_HASH_SHA1}, {256, BASE_HASH_SHA256}, {512, BASE_HASH_SHA512}};
 
@@ -446,7 +462,7 @@ static void take_scram(sqlite3_stmt *st, struct vault_user *out)
 		size_t len = base_hash_len(hash);
 
 		if (sqlite3_column_int(st, 0) != scram_hashes[i].number || stored.len != len ||
-		    server.len != len || !salt.len || salt.len > sizeof(k->salt))
+			server.len != len || !salt.len || salt.len > sizeof(k->salt))
 			continue;
 		memcpy(k->salt, salt.ptr, salt.len);
 		memcpy(k->stored_key, stored.ptr, len);
@@ -487,8 +503,8 @@ static void take_user(sqlite3_stmt *st, struct vault_user *out)
 	out->has_secret = sqlite3_column_int(st, 11) != 0;
 }
 
-static int get_one(struct vault_store *s, sqlite3_stmt *st, struct vault_user *out,
-	struct base_error *err)
+static int get_one(
+	struct vault_store *s, sqlite3_stmt *st, struct vault_user *out, struct base_error *err)
 {
 	int row = next_row(s, st, err);
 
@@ -635,8 +651,8 @@ static int put_scram(struct vault_store *s, const struct vault_user *u,
 }
 
 /* An empty secret takes the old one away. */
-static int put_secret(struct vault_store *s, const struct vault_user *u, const struct vault_key *key,
-	struct base_slice secret, struct base_error *err)
+static int put_secret(struct vault_store *s, const struct vault_user *u,
+	const struct vault_key *key, struct base_slice secret, struct base_error *err)
 {
 	sqlite3_stmt *st = prepared(s, u->app_id ? STATEMENT_APP_SEAL : STATEMENT_USER_SEAL);
 	struct base_buf label, sealed;
@@ -694,8 +710,9 @@ int vault_store_user_secret(struct vault_store *s, const struct vault_user *u,
 		rc = unseal(s, base_buf_slice(&label), column(st, 0), out, err);
 		base_buf_release(&label);
 	} else {
-		rc = row < 0 ? row : base_error_set(err, BASE_ERROR_NOT_FOUND, 0,
-			"no recoverable secret is stored");
+		rc = row < 0 ? row
+			     : base_error_set(err, BASE_ERROR_NOT_FOUND, 0,
+				       "no recoverable secret is stored");
 	}
 	done(st);
 	return rc;
@@ -721,7 +738,8 @@ static int remove_app(struct vault_store *s, const struct vault_user *u, struct 
 	return rc;
 }
 
-int vault_store_user_remove(struct vault_store *s, const struct vault_user *u, struct base_error *err)
+int vault_store_user_remove(
+	struct vault_store *s, const struct vault_user *u, struct base_error *err)
 {
 	sqlite3_stmt *st;
 	bool own;
@@ -760,7 +778,8 @@ static int each(struct vault_store *s, sqlite3_stmt *st, vault_user_fn fn, void 
 	return row;
 }
 
-int vault_store_user_each(struct vault_store *s, vault_user_fn fn, void *arg, struct base_error *err)
+int vault_store_user_each(
+	struct vault_store *s, vault_user_fn fn, void *arg, struct base_error *err)
 {
 	return each(s, prepared(s, STATEMENT_USER_EACH), fn, arg, err);
 }
@@ -858,8 +877,8 @@ static int no_account(struct base_slice name, struct base_error *err)
 	return base_error_set(err, BASE_ERROR_NOT_FOUND, 0, "no such account");
 }
 
-int vault_store_account_get(struct vault_store *s, struct base_slice name, struct vault_account *out,
-	struct base_error *err)
+int vault_store_account_get(struct vault_store *s, struct base_slice name,
+	struct vault_account *out, struct base_error *err)
 {
 	sqlite3_stmt *st = prepared(s, STATEMENT_ACCOUNT_GET);
 	int row;
@@ -892,7 +911,8 @@ int vault_store_account_secret(struct vault_store *s, struct base_slice name,
 	return rc;
 }
 
-int vault_store_account_remove(struct vault_store *s, struct base_slice name, struct base_error *err)
+int vault_store_account_remove(
+	struct vault_store *s, struct base_slice name, struct base_error *err)
 {
 	sqlite3_stmt *st = prepared(s, STATEMENT_ACCOUNT_REMOVE);
 	int rc;
@@ -902,8 +922,8 @@ int vault_store_account_remove(struct vault_store *s, struct base_slice name, st
 	return rc == 0 && sqlite3_changes(s->db) == 0 ? no_account(name, err) : rc;
 }
 
-int vault_store_account_each(struct vault_store *s, vault_account_fn fn, void *arg,
-	struct base_error *err)
+int vault_store_account_each(
+	struct vault_store *s, vault_account_fn fn, void *arg, struct base_error *err)
 {
 	sqlite3_stmt *st = prepared(s, STATEMENT_ACCOUNT_EACH);
 	struct vault_account account;

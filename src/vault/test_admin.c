@@ -56,8 +56,8 @@ static void ok(struct support_vault *v, const char *text, const char *secret)
 	json_decref(a.json);
 }
 
-static void refused(struct support_vault *v, const char *text, const char *secret, int class,
-	const char *why)
+static void refused(
+	struct support_vault *v, const char *text, const char *secret, int class, const char *why)
 {
 	struct answer a = run(v, text, base_slice_text(secret));
 
@@ -98,15 +98,15 @@ static struct answer change(struct support_vault *v, const char *verb, const cha
 	if (a.rc == 0)
 		a = run(v, text, base_buf_slice(&secret));
 	if (out_generated)
-		snprintf(out_generated, 64, "%.*s", (int)generated.len,
-			(const char *)generated.ptr);
+		snprintf(
+			out_generated, 64, "%.*s", (int)generated.len, (const char *)generated.ptr);
 	base_secret_release(&generated);
 	base_buf_release(&secret);
 	return a;
 }
 
-static void change_ok(struct support_vault *v, const char *verb, const char *rest,
-	const char *password)
+static void change_ok(
+	struct support_vault *v, const char *verb, const char *rest, const char *password)
 {
 	struct answer a = change(v, verb, rest, password, NULL);
 
@@ -115,8 +115,8 @@ static void change_ok(struct support_vault *v, const char *verb, const char *res
 	json_decref(a.json);
 }
 
-static void expect_test(struct support_vault *v, const char *name, const char *password,
-	const char *result)
+static void expect_test(
+	struct support_vault *v, const char *name, const char *password, const char *result)
 {
 	struct answer a;
 	char text[128];
@@ -144,8 +144,8 @@ static void life_of_a_user(void **state)
 	assert_string_equal(json_string_value(json_object_get(a.json, "limit")), "100/hour");
 	assert_int_equal(json_array_size(json_object_get(a.json, "send_as")), 2);
 	assert_int_equal(json_array_size(json_object_get(a.json, "mechanisms")), 4);
-	assert_string_equal(json_string_value(json_object_get(a.json, "created")),
-		"2026-11-24T15:00:00Z");
+	assert_string_equal(
+		json_string_value(json_object_get(a.json, "created")), "2026-11-24T15:00:00Z");
 	json_decref(a.json);
 	change_ok(v, "passwd", "anna", "neu");
 	expect_test(v, "anna", "geheim", "rejected");
@@ -180,8 +180,12 @@ static void life_of_an_app_password(void **state)
 	expect_test(v, "anna", generated, "rejected");
 	expect_test(v, "anna", other, "ok");
 	a = run(v, "user list", BASE_SLICE_EMPTY);
-	assert_string_equal(json_string_value(json_array_get(json_object_get(json_array_get(
-		json_object_get(a.json, "users"), 0), "apps"), 0)), "printer");
+	assert_string_equal(
+		json_string_value(json_array_get(
+			json_object_get(
+				json_array_get(json_object_get(a.json, "users"), 0), "apps"),
+			0)),
+		"printer");
 	json_decref(a.json);
 	ok(v, "user remove anna app=printer", "");
 	expect_test(v, "anna", other, "rejected");
@@ -203,8 +207,8 @@ static void secrets_are_kept_only_where_chosen_and_sealed(void **state)
 	change_ok(v, "add", "bert mechanisms=cram-md5,PLAIN", "einGeheimnis2");
 	assert_true(vault_key_make(BASE_SLICE("anna"), BASE_SLICE("example.org"), &key));
 	assert_int_equal(vault_store_user_get(v->store, &key, &user, &err), 0);
-	assert_int_equal(vault_store_user_secret(v->store, &user, &secret, &err),
-		BASE_ERROR_NOT_FOUND);
+	assert_int_equal(
+		vault_store_user_secret(v->store, &user, &secret, &err), BASE_ERROR_NOT_FOUND);
 	assert_true(vault_key_make(BASE_SLICE("bert"), BASE_SLICE("example.org"), &key));
 	assert_int_equal(vault_store_user_get(v->store, &key, &user, &err), 0);
 	assert_int_equal(vault_store_user_secret(v->store, &user, &secret, &err), 0);
@@ -223,7 +227,7 @@ static void a_new_password_leaves_nothing_of_the_old(void **state)
 	change_ok(v, "add", "anna mechanisms=SCRAM-SHA-256,CRAM-MD5,PLAIN", "alt");
 	change_ok(v, "passwd", "anna mechanisms=PLAIN", "neu");
 	a = run(v, "user show anna", BASE_SLICE_EMPTY);
-	assert_int_equal(json_array_size(json_object_get(a.json, "stored")), 2);	/* and LOGIN */
+	assert_int_equal(json_array_size(json_object_get(a.json, "stored")), 2); /* and LOGIN */
 	json_decref(a.json);
 }
 
@@ -283,7 +287,8 @@ static void life_of_an_account(void **state)
 	a = run(v, "account list", BASE_SLICE_EMPTY);
 	assert_int_equal(json_array_size(json_object_get(a.json, "accounts")), 1);
 	json_decref(a.json);
-	assert_int_equal(vault_store_account_secret(v->store, BASE_SLICE("google"), &secret, &err), 0);
+	assert_int_equal(
+		vault_store_account_secret(v->store, BASE_SLICE("google"), &secret, &err), 0);
 	assert_true(base_slice_equal_text(base_secret_slice(&secret), "pw2"));
 	base_secret_release(&secret);
 	ok(v, "account remove google", "");
@@ -356,9 +361,11 @@ static void upgraded_credentials_keep_the_rest(void **state)
 	memcpy(hash, user.hash, sizeof(hash));
 	vault_credentials_init(&c);
 	assert_int_equal(vault_credentials_derive(BASE_SLICE("geheim"),
-		SASL_MASK(SASL_MECHANISM_SCRAM_SHA_1), random, &c, NULL), 0);
+				 SASL_MASK(SASL_MECHANISM_SCRAM_SHA_1), random, &c, NULL),
+		0);
 	c.hash[0] = '\0';
-	assert_int_equal(vault_store_credentials_put(v->store, &user, &key, &c, true, NOW_MS, NULL), 0);
+	assert_int_equal(
+		vault_store_credentials_put(v->store, &user, &key, &c, true, NOW_MS, NULL), 0);
 	assert_int_equal(vault_store_user_get(v->store, &key, &user, NULL), 0);
 	assert_string_equal(user.hash, hash);
 	assert_int_equal(user.scram[BASE_HASH_SHA1].iterations, 4096);

@@ -18,7 +18,7 @@ static const uint8_t key[32] = "a key";
 static void names(void **state)
 {
 	static const struct {
-		const char *name, *domain, *expected;	/* null: refused */
+		const char *name, *domain, *expected; /* null: refused */
 	} rows[] = {
 		{"Anna", "", "anna"},
 		{"Anna", "Example.org", "anna@example.org"},
@@ -35,8 +35,8 @@ static void names(void **state)
 	char text[300];
 
 	for (size_t i = 0; i < BASE_COUNT(rows); i++) {
-		bool good = vault_key_make(base_slice_text(rows[i].name),
-			base_slice_text(rows[i].domain), &made);
+		bool good = vault_key_make(
+			base_slice_text(rows[i].name), base_slice_text(rows[i].domain), &made);
 
 		assert_int_equal(good, rows[i].expected != NULL);
 		if (good)
@@ -113,8 +113,8 @@ static struct base_addr addr(const char *text)
 	return a;
 }
 
-static uint32_t guess(struct vault_throttle *t, const char *from, const char *user, unsigned number,
-	int64_t now)
+static uint32_t guess(
+	struct vault_throttle *t, const char *from, const char *user, unsigned number, int64_t now)
 {
 	struct base_addr a = addr(from);
 	char text[16];
@@ -192,8 +192,9 @@ static void loopback_and_nobody_are_not_counted(void **state)
 	for (unsigned i = 0; i < 50; i++) {
 		assert_int_equal(guess(t, "127.0.0.1", "anna", i, 1), 500);
 		assert_int_equal(guess(t, "::1", "anna", i, 1), 500);
-		assert_int_equal(vault_throttle_failed(t, &none, BASE_SLICE("anna"),
-			BASE_SLICE_EMPTY, 1), 500);
+		assert_int_equal(
+			vault_throttle_failed(t, &none, BASE_SLICE("anna"), BASE_SLICE_EMPTY, 1),
+			500);
 	}
 	vault_throttle_free(&t);
 }

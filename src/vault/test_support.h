@@ -43,7 +43,8 @@ static inline int support_set_up(void **state)
 
 static inline int support_tear_down(void **state)
 {
-	static const char *const names[] = {"vault.db", "vault.db-wal", "vault.db-shm", "vault.key"};
+	static const char *const names[] = {
+		"vault.db", "vault.db-wal", "vault.db-shm", "vault.key"};
 	struct support_vault *v = *state;
 	char path[128];
 

@@ -18,11 +18,16 @@ struct row {
 };
 
 static const struct row right[] = {
-	{"yescrypt", "$y$j9T$abcdefgh$Q/pi/4em3AhK7wvHGCV4vLOJGMV4nSPmHVjMtEZzz/7", "tanstaaf", false},
-	{"sha256crypt", "$5$saltsalt$AHEKnDWlz30naxZICwx9iP.q/8kkh.5vY4KFHIo4Rn8", "tanstaaf", true},
-	{"sha512crypt", "$6$saltsalt$JfDkfKepJJ8OUWRByLbPk38gXHsXisVEzfbhJNOdQONUSHJpsMS04wE7S46k63uz"
-		"hSh1G0j2QJ1gqfWqZChQE.", "tanstaaf", true},
-	{"bcrypt", "$2b$04$abcdefghijklmnopqrstuumJUK7dJmoK7yMfXBMkeTJL1Y.du7qIG", "tanstaaf", true},
+	{"yescrypt", "$y$j9T$abcdefgh$Q/pi/4em3AhK7wvHGCV4vLOJGMV4nSPmHVjMtEZzz/7", "tanstaaf",
+		false},
+	{"sha256crypt", "$5$saltsalt$AHEKnDWlz30naxZICwx9iP.q/8kkh.5vY4KFHIo4Rn8", "tanstaaf",
+		true},
+	{"sha512crypt",
+		"$6$saltsalt$JfDkfKepJJ8OUWRByLbPk38gXHsXisVEzfbhJNOdQONUSHJpsMS04wE7S46k63uz"
+		"hSh1G0j2QJ1gqfWqZChQE.",
+		"tanstaaf", true},
+	{"bcrypt", "$2b$04$abcdefghijklmnopqrstuumJUK7dJmoK7yMfXBMkeTJL1Y.du7qIG", "tanstaaf",
+		true},
 	{"md5crypt", "$1$saltsalt$roN2lUfEbZqZad1NpG.Zy1", "tanstaaf", true},
 	{"des", "ab/TdqTfG5VbQ", "tanstaaf", true},
 	{"bsdi des", "_J9..saltUr0DPw0DcsA", "tanstaaf", true},
@@ -34,8 +39,8 @@ static const struct row right[] = {
 	{"plain", "{PLAIN}a b{}c", "a b{}c", true},
 	{"cleartext", "{CLEARTEXT}x", "x", true},
 	/* RFC 6070 */
-	{"pbkdf2 dovecot", "{PBKDF2}$1$salt$4096$4b007901b765489abead49d926f721d065a429c1", "password",
-		true},
+	{"pbkdf2 dovecot", "{PBKDF2}$1$salt$4096$4b007901b765489abead49d926f721d065a429c1",
+		"password", true},
 	{"pbkdf2 passlib", "$pbkdf2$4096$c2FsdA$SwB5AbdlSJq.rUnZJvch0GWkKcE", "password", true},
 	{"pbkdf2 ldap", "{PBKDF2}4096$c2FsdA$SwB5AbdlSJq.rUnZJvch0GWkKcE", "password", true},
 	/* PBKDF2-HMAC-SHA256 of RFC 7914 section 11 cut to one hash */
@@ -46,36 +51,84 @@ static const struct row right[] = {
 	{"plain md5", "{PLAIN-MD5}5f4dcc3b5aa765d61d8327deb882cf99", "password", true},
 	{"ldap md5", "{LDAP-MD5}X03MO1qnZdYdgyfeuILPmQ==", "password", true},
 	/* RFC 7677 */
-	{"scram", "{SCRAM-SHA-256}4096,W22ZaJ0SNY7soEsUEjb6gQ==,"
+	{"scram",
+		"{SCRAM-SHA-256}4096,W22ZaJ0SNY7soEsUEjb6gQ==,"
 		"WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=,"
-		"wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=", "pencil", true},
+		"wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=",
+		"pencil", true},
 #ifdef VAULT_HAVE_ARGON2
 	/* from the reference implementation's own tests */
-	{"argon2id", "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi"
-		"/4", "password", false},
-	{"argon2id two lanes", "$argon2id$v=19$m=256,t=2,p=2$c29tZXNhbHQ$bQk8UB/VmZZF4Oo79iDXuL5/0ttZwg"
-		"2f/5U52iv1cDc", "password", false},
-	{"argon2i", "$argon2i$v=19$m=256,t=2,p=1$c29tZXNhbHQ$iekCn0Y3spW+sCcFanM2xBT63UP2sghkUoHLIUpWRS8",
+	{"argon2id",
+		"$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi"
+		"/4",
 		"password", false},
-	{"argon2 scheme", "{ARGON2ID}$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7"
-		"TKyQwu9U1bMCHGi/4", "password", false},
+	{"argon2id two lanes",
+		"$argon2id$v=19$m=256,t=2,p=2$c29tZXNhbHQ$bQk8UB/VmZZF4Oo79iDXuL5/0ttZwg"
+		"2f/5U52iv1cDc",
+		"password", false},
+	{"argon2i",
+		"$argon2i$v=19$m=256,t=2,p=1$c29tZXNhbHQ$iekCn0Y3spW+"
+		"sCcFanM2xBT63UP2sghkUoHLIUpWRS8",
+		"password", false},
+	{"argon2 scheme",
+		"{ARGON2ID}$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7"
+		"TKyQwu9U1bMCHGi/4",
+		"password", false},
 #endif
 };
 
 /* Every one with password "password"; none may be right, none may crash. */
 static const char *const wrong[] = {
-	"*", "!", "!!", "*0", "*1", "x", "!$y$j9T$abcdefgh$Q/pi/4em3AhK7wvHGCV4vLOJGMV4nSPmHVjMtEZzz/7",
-	"$9$bad", "$", "$$", "$y$", "$y$j", "$y$j9T$", "$y$jzT$abcdefgh$aaaa", "$2b$31$abcdefghijklmnopqrstuu",
-	"$2b$", "$6$rounds=999999999$salt$", "$6$", "$sha1$4294967295$abcdefgh$", "$7$zzzzzzzz",
-	"{", "{}", "{}x", "{NOPE}password", "{PLAIN}", "{CRYPT}", "{CRYPT}*", "{PLAIN.b64}password",
-	"{SHA}", "{SHA}AAAA", "{SHA}!!!!", "{SSHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=", "{SHA256}",
-	"{PBKDF2}", "{PBKDF2}$1$", "{PBKDF2}$1$salt$0$4b007901b765489abead49d926f721d065a429c1",
+	"*",
+	"!",
+	"!!",
+	"*0",
+	"*1",
+	"x",
+	"!$y$j9T$abcdefgh$Q/pi/4em3AhK7wvHGCV4vLOJGMV4nSPmHVjMtEZzz/7",
+	"$9$bad",
+	"$",
+	"$$",
+	"$y$",
+	"$y$j",
+	"$y$j9T$",
+	"$y$jzT$abcdefgh$aaaa",
+	"$2b$31$abcdefghijklmnopqrstuu",
+	"$2b$",
+	"$6$rounds=999999999$salt$",
+	"$6$",
+	"$sha1$4294967295$abcdefgh$",
+	"$7$zzzzzzzz",
+	"{",
+	"{}",
+	"{}x",
+	"{NOPE}password",
+	"{PLAIN}",
+	"{CRYPT}",
+	"{CRYPT}*",
+	"{PLAIN.b64}password",
+	"{SHA}",
+	"{SHA}AAAA",
+	"{SHA}!!!!",
+	"{SSHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=",
+	"{SHA256}",
+	"{PBKDF2}",
+	"{PBKDF2}$1$",
+	"{PBKDF2}$1$salt$0$4b007901b765489abead49d926f721d065a429c1",
 	"{PBKDF2}$1$salt$99999999999$4b007901b765489abead49d926f721d065a429c1",
-	"{PBKDF2}$1$salt$1$4b00", "{PBKDF2}$1$$1$4b007901b765489abead49d926f721d065a429c1",
-	"$pbkdf2$", "$pbkdf2-sha256$1$c2FsdA$AAAA", "$pbkdf2-sha256$-1$c2FsdA$AAAA",
-	"{SCRAM-SHA-256}", "{SCRAM-SHA-256}4096,AAAA", "{SCRAM-SHA-256}0,AAAA,AAAA,AAAA",
-	"$argon2id$", "$argon2id$v=19$m=256,t=2,p=1$", "$argon2id$v=19$m=1,t=2,p=1$c29tZXNhbHQ$AAAA",
-	"$argon2id$v=19$m=4294967295,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4",
+	"{PBKDF2}$1$salt$1$4b00",
+	"{PBKDF2}$1$$1$4b007901b765489abead49d926f721d065a429c1",
+	"$pbkdf2$",
+	"$pbkdf2-sha256$1$c2FsdA$AAAA",
+	"$pbkdf2-sha256$-1$c2FsdA$AAAA",
+	"{SCRAM-SHA-256}",
+	"{SCRAM-SHA-256}4096,AAAA",
+	"{SCRAM-SHA-256}0,AAAA,AAAA,AAAA",
+	"$argon2id$",
+	"$argon2id$v=19$m=256,t=2,p=1$",
+	"$argon2id$v=19$m=1,t=2,p=1$c29tZXNhbHQ$AAAA",
+	"$argon2id$v=19$m=4294967295,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/"
+	"4",
 	"$argon2id$v=19$m=256,t=0,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4",
 	"$argon2id$v=19$m=256,t=2,p=99$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4",
 	"password",
@@ -91,10 +144,11 @@ static void right_ones(void **state)
 
 		memcpy(exact, r->stored, strlen(r->stored));
 		if (vault_verify(stored, base_slice_text(r->password), &upgrade) !=
-			    VAULT_VERIFY_RIGHT || upgrade != r->upgrade)
+				VAULT_VERIFY_RIGHT ||
+			upgrade != r->upgrade)
 			fail_msg("%s", r->name);
 		if (vault_verify(stored, BASE_SLICE("Tanstaaf"), &upgrade) != VAULT_VERIFY_WRONG ||
-		    upgrade)
+			upgrade)
 			fail_msg("%s takes a wrong password", r->name);
 		free(exact);
 	}
@@ -104,10 +158,10 @@ static void wrong_ones(void **state)
 {
 	for (size_t i = 0; i < BASE_COUNT(wrong); i++)
 		if (vault_verify(base_slice_text(wrong[i]), BASE_SLICE("password"), NULL) !=
-		    VAULT_VERIFY_WRONG)
+			VAULT_VERIFY_WRONG)
 			fail_msg("%s", wrong[i]);
-	assert_int_equal(vault_verify(BASE_SLICE_EMPTY, BASE_SLICE("password"), NULL),
-		VAULT_VERIFY_WRONG);
+	assert_int_equal(
+		vault_verify(BASE_SLICE_EMPTY, BASE_SLICE("password"), NULL), VAULT_VERIFY_WRONG);
 }
 
 static void passwords_out_of_bounds(void **state)
@@ -119,8 +173,10 @@ static void passwords_out_of_bounds(void **state)
 	assert_int_equal(vault_verify(stored, BASE_SLICE_EMPTY, NULL), VAULT_VERIFY_WRONG);
 	assert_int_equal(vault_verify(stored, BASE_SLICE("password\0"), NULL), VAULT_VERIFY_WRONG);
 	assert_int_equal(vault_verify(stored, BASE_SLICE("password\0x"), NULL), VAULT_VERIFY_WRONG);
-	assert_int_equal(vault_verify(stored, base_slice_make(exact, 512), NULL), VAULT_VERIFY_WRONG);
-	assert_int_equal(vault_verify(stored, base_slice_make(exact, 600), NULL), VAULT_VERIFY_WRONG);
+	assert_int_equal(
+		vault_verify(stored, base_slice_make(exact, 512), NULL), VAULT_VERIFY_WRONG);
+	assert_int_equal(
+		vault_verify(stored, base_slice_make(exact, 600), NULL), VAULT_VERIFY_WRONG);
 	free(exact);
 }
 
@@ -128,7 +184,8 @@ static void derived_credentials_verify_and_travel(void **state)
 {
 	static const uint8_t random[VAULT_CREDENTIALS_RANDOM_BYTES] = "some random bytes, fixed";
 	sasl_mechanism_mask all = SASL_MASK(SASL_MECHANISM_PLAIN) |
-		SASL_MASK(SASL_MECHANISM_SCRAM_SHA_1) | SASL_MASK(SASL_MECHANISM_SCRAM_SHA_512_PLUS);
+		SASL_MASK(SASL_MECHANISM_SCRAM_SHA_1) |
+		SASL_MASK(SASL_MECHANISM_SCRAM_SHA_512_PLUS);
 	struct vault_credentials c, back;
 	struct base_buf encoded;
 
@@ -170,7 +227,8 @@ static void secret_only_for_cram_md5(void **state)
 
 	vault_credentials_init(&c);
 	assert_int_equal(vault_credentials_derive(BASE_SLICE("geheim"),
-		SASL_MASK(SASL_MECHANISM_CRAM_MD5), random, &c, NULL), 0);
+				 SASL_MASK(SASL_MECHANISM_CRAM_MD5), random, &c, NULL),
+		0);
 	assert_true(base_slice_equal_text(base_secret_slice(&c.secret), "geheim"));
 	vault_credentials_release(&c);
 }
@@ -187,14 +245,16 @@ static void bad_passwords_are_refused(void **state)
 	memset(text, 'p', sizeof(text));
 	for (size_t i = 0; i < BASE_COUNT(bad); i++) {
 		vault_credentials_init(&c);
-		assert_int_equal(vault_credentials_derive(bad[i], SASL_MASK(SASL_MECHANISM_PLAIN),
-			random, &c, &err), BASE_ERROR_PERMANENT);
+		assert_int_equal(vault_credentials_derive(
+					 bad[i], SASL_MASK(SASL_MECHANISM_PLAIN), random, &c, &err),
+			BASE_ERROR_PERMANENT);
 		assert_null(strstr(err.text, "ppp"));
 		vault_credentials_release(&c);
 	}
 	vault_credentials_init(&c);
 	assert_int_equal(vault_credentials_derive(base_slice_make(text, 511),
-		SASL_MASK(SASL_MECHANISM_PLAIN), random, &c, NULL), 0);
+				 SASL_MASK(SASL_MECHANISM_PLAIN), random, &c, NULL),
+		0);
 	assert_int_equal(vault_verify(base_slice_text(c.hash), base_slice_make(text, 511), NULL),
 		VAULT_VERIFY_RIGHT);
 	vault_credentials_release(&c);
@@ -210,8 +270,9 @@ static void generated_passwords_are_fast(void **state)
 		random[i] = (uint8_t)(i * 11);
 	vault_credentials_init(&c);
 	base_secret_init(&password, 64);
-	assert_int_equal(vault_credentials_generate(SASL_MASK(SASL_MECHANISM_SCRAM_SHA_256), random, &c,
-		&password, NULL), 0);
+	assert_int_equal(vault_credentials_generate(SASL_MASK(SASL_MECHANISM_SCRAM_SHA_256), random,
+				 &c, &password, NULL),
+		0);
 	assert_int_equal(password.len, VAULT_APP_PASSWORD_CHARS);
 	assert_true(vault_verify_is_fast(base_slice_text(c.hash)));
 	assert_int_equal(vault_verify(base_slice_text(c.hash), base_secret_slice(&password), NULL),

@@ -21,14 +21,14 @@ enum {
 	RECENT = 8,
 	WINDOW_MS = 10 * 60 * 1000,
 	SUCCESS_MS = 24 * 60 * 60 * 1000,
-	GUESSER_FAILURES = 30,	/* of an address: from here its right answers wait too */
+	GUESSER_FAILURES = 30, /* of an address: from here its right answers wait too */
 };
 
 struct row {
 	uint8_t tag[TAG_BYTES];
-	uint8_t client[CLIENT_BYTES];	/* the address alone: what forgetting looks for */
-	int64_t changed_ms;		/* 0: empty */
-	int64_t success_ms;		/* 0: none */
+	uint8_t client[CLIENT_BYTES]; /* the address alone: what forgetting looks for */
+	int64_t changed_ms;           /* 0: empty */
+	int64_t success_ms;           /* 0: none */
 	uint32_t failures;
 	uint32_t recent[RECENT];
 	unsigned recent_next;
@@ -57,8 +57,8 @@ void vault_throttle_free(struct vault_throttle **throttle)
 {
 	if (!*throttle)
 		return;
-	base_wipe(*throttle,
-		sizeof(**throttle) + (*throttle)->set_count * WAYS * sizeof(struct row));
+	base_wipe(
+		*throttle, sizeof(**throttle) + (*throttle)->set_count * WAYS * sizeof(struct row));
 	free(*throttle);
 	*throttle = NULL;
 }
@@ -136,8 +136,8 @@ static void row_fail(struct row *r, uint32_t attempt, int64_t now_ms)
 }
 
 /* What was tried, for whom; never 0 for a known attempt. */
-static uint32_t attempt_number(const struct vault_throttle *t, struct base_slice user,
-	struct base_slice attempt)
+static uint32_t attempt_number(
+	const struct vault_throttle *t, struct base_slice user, struct base_slice attempt)
 {
 	uint8_t sum[BASE_HASH_MAX_BYTES];
 	struct base_buf data;
@@ -197,7 +197,7 @@ uint32_t vault_throttle_succeeded(struct vault_throttle *t, const struct base_ad
 	r = row_of(t, addr, user, now_ms);
 	known = r->success_ms && now_ms - r->success_ms < SUCCESS_MS;
 	r->success_ms = r->changed_ms = now_ms > 0 ? now_ms : 1;
-	r->failures = 0;	/* of this user here; what the address guessed elsewhere stays */
+	r->failures = 0; /* of this user here; what the address guessed elsewhere stays */
 	if (known)
 		return 0;
 	make_tag(t, addr, BASE_SLICE_EMPTY, tag);

@@ -14,12 +14,13 @@
 #include "base/host.h"
 
 #define VAULT_THROTTLE_KEY_BYTES 32
-#define VAULT_THROTTLE_MAX_MS	2000
-#define VAULT_THROTTLE_STEP_MS	500	/* failures are answered on this grid */
+#define VAULT_THROTTLE_MAX_MS 2000
+#define VAULT_THROTTLE_STEP_MS 500 /* failures are answered on this grid */
 
 struct vault_throttle;
 
-struct vault_throttle *vault_throttle_new(size_t slots, const uint8_t key[VAULT_THROTTLE_KEY_BYTES]);
+struct vault_throttle *vault_throttle_new(
+	size_t slots, const uint8_t key[VAULT_THROTTLE_KEY_BYTES]);
 void vault_throttle_free(struct vault_throttle **throttle);
 
 /* An attempt failed. @attempt: what was tried (the password, or a SCRAM proof); empty: not known, counts

@@ -41,7 +41,7 @@ bool vault_crypt_cost_ok(struct base_slice s)
 	if (base_slice_starts_with(s, BASE_SLICE("$sha1$")))
 		return rounds_ok(base_slice_from(s, 6), VAULT_ITERATIONS_MAX);
 	if (base_slice_starts_with(s, BASE_SLICE("$y$")) ||
-	    base_slice_starts_with(s, BASE_SLICE("$gy$"))) {
+		base_slice_starts_with(s, BASE_SLICE("$gy$"))) {
 		size_t at = s.ptr[1] == 'y' ? 4 : 5;
 
 		if (s.len <= at)
@@ -55,8 +55,8 @@ bool vault_crypt_cost_ok(struct base_slice s)
 	}
 	for (size_t i = 0; i + sizeof(rounds) - 1 < s.len; i++)
 		if (memcmp(s.ptr + i, rounds, sizeof(rounds) - 1) == 0)
-			return rounds_ok(base_slice_from(s, i + sizeof(rounds) - 1),
-				VAULT_ITERATIONS_MAX);
+			return rounds_ok(
+				base_slice_from(s, i + sizeof(rounds) - 1), VAULT_ITERATIONS_MAX);
 	return true;
 }
 
@@ -107,14 +107,14 @@ static bool is_crypt_scheme(struct base_slice scheme)
 	return false;
 }
 
-static enum vault_verify_result verify_crypt(struct base_slice text, struct base_slice password,
-	bool *out_upgrade)
+static enum vault_verify_result verify_crypt(
+	struct base_slice text, struct base_slice password, bool *out_upgrade)
 {
 	char stored[VAULT_HASH_MAX_BYTES + 1];
 
 	/* "*" and "!" are how a passwd file locks an account; DES settings begin with neither. */
 	if (!text.len || text.len > VAULT_HASH_MAX_BYTES || text.ptr[0] == '*' ||
-	    text.ptr[0] == '!' || base_slice_has(text, '\0') || !vault_crypt_cost_ok(text))
+		text.ptr[0] == '!' || base_slice_has(text, '\0') || !vault_crypt_cost_ok(text))
 		return default_work(password);
 	memcpy(stored, text.ptr, text.len);
 	stored[text.len] = '\0';
@@ -124,8 +124,8 @@ static enum vault_verify_result verify_crypt(struct base_slice text, struct base
 	return with_crypt(stored, password);
 }
 
-static enum vault_verify_result verify_form(struct base_slice stored, struct base_slice password,
-	bool *out_upgrade)
+static enum vault_verify_result verify_form(
+	struct base_slice stored, struct base_slice password, bool *out_upgrade)
 {
 	struct base_slice scheme = BASE_SLICE_EMPTY, text = stored;
 	struct vault_pbkdf2 pbkdf2;
@@ -164,8 +164,8 @@ static enum vault_verify_result verify_form(struct base_slice stored, struct bas
 	return verify_crypt(text, password, out_upgrade);
 }
 
-enum vault_verify_result vault_verify(struct base_slice stored, struct base_slice password,
-	bool *out_upgrade)
+enum vault_verify_result vault_verify(
+	struct base_slice stored, struct base_slice password, bool *out_upgrade)
 {
 	enum vault_verify_result result;
 	bool upgrade = false;

@@ -17,14 +17,14 @@
 enum vault_verify_result {
 	VAULT_VERIFY_WRONG = 0,
 	VAULT_VERIFY_RIGHT = 1,
-	VAULT_VERIFY_CANNOT = 2,	/* out of memory, or a scheme that this build lacks */
+	VAULT_VERIFY_CANNOT = 2, /* out of memory, or a scheme that this build lacks */
 };
 
 /* @stored empty (an unknown user), locked ("*", "!…") or broken: the default work is done all the same
  * and the answer is WRONG. @password: empty, with a NUL or too long is WRONG after the default work.
  * @out_upgrade (may be null): RIGHT, and the form is one that should be replaced. */
-BASE_MUST_USE enum vault_verify_result vault_verify(struct base_slice stored,
-	struct base_slice password, bool *out_upgrade);
+BASE_MUST_USE enum vault_verify_result vault_verify(
+	struct base_slice stored, struct base_slice password, bool *out_upgrade);
 /* Answer at once and in this process: true when @stored is a form that takes microseconds (those of
  * generated passwords). */
 bool vault_verify_is_fast(struct base_slice stored);

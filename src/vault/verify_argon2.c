@@ -10,14 +10,14 @@
 #include <argon2.h>
 #include <stdlib.h>
 
-static bool take_number(struct base_slice field, const char *name, uint32_t least, uint32_t most,
-	uint32_t *out)
+static bool take_number(
+	struct base_slice field, const char *name, uint32_t least, uint32_t most, uint32_t *out)
 {
 	uint64_t value;
 
 	if (!base_slice_starts_with(field, base_slice_text(name)) ||
-	    !base_slice_to_u64(base_slice_from(field, strlen(name)), &value) || value < least ||
-	    value > most)
+		!base_slice_to_u64(base_slice_from(field, strlen(name)), &value) || value < least ||
+		value > most)
 		return false;
 	*out = (uint32_t)value;
 	return true;
@@ -62,34 +62,41 @@ enum vault_form_result vault_argon2_parse(struct base_slice text, struct vault_a
 
 	memset(out, 0, sizeof(*out));
 	if (!take_type(&text, &out->type))
-		return base_slice_starts_with(text, BASE_SLICE("$argon2")) ? VAULT_FORM_BROKEN :
-			VAULT_FORM_OTHER;
+		return base_slice_starts_with(text, BASE_SLICE("$argon2")) ? VAULT_FORM_BROKEN
+									   : VAULT_FORM_OTHER;
 	out->version = ARGON2_VERSION_10;
 	if (!base_slice_split(&text, '$', &field))
 		return VAULT_FORM_BROKEN;
 	if (take_number(field, "v=", ARGON2_VERSION_10, ARGON2_VERSION_13, &out->version) &&
-	    !base_slice_split(&text, '$', &field))
+		!base_slice_split(&text, '$', &field))
 		return VAULT_FORM_BROKEN;
 	if (!take_costs(field, out) || out->kib < 8 * out->lanes ||
-	    !base_slice_split(&text, '$', &salt) || base_slice_has(text, '$') ||
-	    !vault_stored_base64(salt, out->salt, sizeof(out->salt), &out->salt_len) ||
-	    !vault_stored_base64(text, out->sum, sizeof(out->sum), &out->sum_len))
+		!base_slice_split(&text, '$', &salt) || base_slice_has(text, '$') ||
+		!vault_stored_base64(salt, out->salt, sizeof(out->salt), &out->salt_len) ||
+		!vault_stored_base64(text, out->sum, sizeof(out->sum), &out->sum_len))
 		return VAULT_FORM_BROKEN;
-	return out->salt_len >= ARGON2_MIN_SALT_LENGTH && out->sum_len >= 16 ? VAULT_FORM_GOOD :
-		VAULT_FORM_BROKEN;
+	return out->salt_len >= ARGON2_MIN_SALT_LENGTH && out->sum_len >= 16 ? VAULT_FORM_GOOD
+									     : VAULT_FORM_BROKEN;
 }
 
-enum vault_verify_result vault_argon2_verify(const struct vault_argon2 *a,
-	struct base_slice password)
+enum vault_verify_result vault_argon2_verify(
+	const struct vault_argon2 *a, struct base_slice password)
 {
 	uint8_t sum[sizeof(a->sum)], salt[sizeof(a->salt)];
 	uint8_t *copy = base_alloc(password.len + 1);
 	argon2_context context = {
-		.out = sum, .outlen = (uint32_t)a->sum_len,
-		.pwd = copy, .pwdlen = (uint32_t)password.len,
-		.salt = salt, .saltlen = (uint32_t)a->salt_len,
-		.t_cost = a->passes, .m_cost = a->kib, .lanes = a->lanes, .threads = 1,
-		.version = a->version, .flags = ARGON2_FLAG_CLEAR_PASSWORD,
+		.out = sum,
+		.outlen = (uint32_t)a->sum_len,
+		.pwd = copy,
+		.pwdlen = (uint32_t)password.len,
+		.salt = salt,
+		.saltlen = (uint32_t)a->salt_len,
+		.t_cost = a->passes,
+		.m_cost = a->kib,
+		.lanes = a->lanes,
+		.threads = 1,
+		.version = a->version,
+		.flags = ARGON2_FLAG_CLEAR_PASSWORD,
 	};
 	int rc;
 	bool right;
@@ -97,8 +104,9 @@ enum vault_verify_result vault_argon2_verify(const struct vault_argon2 *a,
 	memcpy(copy, password.ptr, password.len);
 	memcpy(salt, a->salt, sizeof(salt));
 	rc = argon2_ctx(&context, (argon2_type)a->type);
-	right = rc == ARGON2_OK && base_equal_constant_time(base_slice_make(sum, a->sum_len),
-		base_slice_make(a->sum, a->sum_len));
+	right = rc == ARGON2_OK &&
+		base_equal_constant_time(
+			base_slice_make(sum, a->sum_len), base_slice_make(a->sum, a->sum_len));
 	base_wipe(sum, sizeof(sum));
 	base_wipe(copy, password.len + 1);
 	free(copy);
@@ -112,12 +120,12 @@ enum vault_verify_result vault_argon2_verify(const struct vault_argon2 *a,
 enum vault_form_result vault_argon2_parse(struct base_slice text, struct vault_argon2 *out)
 {
 	memset(out, 0, sizeof(*out));
-	return base_slice_starts_with(text, BASE_SLICE("$argon2")) ? VAULT_FORM_GOOD :
-		VAULT_FORM_OTHER;
+	return base_slice_starts_with(text, BASE_SLICE("$argon2")) ? VAULT_FORM_GOOD
+								   : VAULT_FORM_OTHER;
 }
 
-enum vault_verify_result vault_argon2_verify(const struct vault_argon2 *a,
-	struct base_slice password)
+enum vault_verify_result vault_argon2_verify(
+	const struct vault_argon2 *a, struct base_slice password)
 {
 	return VAULT_VERIFY_CANNOT;
 }

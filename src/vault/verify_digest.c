@@ -14,8 +14,8 @@
 
 enum { SALT_MAX_BYTES = 64 };
 
-static bool decode(struct base_slice text, size_t hash_len, uint8_t *out, size_t max,
-	size_t *out_len)
+static bool decode(
+	struct base_slice text, size_t hash_len, uint8_t *out, size_t max, size_t *out_len)
 {
 	struct base_buf hex;
 	bool good = false;
@@ -40,21 +40,21 @@ static enum vault_form_result check_hash(enum base_hash hash, bool salted, struc
 	struct base_buf data;
 
 	if (!decode(text, len, stored, sizeof(stored), &stored_len) || stored_len < len ||
-	    (stored_len > len) != salted)
+		(stored_len > len) != salted)
 		return VAULT_FORM_BROKEN;
 	base_buf_init_secret(&data, password.len + SALT_MAX_BYTES);
 	base_buf_append_slice(&data, password);
 	base_buf_append(&data, stored + len, stored_len - len);
 	base_hash(hash, base_buf_slice(&data), sum);
 	base_buf_release(&data);
-	*out_right = base_equal_constant_time(base_slice_make(sum, len),
-		base_slice_make(stored, len));
+	*out_right = base_equal_constant_time(
+		base_slice_make(sum, len), base_slice_make(stored, len));
 	base_wipe(sum, sizeof(sum));
 	return VAULT_FORM_GOOD;
 }
 
-static enum vault_form_result check_scram(enum base_hash hash, struct base_slice text,
-	struct base_slice password, bool *out_right)
+static enum vault_form_result check_scram(
+	enum base_hash hash, struct base_slice text, struct base_slice password, bool *out_right)
 {
 	struct sasl_scram_keys keys;
 	uint8_t salt[64], stored[BASE_HASH_MAX_BYTES];
@@ -66,15 +66,15 @@ static enum vault_form_result check_scram(enum base_hash hash, struct base_slice
 		if (!base_slice_split(&text, ',', &part[i]))
 			return VAULT_FORM_BROKEN;
 	if (!base_slice_to_u64(part[0], &iterations) || iterations < 1 ||
-	    iterations > VAULT_ITERATIONS_MAX ||
-	    !vault_stored_base64(part[1], salt, sizeof(salt), &salt_len) || !salt_len ||
-	    !vault_stored_base64(part[2], stored, sizeof(stored), &stored_len) ||
-	    stored_len != len)
+		iterations > VAULT_ITERATIONS_MAX ||
+		!vault_stored_base64(part[1], salt, sizeof(salt), &salt_len) || !salt_len ||
+		!vault_stored_base64(part[2], stored, sizeof(stored), &stored_len) ||
+		stored_len != len)
 		return VAULT_FORM_BROKEN;
 	*out_right = sasl_scram_derive(hash, password, base_slice_make(salt, salt_len),
 			     (uint32_t)iterations, &keys) &&
-		base_equal_constant_time(base_slice_make(keys.stored_key, len),
-			base_slice_make(stored, len));
+		base_equal_constant_time(
+			base_slice_make(keys.stored_key, len), base_slice_make(stored, len));
 	base_wipe(&keys, sizeof(keys));
 	return VAULT_FORM_GOOD;
 }
@@ -110,8 +110,8 @@ enum vault_form_result vault_digest_verify(struct base_slice scheme, struct base
 	struct base_slice name = bare(scheme);
 
 	if (base_slice_equal_text_nocase(name, "PLAIN") ||
-	    base_slice_equal_text_nocase(name, "CLEARTEXT") ||
-	    base_slice_equal_text_nocase(name, "CLEAR")) {
+		base_slice_equal_text_nocase(name, "CLEARTEXT") ||
+		base_slice_equal_text_nocase(name, "CLEAR")) {
 		if (!text.len || scheme.len != name.len)
 			return VAULT_FORM_BROKEN;
 		*out_right = base_equal_constant_time(text, password);

@@ -6,15 +6,15 @@
 #include "vault/verify.h"
 
 /* Costs in a stored text above these are refused: a login may not hold a worker for minutes. */
-#define VAULT_ITERATIONS_MAX	10000000u
-#define VAULT_BCRYPT_COST_MAX	16
-#define VAULT_ARGON2_KIB_MAX	(1024u * 1024u)
-#define VAULT_ARGON2_PASSES_MAX	64
-#define VAULT_ARGON2_LANES_MAX	64
+#define VAULT_ITERATIONS_MAX 10000000u
+#define VAULT_BCRYPT_COST_MAX 16
+#define VAULT_ARGON2_KIB_MAX (1024u * 1024u)
+#define VAULT_ARGON2_PASSES_MAX 64
+#define VAULT_ARGON2_LANES_MAX 64
 
 enum vault_form_result {
-	VAULT_FORM_OTHER,	/* not this form */
-	VAULT_FORM_BROKEN,	/* it begins like this form and is not right */
+	VAULT_FORM_OTHER,  /* not this form */
+	VAULT_FORM_BROKEN, /* it begins like this form and is not right */
 	VAULT_FORM_GOOD,
 };
 
@@ -27,13 +27,13 @@ struct vault_pbkdf2 {
 	size_t sum_len;
 };
 /* @scheme: what stood in braces before @text, or empty. */
-enum vault_form_result vault_pbkdf2_parse(struct base_slice scheme, struct base_slice text,
-	struct vault_pbkdf2 *out);
-enum vault_verify_result vault_pbkdf2_verify(const struct vault_pbkdf2 *p,
-	struct base_slice password);
+enum vault_form_result vault_pbkdf2_parse(
+	struct base_slice scheme, struct base_slice text, struct vault_pbkdf2 *out);
+enum vault_verify_result vault_pbkdf2_verify(
+	const struct vault_pbkdf2 *p, struct base_slice password);
 
 struct vault_argon2 {
-	int type;		/* argon2_type */
+	int type; /* argon2_type */
 	uint32_t version, kib, passes, lanes;
 	uint8_t salt[256];
 	size_t salt_len;
@@ -41,8 +41,8 @@ struct vault_argon2 {
 	size_t sum_len;
 };
 enum vault_form_result vault_argon2_parse(struct base_slice text, struct vault_argon2 *out);
-enum vault_verify_result vault_argon2_verify(const struct vault_argon2 *a,
-	struct base_slice password);
+enum vault_verify_result vault_argon2_verify(
+	const struct vault_argon2 *a, struct base_slice password);
 
 /* {PLAIN}, {SHA…}, {SSHA…}, {MD5…}, {SCRAM-…}: @out_right is set when GOOD. */
 enum vault_form_result vault_digest_verify(struct base_slice scheme, struct base_slice text,

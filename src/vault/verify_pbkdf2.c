@@ -41,8 +41,8 @@ static enum vault_form_result parse_passlib(struct base_slice text, struct vault
 	struct base_slice part[3];
 
 	if (!three(text, part) || !take_rounds(part[0], &out->iterations) ||
-	    !vault_stored_base64(part[1], out->salt, sizeof(out->salt), &out->salt_len) ||
-	    !vault_stored_base64(part[2], out->sum, sizeof(out->sum), &out->sum_len))
+		!vault_stored_base64(part[1], out->salt, sizeof(out->salt), &out->salt_len) ||
+		!vault_stored_base64(part[2], out->sum, sizeof(out->sum), &out->sum_len))
 		return VAULT_FORM_BROKEN;
 	return out->sum_len == base_hash_len(out->hash) ? VAULT_FORM_GOOD : VAULT_FORM_BROKEN;
 }
@@ -56,7 +56,7 @@ static enum vault_form_result parse_dovecot(struct base_slice text, struct vault
 
 	out->hash = BASE_HASH_SHA1;
 	if (!three(text, part) || !take_plain_salt(part[0], out) ||
-	    !take_rounds(part[1], &out->iterations))
+		!take_rounds(part[1], &out->iterations))
 		return VAULT_FORM_BROKEN;
 	base_buf_init(&sum, sizeof(out->sum));
 	if (base_hex_decode(part[2], &sum) && sum.len == base_hash_len(BASE_HASH_SHA1)) {
@@ -73,14 +73,14 @@ static enum vault_form_result parse_django(struct base_slice text, struct vault_
 	struct base_slice part[3];
 
 	if (!three(text, part) || !take_rounds(part[0], &out->iterations) ||
-	    !take_plain_salt(part[1], out) ||
-	    !vault_stored_base64(part[2], out->sum, sizeof(out->sum), &out->sum_len))
+		!take_plain_salt(part[1], out) ||
+		!vault_stored_base64(part[2], out->sum, sizeof(out->sum), &out->sum_len))
 		return VAULT_FORM_BROKEN;
 	return out->sum_len == base_hash_len(out->hash) ? VAULT_FORM_GOOD : VAULT_FORM_BROKEN;
 }
 
-enum vault_form_result vault_pbkdf2_parse(struct base_slice scheme, struct base_slice text,
-	struct vault_pbkdf2 *out)
+enum vault_form_result vault_pbkdf2_parse(
+	struct base_slice scheme, struct base_slice text, struct vault_pbkdf2 *out)
 {
 	static const struct {
 		const char *scheme, *prefix;
@@ -103,7 +103,7 @@ enum vault_form_result vault_pbkdf2_parse(struct base_slice scheme, struct base_
 		struct base_slice prefix = base_slice_text(forms[i].prefix);
 
 		if (!base_slice_equal_text_nocase(scheme, forms[i].scheme) ||
-		    !base_slice_starts_with(text, prefix))
+			!base_slice_starts_with(text, prefix))
 			continue;
 		memset(out, 0, sizeof(*out));
 		out->hash = forms[i].hash;
@@ -112,16 +112,16 @@ enum vault_form_result vault_pbkdf2_parse(struct base_slice scheme, struct base_
 	return VAULT_FORM_OTHER;
 }
 
-enum vault_verify_result vault_pbkdf2_verify(const struct vault_pbkdf2 *p,
-	struct base_slice password)
+enum vault_verify_result vault_pbkdf2_verify(
+	const struct vault_pbkdf2 *p, struct base_slice password)
 {
 	uint8_t sum[BASE_HASH_MAX_BYTES];
 	bool right;
 
 	base_pbkdf2(p->hash, password, base_slice_make(p->salt, p->salt_len), p->iterations, sum,
 		p->sum_len);
-	right = base_equal_constant_time(base_slice_make(sum, p->sum_len),
-		base_slice_make(p->sum, p->sum_len));
+	right = base_equal_constant_time(
+		base_slice_make(sum, p->sum_len), base_slice_make(p->sum, p->sum_len));
 	base_wipe(sum, sizeof(sum));
 	return right ? VAULT_VERIFY_RIGHT : VAULT_VERIFY_WRONG;
 }

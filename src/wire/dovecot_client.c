@@ -19,8 +19,8 @@ void wire_dovecot_client_init(struct wire_dovecot_client *c)
 
 void wire_dovecot_client_hello(struct base_buf *out, uint32_t pid)
 {
-	base_buf_printf(out, "VERSION\t%d\t%d\nCPID\t%u\n", CLIENT_MAJOR, CLIENT_MINOR,
-		pid ? pid : 1u);
+	base_buf_printf(
+		out, "VERSION\t%d\t%d\nCPID\t%u\n", CLIENT_MAJOR, CLIENT_MINOR, pid ? pid : 1u);
 }
 
 static enum wire_dovecot_client_event broken(struct wire_dovecot_client *c, const char *why)
@@ -29,8 +29,8 @@ static enum wire_dovecot_client_event broken(struct wire_dovecot_client *c, cons
 	return WIRE_CLIENT_BROKEN;
 }
 
-static enum wire_dovecot_client_event on_version(struct wire_dovecot_client *c,
-	struct base_slice rest)
+static enum wire_dovecot_client_event on_version(
+	struct wire_dovecot_client *c, struct base_slice rest)
 {
 	struct base_slice field;
 	uint64_t major, minor;
@@ -70,8 +70,7 @@ static unsigned mech_flag(struct base_slice field)
 	return 0;
 }
 
-static enum wire_dovecot_client_event on_mech(struct wire_dovecot_client *c,
-	struct base_slice rest)
+static enum wire_dovecot_client_event on_mech(struct wire_dovecot_client *c, struct base_slice rest)
 {
 	struct base_slice field;
 
@@ -104,8 +103,8 @@ static enum wire_dovecot_client_event fail_temporary(struct wire_dovecot_client 
 	return WIRE_CLIENT_FAIL;
 }
 
-static enum wire_dovecot_client_event on_ok(struct wire_dovecot_client *c, struct base_slice rest,
-	struct base_buf *scratch)
+static enum wire_dovecot_client_event on_ok(
+	struct wire_dovecot_client *c, struct base_slice rest, struct base_buf *scratch)
 {
 	struct base_slice field, value;
 	bool user_seen = false;
@@ -151,8 +150,8 @@ static bool fail_code(struct base_slice field, enum wire_dovecot_fail *out)
 	return false;
 }
 
-static enum wire_dovecot_client_event on_fail(struct wire_dovecot_client *c,
-	struct base_slice rest, struct base_buf *scratch)
+static enum wire_dovecot_client_event on_fail(
+	struct wire_dovecot_client *c, struct base_slice rest, struct base_buf *scratch)
 {
 	struct base_slice field, value;
 
@@ -170,8 +169,8 @@ static enum wire_dovecot_client_event on_fail(struct wire_dovecot_client *c,
 	return WIRE_CLIENT_FAIL;
 }
 
-static enum wire_dovecot_client_event on_cont(struct wire_dovecot_client *c,
-	struct base_slice rest, struct base_buf *scratch)
+static enum wire_dovecot_client_event on_cont(
+	struct wire_dovecot_client *c, struct base_slice rest, struct base_buf *scratch)
 {
 	struct base_slice field, value;
 
@@ -184,7 +183,7 @@ static enum wire_dovecot_client_event on_cont(struct wire_dovecot_client *c,
 	}
 	while (base_slice_split(&rest, '\t', &field))
 		if (wire_field_is(field, "channel_binding", &value) &&
-		    !wire_value_unescape(value, scratch, &c->binding))
+			!wire_value_unescape(value, scratch, &c->binding))
 			return fail_temporary(c);
 	if (c->out_of_band && !c->binding.len)
 		return fail_temporary(c);
@@ -208,8 +207,8 @@ static enum wire_dovecot_client_event on_reply(struct wire_dovecot_client *c,
 	return on_cont(c, rest, scratch);
 }
 
-static enum wire_dovecot_client_event on_line(struct wire_dovecot_client *c,
-	struct base_slice line, struct base_buf *scratch)
+static enum wire_dovecot_client_event on_line(
+	struct wire_dovecot_client *c, struct base_slice line, struct base_buf *scratch)
 {
 	struct base_slice word, number;
 	uint64_t value;
@@ -217,7 +216,7 @@ static enum wire_dovecot_client_event on_line(struct wire_dovecot_client *c,
 	if (!base_slice_split(&line, '\t', &word))
 		return WIRE_CLIENT_MORE;
 	if (base_slice_equal_text(word, "OK") || base_slice_equal_text(word, "FAIL") ||
-	    base_slice_equal_text(word, "CONT"))
+		base_slice_equal_text(word, "CONT"))
 		return on_reply(c, word, line, scratch);
 	if (base_slice_equal_text(word, "VERSION"))
 		return on_version(c, line);
@@ -228,7 +227,7 @@ static enum wire_dovecot_client_event on_line(struct wire_dovecot_client *c,
 	if (base_slice_equal_text(word, "COOKIE"))
 		c->cookie_seen = true;
 	if (base_slice_split(&line, '\t', &number) && base_slice_to_u64(number, &value) &&
-	    value <= UINT32_MAX) {
+		value <= UINT32_MAX) {
 		if (base_slice_equal_text(word, "SPID"))
 			c->spid = (uint32_t)value;
 		else if (base_slice_equal_text(word, "CUID"))
@@ -287,7 +286,8 @@ static void put_initial(struct base_buf *out, const struct base_slice *initial)
 		base_buf_append_byte(out, '=');
 }
 
-bool wire_dovecot_client_auth(struct base_buf *out, uint32_t id, const struct wire_dovecot_auth *auth)
+bool wire_dovecot_client_auth(
+	struct base_buf *out, uint32_t id, const struct wire_dovecot_auth *auth)
 {
 	struct wire_mark mark = wire_mark_set(out);
 
@@ -322,7 +322,7 @@ bool wire_dovecot_client_cont(struct base_buf *out, uint32_t id, struct base_sli
 	struct wire_mark mark = wire_mark_set(out);
 
 	if (response.len > WIRE_DOVECOT_LINE_MAX_BYTES ||
-	    (binding_data && binding_data->len > WIRE_DOVECOT_LINE_MAX_BYTES))
+		(binding_data && binding_data->len > WIRE_DOVECOT_LINE_MAX_BYTES))
 		return false;
 	base_buf_printf(out, "CONT\t%u\t", id);
 	if (out_of_band)

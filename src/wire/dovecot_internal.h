@@ -7,8 +7,8 @@
 enum wire_line_result { WIRE_LINE_MORE, WIRE_LINE_GOT, WIRE_LINE_LONG };
 
 /* Take the first line of @in without its LF. @out_used is the line with its LF when GOT, else 0. */
-enum wire_line_result wire_line_take(struct base_slice in, struct base_slice *out_line,
-	size_t *out_used);
+enum wire_line_result wire_line_take(
+	struct base_slice in, struct base_slice *out_line, size_t *out_used);
 /* "NAME=value" gives its value; a bare "NAME" gives the empty one. False: another field. */
 bool wire_field_is(struct base_slice field, const char *name, struct base_slice *out_value);
 /* Take the next field of @rest as a number from 1 to 2^32 - 1. */

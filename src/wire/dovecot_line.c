@@ -84,8 +84,8 @@ bool wire_dovecot_unescape(struct base_slice in, struct base_buf *out)
 	return base_buf_ok(out);
 }
 
-enum wire_line_result wire_line_take(struct base_slice in, struct base_slice *out_line,
-	size_t *out_used)
+enum wire_line_result wire_line_take(
+	struct base_slice in, struct base_slice *out_line, size_t *out_used)
 {
 	struct base_slice window = base_slice_first(in, WIRE_DOVECOT_LINE_MAX_BYTES);
 	size_t end = base_slice_find(window, '\n');

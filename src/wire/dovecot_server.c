@@ -24,8 +24,8 @@ static enum wire_dovecot_server_event broken(struct wire_dovecot_server *s, cons
 	return WIRE_SERVER_BROKEN;
 }
 
-static enum wire_dovecot_server_event on_version(struct wire_dovecot_server *s,
-	struct base_slice rest)
+static enum wire_dovecot_server_event on_version(
+	struct wire_dovecot_server *s, struct base_slice rest)
 {
 	struct base_slice field;
 	uint64_t major, minor;
@@ -33,7 +33,7 @@ static enum wire_dovecot_server_event on_version(struct wire_dovecot_server *s,
 	if (s->version_seen)
 		return broken(s, "second VERSION");
 	if (!base_slice_split(&rest, '\t', &field) || !base_slice_to_u64(field, &major) ||
-	    !base_slice_split(&rest, '\t', &field) || !base_slice_to_u64(field, &minor))
+		!base_slice_split(&rest, '\t', &field) || !base_slice_to_u64(field, &minor))
 		return broken(s, "VERSION without its numbers");
 	if (major != SERVER_MAJOR)
 		return broken(s, "VERSION of another major number");
@@ -51,8 +51,8 @@ static void take_port(struct base_slice value, uint16_t *out_port)
 }
 
 /* Fields that are not known, or known and of no use here, are skipped. */
-static bool take_field(struct wire_dovecot_request *r, struct base_slice field,
-	struct base_buf *scratch)
+static bool take_field(
+	struct wire_dovecot_request *r, struct base_slice field, struct base_buf *scratch)
 {
 	struct {
 		const char *name;
@@ -87,8 +87,8 @@ static bool take_field(struct wire_dovecot_request *r, struct base_slice field,
 	return true;
 }
 
-static bool take_initial(struct wire_dovecot_server *s, struct base_slice value,
-	struct base_buf *scratch)
+static bool take_initial(
+	struct wire_dovecot_server *s, struct base_slice value, struct base_buf *scratch)
 {
 	struct wire_dovecot_request *r = &s->request;
 
@@ -101,34 +101,34 @@ static bool take_initial(struct wire_dovecot_server *s, struct base_slice value,
 	return base_slice_equal_text(value, "=") || wire_value_base64(value, scratch, &r->initial);
 }
 
-static enum wire_dovecot_server_event on_auth(struct wire_dovecot_server *s,
-	struct base_slice rest, struct base_buf *scratch)
+static enum wire_dovecot_server_event on_auth(
+	struct wire_dovecot_server *s, struct base_slice rest, struct base_buf *scratch)
 {
 	struct base_slice field, value;
 	bool ended = false;
 
 	if (!base_slice_split(&rest, '\t', &field) ||
-	    !wire_value_unescape(field, scratch, &s->request.mechanism))
+		!wire_value_unescape(field, scratch, &s->request.mechanism))
 		return WIRE_SERVER_BAD;
 	while (base_slice_split(&rest, '\t', &field)) {
 		if (ended)
-			return WIRE_SERVER_BAD;	/* resp= is the last field: this came out of it */
+			return WIRE_SERVER_BAD; /* resp= is the last field: this came out of it */
 		ended = wire_field_is(field, "resp", &value);
-		if (ended ? !take_initial(s, value, scratch) :
-			    !take_field(&s->request, field, scratch))
+		if (ended ? !take_initial(s, value, scratch)
+			  : !take_field(&s->request, field, scratch))
 			return WIRE_SERVER_BAD;
 	}
 	return WIRE_SERVER_AUTH;
 }
 
-static enum wire_dovecot_server_event on_cont(struct wire_dovecot_server *s,
-	struct base_slice rest, struct base_buf *scratch)
+static enum wire_dovecot_server_event on_cont(
+	struct wire_dovecot_server *s, struct base_slice rest, struct base_buf *scratch)
 {
 	struct base_slice field, value;
 
 	if (s->minor < WIRE_DOVECOT_MINOR_BINDING)
-		return wire_value_base64(rest, scratch, &s->response) ? WIRE_SERVER_CONT :
-			WIRE_SERVER_BAD;
+		return wire_value_base64(rest, scratch, &s->response) ? WIRE_SERVER_CONT
+								      : WIRE_SERVER_BAD;
 	if (base_slice_split(&rest, '\t', &field)) {
 		s->out_of_band = base_slice_equal_text(field, "#");
 		if (!s->out_of_band && !wire_value_base64(field, scratch, &s->response))
@@ -159,15 +159,15 @@ static enum wire_dovecot_server_event on_request(struct wire_dovecot_server *s,
 	return WIRE_SERVER_CANCEL;
 }
 
-static enum wire_dovecot_server_event on_line(struct wire_dovecot_server *s,
-	struct base_slice line, struct base_buf *scratch)
+static enum wire_dovecot_server_event on_line(
+	struct wire_dovecot_server *s, struct base_slice line, struct base_buf *scratch)
 {
 	struct base_slice word;
 
 	if (!base_slice_split(&line, '\t', &word))
 		return WIRE_SERVER_MORE;
 	if (base_slice_equal_text(word, "AUTH") || base_slice_equal_text(word, "CONT") ||
-	    base_slice_equal_text(word, "CANCEL"))
+		base_slice_equal_text(word, "CANCEL"))
 		return on_request(s, word, line, scratch);
 	if (base_slice_equal_text(word, "VERSION"))
 		return on_version(s, line);
@@ -177,7 +177,7 @@ static enum wire_dovecot_server_event on_line(struct wire_dovecot_server *s,
 	}
 	/* Of a socket for masters, which this is not; who waits for an answer would hang. */
 	if (base_slice_equal_text(word, "REQUEST") || base_slice_equal_text(word, "USER") ||
-	    base_slice_equal_text(word, "PASS") || base_slice_equal_text(word, "LIST"))
+		base_slice_equal_text(word, "PASS") || base_slice_equal_text(word, "LIST"))
 		return broken(s, "a request that only masters make");
 	return WIRE_SERVER_MORE;
 }

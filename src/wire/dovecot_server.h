@@ -11,50 +11,50 @@
 
 #include "wire/dovecot.h"
 
-#define WIRE_DOVECOT_SERVER_MINOR	4
+#define WIRE_DOVECOT_SERVER_MINOR 4
 /* From this minor number on a client knows -PLUS mechanisms and channel_binding=. */
-#define WIRE_DOVECOT_MINOR_BINDING	3
+#define WIRE_DOVECOT_MINOR_BINDING 3
 /* From this minor number on a CANCEL is answered by CANCELLED. */
-#define WIRE_DOVECOT_MINOR_CANCELLED	4
-#define WIRE_DOVECOT_COOKIE_BYTES	16
+#define WIRE_DOVECOT_MINOR_CANCELLED 4
+#define WIRE_DOVECOT_COOKIE_BYTES 16
 
 enum wire_dovecot_server_event {
 	WIRE_SERVER_MORE,
-	WIRE_SERVER_VERSION,	/* minor is set: send the list of mechanisms made for it */
-	WIRE_SERVER_AUTH,	/* id, request */
-	WIRE_SERVER_CONT,	/* id, response; has_binding, binding */
-	WIRE_SERVER_CANCEL,	/* id */
-	WIRE_SERVER_BAD,	/* id: fail this request with WIRE_FAIL_BASE64, go on with the rest */
-	WIRE_SERVER_BROKEN,	/* the stream cannot be followed any more: close */
+	WIRE_SERVER_VERSION, /* minor is set: send the list of mechanisms made for it */
+	WIRE_SERVER_AUTH,    /* id, request */
+	WIRE_SERVER_CONT,    /* id, response; has_binding, binding */
+	WIRE_SERVER_CANCEL,  /* id */
+	WIRE_SERVER_BAD,     /* id: fail this request with WIRE_FAIL_BASE64, go on with the rest */
+	WIRE_SERVER_BROKEN,  /* the stream cannot be followed any more: close */
 };
 
 /* What a client says with AUTH; empty where it said nothing. Not verified: the socket is the border. */
 struct wire_dovecot_request {
 	struct base_slice mechanism;
-	struct base_slice service;	/* "smtp" */
+	struct base_slice service; /* "smtp" */
 	struct base_slice local_ip, remote_ip;
 	uint16_t local_port, remote_port;
 	struct base_slice local_name, session;
-	bool secured;			/* secured or secured=… */
-	bool secured_tls;		/* secured=tls: clients of minor 3 bind to it */
-	bool plus_offered;		/* postern_plus=1 */
+	bool secured;      /* secured or secured=… */
+	bool secured_tls;  /* secured=tls: clients of minor 3 bind to it */
+	bool plus_offered; /* postern_plus=1 */
 	bool final_resp_ok;
 	bool no_penalty;
-	bool has_initial;		/* a response came; it may be empty */
-	struct base_slice initial;	/* decoded */
+	bool has_initial;          /* a response came; it may be empty */
+	struct base_slice initial; /* decoded */
 };
 
 struct wire_dovecot_server {
-	unsigned minor;			/* the client's; 0 until it says VERSION */
+	unsigned minor; /* the client's; 0 until it says VERSION */
 	bool version_seen, cpid_seen;
-	const char *broken;		/* why BROKEN */
+	const char *broken; /* why BROKEN */
 	/* of the last event; slices borrow the caller's buffers until the next call */
 	uint32_t id;
 	struct wire_dovecot_request request;
-	struct base_slice response;	/* of CONT, decoded */
-	bool out_of_band;		/* the response was "#": only a binding comes */
+	struct base_slice response; /* of CONT, decoded */
+	bool out_of_band;           /* the response was "#": only a binding comes */
 	bool has_binding;
-	struct base_slice binding;	/* decoded data; only from clients of minor 3 and later */
+	struct base_slice binding; /* decoded data; only from clients of minor 3 and later */
 };
 
 void wire_dovecot_server_init(struct wire_dovecot_server *s);

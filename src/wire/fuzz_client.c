@@ -27,8 +27,8 @@ static uint64_t run(const uint8_t *data, size_t size, size_t step)
 	for (size_t at = 0; alive && at < size; at += step) {
 		enum wire_dovecot_client_event e;
 
-		base_buf_append_slice(&held, base_slice_first(base_slice_make(data + at, size - at),
-			step));
+		base_buf_append_slice(
+			&held, base_slice_first(base_slice_make(data + at, size - at), step));
 		do {
 			size_t used;
 

@@ -30,8 +30,8 @@ static void say_again(const struct wire_dovecot_server *s)
 	base_buf_init_secret(&scratch, WIRE_DOVECOT_LINE_MAX_BYTES);
 	wire_dovecot_server_init(&again);
 	if (wire_dovecot_client_auth(&line, s->id, &auth)) {
-		BASE_BUG_IF(wire_dovecot_server_next(&again, base_buf_slice(&line), &used, &scratch) !=
-			WIRE_SERVER_AUTH);
+		BASE_BUG_IF(wire_dovecot_server_next(&again, base_buf_slice(&line), &used,
+				    &scratch) != WIRE_SERVER_AUTH);
 		BASE_BUG_IF(used != line.len || again.id != s->id);
 		BASE_BUG_IF(!base_slice_equal(again.request.mechanism, s->request.mechanism));
 		BASE_BUG_IF(!base_slice_equal(again.request.session, s->request.session));
@@ -55,8 +55,8 @@ static uint64_t run(const uint8_t *data, size_t size, size_t step)
 	for (size_t at = 0; alive && at < size; at += step) {
 		enum wire_dovecot_server_event e;
 
-		base_buf_append_slice(&held, base_slice_first(base_slice_make(data + at, size - at),
-			step));
+		base_buf_append_slice(
+			&held, base_slice_first(base_slice_make(data + at, size - at), step));
 		do {
 			size_t used;
 

@@ -37,8 +37,8 @@ static bool events(void *codec, struct base_slice in, size_t *out_used, struct b
 	size_t used;
 
 	for (*out_used = 0;; *out_used += used) {
-		enum wire_dovecot_server_event e = wire_dovecot_server_next(s,
-			base_slice_from(in, *out_used), &used, scratch);
+		enum wire_dovecot_server_event e = wire_dovecot_server_next(
+			s, base_slice_from(in, *out_used), &used, scratch);
 
 		switch (e) {
 		case WIRE_SERVER_MORE:
@@ -86,35 +86,53 @@ static void check(const struct row *r, size_t step)
 static void requests(void **state)
 {
 	const struct row rows[] = {
-		{"as Postfix does", BASE_SLICE("VERSION\t1\t0\nCPID\t99\nAUTH\t1\tplain\tservice=smtp\t"
-			"nologin\tlip=10.0.0.1\trip=192.0.2.7\tsecured\tresp=AGEAYg==\n"),
-			"version 0\nauth 1 mech=plain service=smtp lip=10.0.0.1 rip=192.0.2.7 secured "
+		{"as Postfix does",
+			BASE_SLICE(
+				"VERSION\t1\t0\nCPID\t99\nAUTH\t1\tplain\tservice=smtp\t"
+				"nologin\tlip=10.0.0.1\trip=192.0.2.7\tsecured\tresp=AGEAYg==\n"),
+			"version 0\nauth 1 mech=plain service=smtp lip=10.0.0.1 rip=192.0.2.7 "
+			"secured "
 			"initial=\\x00a\\x00b\n"},
-		{"Postfix with empty addresses", BASE_SLICE("VERSION\t1\t0\nCPID\t99\nAUTH\t1\tLOGIN\t"
-			"service=smtp\tnologin\tlip=\trip=\n"),
+		{"Postfix with empty addresses",
+			BASE_SLICE("VERSION\t1\t0\nCPID\t99\nAUTH\t1\tLOGIN\t"
+				   "service=smtp\tnologin\tlip=\trip=\n"),
 			"version 0\nauth 1 mech=LOGIN service=smtp\n"},
-		{"as Exim does", BASE_SLICE("VERSION\t1\t0\nCPID\t5\nAUTH\t1\tLOGIN\tservice=smtp\tsecured\t"
-			"rip=1.2.3.4\tlip=5.6.7.8\tnologin\tresp=\n"),
-			"version 0\nauth 1 mech=LOGIN service=smtp lip=5.6.7.8 rip=1.2.3.4 secured\n"},
-		{"as Dovecot does", BASE_SLICE("VERSION\t1\t3\nCPID\t5\nAUTH\t7\tX\tprotocol=smtp\tlport=587\t"
-			"rport=70000\tsecured=tls\tsession=a\1tb\tfinal-resp-ok\tno-penalty\tresp=\n"),
-			"version 3\nauth 7 mech=X service=smtp lport=587 session=a\\x09b secured tls final "
+		{"as Exim does",
+			BASE_SLICE("VERSION\t1\t0\nCPID\t5\nAUTH\t1\tLOGIN\tservice=smtp\tsecured\t"
+				   "rip=1.2.3.4\tlip=5.6.7.8\tnologin\tresp=\n"),
+			"version 0\nauth 1 mech=LOGIN service=smtp lip=5.6.7.8 rip=1.2.3.4 "
+			"secured\n"},
+		{"as Dovecot does",
+			BASE_SLICE("VERSION\t1\t3\nCPID\t5\nAUTH\t7\tX\tprotocol=smtp\tlport=587\t"
+				   "rport=70000\tsecured=tls\tsession=a\1tb\tfinal-resp-ok\tno-"
+				   "penalty\tresp=\n"),
+			"version 3\nauth 7 mech=X service=smtp lport=587 session=a\\x09b secured "
+			"tls final "
 			"no-penalty initial=\n"},
-		{"as our front does", BASE_SLICE("VERSION\t1\t3\nAUTH\t1\tX\tservice=smtp\tpostern_plus=1\t"
-			"local_name=mx\n"), "version 3\nauth 1 mech=X service=smtp name=mx plus\n"},
-		{"empty response by version", BASE_SLICE("VERSION\t1\t1\nAUTH\t1\tX\tresp=\nAUTH\t2\tX\tresp"
-			"==\nAUTH\t3\tX\n"),
+		{"as our front does",
+			BASE_SLICE("VERSION\t1\t3\nAUTH\t1\tX\tservice=smtp\tpostern_plus=1\t"
+				   "local_name=mx\n"),
+			"version 3\nauth 1 mech=X service=smtp name=mx plus\n"},
+		{"empty response by version",
+			BASE_SLICE("VERSION\t1\t1\nAUTH\t1\tX\tresp=\nAUTH\t2\tX\tresp"
+				   "==\nAUTH\t3\tX\n"),
 			"version 1\nauth 1 mech=X\nauth 2 mech=X initial=\nauth 3 mech=X\n"},
-		{"nothing comes out of a response", BASE_SLICE("AUTH\t1\tPLAIN\tresp=AGEAYg==\tsecured=tls\n"
-			"AUTH\t2\tPLAIN\tresp=!\nAUTH\t3\nAUTH\t4\tPLAIN\tresp= AAAA\n"),
+		{"nothing comes out of a response",
+			BASE_SLICE("AUTH\t1\tPLAIN\tresp=AGEAYg==\tsecured=tls\n"
+				   "AUTH\t2\tPLAIN\tresp=!\nAUTH\t3\nAUTH\t4\tPLAIN\tresp= AAAA\n"),
 			"bad 1\nbad 2\nbad 3\nbad 4\n"},
-		{"old clients hand on a stranger's line", BASE_SLICE("VERSION\t1\t1\nCONT\t1\tAAAA\t"
-			"channel_binding=AAAA\nCONT\t2\tYWJj\nCONT\t3\t\nCONT\t4\nCONT\t5\t#\n"),
+		{"old clients hand on a stranger's line",
+			BASE_SLICE("VERSION\t1\t1\nCONT\t1\tAAAA\t"
+				   "channel_binding="
+				   "AAAA\nCONT\t2\tYWJj\nCONT\t3\t\nCONT\t4\nCONT\t5\t#\n"),
 			"version 1\nbad 1\ncont 2 resp=abc\ncont 3\ncont 4\nbad 5\n"},
-		{"binding", BASE_SLICE("VERSION\t1\t3\nCONT\t1\tYWJj\tchannel_binding=eHg=\tx\n"
-			"CONT\t2\t#\tchannel_binding=eHg=\nCONT\t3\t#\nCONT\t4\tYWJj\tchannel_binding=!\n"
-			"CONT\t5\tYWJj\tchannel_binding=eA==\tchannel_binding=eA==\n"),
-			"version 3\ncont 1 resp=abc binding=xx\ncont 2 binding=xx oob\nbad 3\nbad 4\nbad 5\n"},
+		{"binding",
+			BASE_SLICE("VERSION\t1\t3\nCONT\t1\tYWJj\tchannel_binding=eHg=\tx\n"
+				   "CONT\t2\t#\tchannel_binding=eHg=\nCONT\t3\t#"
+				   "\nCONT\t4\tYWJj\tchannel_binding=!\n"
+				   "CONT\t5\tYWJj\tchannel_binding=eA==\tchannel_binding=eA==\n"),
+			"version 3\ncont 1 resp=abc binding=xx\ncont 2 binding=xx oob\nbad 3\nbad "
+			"4\nbad 5\n"},
 		{"cancel", BASE_SLICE("CANCEL\t1\nCANCEL\t2\tx\n"), "cancel 1\ncancel 2\n"},
 		{"bad numbers", BASE_SLICE("AUTH\t0\tPLAIN\n"), "broken\n"},
 		{"no number", BASE_SLICE("AUTH\n"), "broken\n"},
@@ -123,8 +141,10 @@ static void requests(void **state)
 		{"another major", BASE_SLICE("VERSION\t2\t0\n"), "broken\n"},
 		{"bare version", BASE_SLICE("VERSION\n"), "broken\n"},
 		{"a master", BASE_SLICE("REQUEST\t1\t2\t3\tcookie\n"), "broken\n"},
-		{"unknown words and empty lines", BASE_SLICE("\nNEWS\t1\n\t\nCPID\nCANCEL\t9\n"), "cancel 9\n"},
-		{"strange bytes", BASE_SLICE("AUTH\t1\tP\0\r\1\tx\1\n"), "auth 1 mech=P\\x00\\x0d\n"},
+		{"unknown words and empty lines", BASE_SLICE("\nNEWS\t1\n\t\nCPID\nCANCEL\t9\n"),
+			"cancel 9\n"},
+		{"strange bytes", BASE_SLICE("AUTH\t1\tP\0\r\1\tx\1\n"),
+			"auth 1 mech=P\\x00\\x0d\n"},
 	};
 
 	for (size_t i = 0; i < BASE_COUNT(rows); i++) {
@@ -145,7 +165,8 @@ static void golden_handshake(void **state)
 	wire_dovecot_server_mech(&out, BASE_SLICE("SCRAM-SHA-256-PLUS"),
 		WIRE_MECH_MUTUAL_AUTH | WIRE_MECH_CHANNEL_BINDING);
 	wire_dovecot_server_end(&out, 12, 3, cookie);
-	assert_string_equal(base_buf_text(&out), "VERSION\t1\t4\nMECH\tPLAIN\tplaintext\n"
+	assert_string_equal(base_buf_text(&out),
+		"VERSION\t1\t4\nMECH\tPLAIN\tplaintext\n"
 		"MECH\tSCRAM-SHA-256-PLUS\tmutual-auth\tchannel-binding\nSPID\t12\nCUID\t3\n"
 		"COOKIE\tabcd0000000000000000000000000000\nDONE\n");
 	base_buf_release(&out);
@@ -167,7 +188,8 @@ static void replies(void **state)
 	assert_true(wire_dovecot_server_cont(&out, 8, final, none, false, 0));
 	assert_true(wire_dovecot_server_cont(&out, 9, none, BASE_SLICE("tls-exporter"), true, 3));
 	assert_true(wire_dovecot_server_cancelled(&out, 10));
-	assert_string_equal(base_buf_text(&out), "OK\t1\tuser=a\1tb\nOK\t2\tuser=a\tresp=dj1h\nFAIL\t3\n"
+	assert_string_equal(base_buf_text(&out),
+		"OK\t1\tuser=a\1tb\nOK\t2\tuser=a\tresp=dj1h\nFAIL\t3\n"
 		"FAIL\t4\tuser=a\1n\tcode=temp_fail\ttemp\nFAIL\t5\tcode=user_disabled\n"
 		"FAIL\t6\tcode=invalid_base64\nCONT\t7\t\nCONT\t8\tdj1h\n"
 		"CONT\t9\t#\tchannel_binding=tls-exporter\nCANCELLED\t10\n");

@@ -40,8 +40,8 @@ static bool on_hash(const struct ipc_frame *frame, const uint8_t *random, struct
 	return true;
 }
 
-bool worker_core_answer(const struct ipc_frame *frame, const uint8_t *random,
-	struct base_buf *reply)
+bool worker_core_answer(
+	const struct ipc_frame *frame, const uint8_t *random, struct base_buf *reply)
 {
 	if (frame->type == IPC_VERIFY)
 		return on_verify(frame, reply);

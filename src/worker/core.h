@@ -10,7 +10,7 @@
 
 /* Build the answer in @reply. @random: VAULT_CREDENTIALS_RANDOM_BYTES fresh bytes.
  * False: the frame is broken, nothing to send. */
-bool worker_core_answer(const struct ipc_frame *frame, const uint8_t *random,
-	struct base_buf *reply);
+bool worker_core_answer(
+	const struct ipc_frame *frame, const uint8_t *random, struct base_buf *reply);
 
 #endif

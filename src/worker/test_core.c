@@ -14,8 +14,8 @@ static struct ipc_frame make_frame(struct base_buf *b, enum ipc_frame_type type)
 {
 	struct base_slice all = base_buf_slice(b);
 
-	return (struct ipc_frame){.type = type, .id = 7, .body = base_slice_from(all,
-		sizeof(struct ipc_header))};
+	return (struct ipc_frame){
+		.type = type, .id = 7, .body = base_slice_from(all, sizeof(struct ipc_header))};
 }
 
 static uint8_t verify(const char *stored, const char *password, uint8_t *out_upgrade)
