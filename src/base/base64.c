@@ -149,7 +149,7 @@ bool base_hex_encode(struct base_slice in, struct base_buf *out)
 	return true;
 }
 
-static int hex_value(uint8_t c)
+int base_hex_value(uint8_t c)
 {
 	uint8_t lower = base_ascii_lower(c);
 
@@ -165,13 +165,14 @@ bool base_hex_decode(struct base_slice in, struct base_buf *out)
 	if (in.len % 2 != 0)
 		return false;
 	for (size_t i = 0; i < in.len; i++)
-		if (hex_value(in.ptr[i]) < 0)
+		if (base_hex_value(in.ptr[i]) < 0)
 			return false;
 	to = base_buf_reserve(out, in.len / 2);
 	if (!to)
 		return false;
 	for (size_t i = 0; i < in.len / 2; i++)
-		to[i] = (uint8_t)(hex_value(in.ptr[2 * i]) << 4 | hex_value(in.ptr[2 * i + 1]));
+		to[i] = (uint8_t)(base_hex_value(in.ptr[2 * i]) << 4 |
+			base_hex_value(in.ptr[2 * i + 1]));
 	base_buf_grew(out, in.len / 2);
 	return true;
 }

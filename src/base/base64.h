@@ -27,6 +27,8 @@ BASE_MUST_USE enum base64_result base64_decode(
 BASE_MUST_USE enum base64_result base64_decode_secret(
 	struct base_slice in, struct base_secret *out);
 
+/* Value of one hexadecimal digit of either case, or -1. */
+int base_hex_value(uint8_t digit);
 /* Lower-case hexadecimal. */
 bool base_hex_encode(struct base_slice in, struct base_buf *out);
 /* Upper and lower case accepted; false on an odd length or any other byte. */

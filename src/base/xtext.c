@@ -1,5 +1,7 @@
 #include "base/xtext.h"
 
+#include "base/base64.h"
+
 static bool stands_for_itself(uint8_t c)
 {
 	return c >= 0x21 && c <= 0x7e && c != '+' && c != '=';
@@ -24,15 +26,6 @@ bool base_xtext_encode(struct base_slice in, struct base_buf *out)
 	return true;
 }
 
-static int hex_digit(uint8_t c)
-{
-	uint8_t lower = base_ascii_lower(c);
-
-	if (base_ascii_is_digit(c))
-		return c - '0';
-	return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
-}
-
 bool base_xtext_decode(struct base_slice in, struct base_buf *out, size_t *out_offset)
 {
 	size_t before = out->len;
@@ -43,8 +36,8 @@ bool base_xtext_decode(struct base_slice in, struct base_buf *out, size_t *out_o
 		size_t taken = 1;
 
 		if (c == '+') {
-			int high = i + 1 < in.len ? hex_digit(in.ptr[i + 1]) : -1;
-			int low = i + 2 < in.len ? hex_digit(in.ptr[i + 2]) : -1;
+			int high = i + 1 < in.len ? base_hex_value(in.ptr[i + 1]) : -1;
+			int low = i + 2 < in.len ? base_hex_value(in.ptr[i + 2]) : -1;
 
 			if (high < 0 || low < 0)
 				goto bad;
