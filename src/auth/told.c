@@ -92,7 +92,7 @@ static const struct vault_user *right_app(const struct auth_request *r, struct b
 
 static bool has_app(const struct auth_request *r, uint32_t scope)
 {
-	for (size_t i = 0; i < r->app_count; i++)
+	for (size_t i = 0; r->apps && i < r->app_count; i++)
 		if ((uint32_t)r->apps[i].app_id == scope)
 			return true;
 	return false;

@@ -171,7 +171,7 @@ bool base_hex_decode(struct base_slice in, struct base_buf *out)
 	if (!to)
 		return false;
 	for (size_t i = 0; i < in.len / 2; i++)
-		to[i] = (uint8_t)(base_hex_value(in.ptr[2 * i]) << 4 |
+		to[i] = (uint8_t)(base_hex_value(in.ptr[2 * i]) * 16 +
 			base_hex_value(in.ptr[2 * i + 1]));
 	base_buf_grew(out, in.len / 2);
 	return true;

@@ -48,7 +48,7 @@ static void grow(struct base_buf *b, size_t cap)
 		return;
 	}
 	moved = base_alloc(cap);
-	if (b->len)
+	if (b->ptr)
 		memcpy(moved, b->ptr, b->len);
 	base_wipe(b->ptr, b->cap);
 	free(b->ptr);

@@ -26,7 +26,7 @@ static int parse_server(struct send *s)
 {
 	static const char *const ports[] = {"25", "587", "465"};
 	const char *text = cli_value(s->cli, "server");
-	struct base_slice host = base_slice_text(text), port = BASE_SLICE_EMPTY;
+	struct base_slice host = base_slice_text(text), port;
 	bool bracket = base_slice_starts_with(host, BASE_SLICE("["));
 	size_t end = bracket ? base_slice_find(host, ']') : base_slice_find_last(host, ':');
 	uint64_t number = 1;

@@ -119,7 +119,7 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 	struct front *f = d->front;
 
 	for (int i = 0; i < ACCEPTS_PER_TURN && !d->closing && d->listener; i++) {
-		struct sockaddr_storage from;
+		struct sockaddr_storage from = {.ss_family = AF_UNSPEC};
 		socklen_t len = sizeof(from);
 		struct base_addr client;
 		int fd = accept4(

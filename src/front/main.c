@@ -138,7 +138,7 @@ static int use_tls(struct front *f, int fd, struct base_error *err)
 	struct stat st;
 	struct ipc_reader reader;
 	struct base_slice chain, key, tickets;
-	struct tls_context *fresh;
+	struct tls_context *fresh = NULL;
 	uint8_t *bytes;
 	ssize_t got;
 	int rc;

@@ -19,7 +19,7 @@ static bool port_number(struct base_slice text, uint16_t *out)
 static bool host_and_port(
 	struct conf_work *w, struct base_slice text, char **out_host, uint16_t *out_port)
 {
-	struct base_slice host = text, rest = BASE_SLICE_EMPTY;
+	struct base_slice host, rest;
 	struct base_addr addr;
 	bool bracket = base_slice_starts_with(text, BASE_SLICE("["));
 	size_t end = base_slice_find(text, bracket ? ']' : ':');

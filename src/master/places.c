@@ -112,7 +112,7 @@ static void take_back(int dir_fd, unsigned depth)
 
 static void take_path_back(const char *path)
 {
-	int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int fd = path ? open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
 
 	if (fd >= 0)
 		take_back(fd, TAKE_BACK_DEPTH);

@@ -69,8 +69,10 @@ static void unhash(struct queue_core *c, struct message *m)
 void queue_message_free(struct queue_core *c, struct message *m)
 {
 	BASE_BUG_IF(m->touched);
-	while (m->units)
-		queue_unit_free(c, m->units);
+	for (struct unit *u; (u = m->units);) {
+		BASE_BUG_IF(u->m != m);
+		queue_unit_free(c, u);
+	}
 	unhash(c, m);
 	queue_message_forget_body(c, m);
 	c->bytes -= m->envelope_len;

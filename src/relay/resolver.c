@@ -166,8 +166,10 @@ void resolver_close(struct resolver **resolver)
 		return;
 	if (r->ctx)
 		ub_ctx_delete(r->ctx);
-	while (r->open)
-		drop(r->open);
+	for (struct question *q; (q = r->open);) {
+		BASE_BUG_IF(q->at != &r->open);
+		drop(q);
+	}
 	hosts_free(&r->hosts);
 	relay_unbound_base_free(&r->base);
 	free(r);

@@ -311,7 +311,7 @@ static bool is_surplus(const struct relay_job *job, const struct smtp_client_rep
 {
 	uint32_t i;
 
-	if (reply->code != 452 || (reply->enhanced[0] && strcmp(reply->enhanced, "4.5.3")))
+	if (reply->code != 452 || (reply->enhanced[0] && strcmp(reply->enhanced, "4.5.3") != 0))
 		return false;
 	for (i = 0; i < job->batch_count; i++)
 		if (job->results[job->batch_index[i]].accepted)

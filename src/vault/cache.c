@@ -115,19 +115,22 @@ void vault_cache_put(struct vault_cache *c, struct base_slice user, struct base_
 	uint32_t scope, int64_t now_ms)
 {
 	uint8_t tag[BASE_HASH_MAX_BYTES];
-	struct slot *victim = NULL;
+	struct slot *victim;
+	size_t first;
 
 	if (c->ttl_ms <= 0)
 		return;
 	make_tag(c, user, password, tag);
-	for (size_t i = set_of(c, tag), end = i + WAYS; i < end; i++) {
+	first = set_of(c, tag);
+	victim = &c->slots[first];
+	for (size_t i = first, end = i + WAYS; i < end; i++) {
 		struct slot *s = &c->slots[i];
 
 		if (memcmp(s->tag, tag, TAG_BYTES) == 0) {
 			victim = s;
 			break;
 		}
-		if (!victim || s->until_ms < victim->until_ms)
+		if (s->until_ms < victim->until_ms)
 			victim = s;
 	}
 	memcpy(victim->tag, tag, TAG_BYTES);
