@@ -180,8 +180,11 @@ def test_perl_net_smtp(server, inbox, mode):
 def nodemailer():
     folder = HERE / "node"
     if not (folder / "node_modules" / "nodemailer").exists():
-        subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=folder, check=True,
-                       stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        done = subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=folder, text=True,
+                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        if done.returncode != 0 and not os.environ.get("CI"):
+            pytest.skip("npm cannot bring nodemailer: " + done.stderr.strip()[:300])
+        assert done.returncode == 0, done.stderr
     return HERE / "send.js"
 
 
