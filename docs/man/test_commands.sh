@@ -11,7 +11,6 @@ commands=$("$postern" --help | sed -n '/^usage/,/^  -c/s/^  \([a-z0-9]*\) .*/\1/
 [ -n "$commands" ] || fault "postern --help lists no command"
 for command in $commands; do
 	page=$dir/postern-$command.1.scd
-	[ "$command" = xtext ] && page=$dir/postern-base64.1.scd
 	[ -f "$page" ] || { fault "no manual page for $command"; continue; }
 	help=$("$postern" "$command" --help) || fault "postern $command --help fails"
 	echo "$help" | grep -q '^usage: postern' || fault "postern $command --help shows no usage"

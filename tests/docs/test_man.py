@@ -21,8 +21,7 @@ def commands():
 
 
 def source(name):
-    """The scdoc source of a page, as "postern-user.1"; the two encodings share one."""
-    name = name.replace("postern-xtext", "postern-base64")
+    """The scdoc source of a page, as "postern-user.1"."""
     found = list((ROOT / "docs").rglob(name + ".scd"))
     assert found, f"docs/ has no {name}.scd"
     return found[0].read_text()
