@@ -12,7 +12,7 @@ import subprocess
 
 import pytest
 from peer import Peer, server_context
-from peers import DOVECOT_MECHANISMS, Dovecot, Postfix, missing
+from peers import DOVECOT_MECHANISMS, Dovecot, Exim, Postfix, missing
 from postern import POSTERN, Authority, Server, message, wait_for
 from sink import Sink
 
@@ -97,6 +97,13 @@ def wait_state(server, address, wanted, seconds=20):
                     lambda: f"{address} {wanted}, is {state(server, address)}\n{server.log_text()[-3000:]}", seconds)
 
 
+def check_login(postfix, box, mechanism):
+    """Postfix's log says that Carol sent the message for @box, logged in by @mechanism."""
+    line = postfix.wait_log(f": to=<{box.address}>")
+    queue_id = re.search(r"([0-9A-F]+): to=", line).group(1)
+    postfix.wait_log(f"{queue_id}: client=unknown[127.0.0.1], sasl_method={mechanism}, sasl_username={CAROL[0]}")
+
+
 def wait_empty(server):
     wait_for(lambda: server.json("queue", "list") == [], lambda: f"an empty queue\n{server.log_text()[-3000:]}")
 
@@ -130,8 +137,7 @@ def test_send_to_postfix(postfix, authority, box, mechanism, mode):
     assert done.returncode == 0, done.stderr
     got = postfix.wait_messages(1, box.user)[0]
     assert f"\nSubject: by {mechanism}\n".encode() in got and got.endswith(b"\n\n.hello\n")
-    queue_id = re.search(r"([0-9A-F]+): to=<%s>" % re.escape(box.address), postfix.log()).group(1)
-    postfix.wait_log(f"{queue_id}: client=unknown[127.0.0.1], sasl_method={mechanism}, sasl_username={CAROL[0]}")
+    check_login(postfix, box, mechanism)
     assert CAROL[1] not in done.stderr
 
 
@@ -178,8 +184,7 @@ route "*" {{ via = "account:pf" }}''')
     got = postfix.wait_messages(1, box.user)[0]
     assert got.endswith(b"\n\n" + body.replace("\r\n", "\n").encode())
     assert f"\nReturn-Path: <{ANNA[0]}>\n".encode() in b"\n" + got
-    queue_id = re.search(r"([0-9A-F]+): to=<%s>" % re.escape(box.address), postfix.log()).group(1)
-    postfix.wait_log(f"{queue_id}: client=unknown[127.0.0.1], sasl_method={mechanism}, sasl_username={CAROL[0]}")
+    check_login(postfix, box, mechanism)
     line = server.wait_log(rf"recipient={re.escape(box.address)} .*result=delivered")
     assert "account=pf" in line and 'tls="TLSv1.3 ' in line and "verified=yes" in line, line
     assert CAROL[1] not in server.log_text()
@@ -196,8 +201,7 @@ route "*" {{ via = "{url}"  account = "pf" }}''')
     server.start()
     submit(server, box.address)
     postfix.wait_messages(1, box.user)
-    queue_id = re.search(r"([0-9A-F]+): to=<%s>" % re.escape(box.address), postfix.log()).group(1)
-    postfix.wait_log(f"{queue_id}: client=unknown[127.0.0.1], sasl_method=SCRAM-SHA-256, sasl_username={CAROL[0]}")
+    check_login(postfix, box, "SCRAM-SHA-256")
 
 
 # ---- (c) a wrong account password ----
@@ -446,3 +450,24 @@ def test_postfix_after_a_restart_of_everything(behind, authority):
     assert login(postfix, authority, "PLAIN", *ANNA) is not True
     server.start()
     wait_for(lambda: login(postfix, authority, "PLAIN", *ANNA) is True, "a login", 10, step=0.5)
+
+
+# ---- and behind Exim ----
+
+
+@pytest.fixture(scope="module")
+def exim(behind, place, authority):
+    if not Exim.program:
+        pytest.skip("exim4-daemon-heavy is not here; name the program by POSTERN_EXIM")
+    names = [m for m in MECHANISMS if "PLUS" not in m]
+    with Exim(place / "exim", authority, behind[0].folder / "auth-client", names) as running:
+        yield running
+
+
+@pytest.mark.parametrize("mechanism", [m for m in MECHANISMS if "PLUS" not in m])
+def test_exim_asks_us(exim, authority, mechanism):
+    done = send(authority.ca, exim.starttls, *ANNA, mechanism, ANNA[0], f"{mechanism}@example.net".lower())
+    assert done.returncode == 0, done.stderr
+    exim.wait_log(f"A=a{MECHANISMS.index(mechanism)}:{ANNA[0]}")
+    done = send(authority.ca, exim.starttls, ANNA[0], "wrong", mechanism, ANNA[0], "bob@example.net")
+    assert done.returncode == 1 and "535" in done.stderr, done.stderr

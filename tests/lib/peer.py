@@ -24,7 +24,7 @@ class Peer:
     text to answer with in place of the usual reply; a function of (peer, line) may return one or None."""
 
     def __init__(self, starttls=None, implicit=None, users=None, lmtp=False, path=None,
-                 extensions=("PIPELINING", "8BITMIME", "SIZE 200000000"), say=None):
+                 extensions=("PIPELINING", "8BITMIME", "SIZE 200000000"), say=None, host="127.0.0.1", port=0):
         self.starttls, self.implicit, self.users, self.lmtp = starttls, implicit, users, lmtp
         self.extensions, self.say = extensions, say or {}
         self.messages, self.commands, self.connections, self.now, self.most = [], [], 0, 0, 0
@@ -35,7 +35,7 @@ class Peer:
             self.listener.bind(str(path))
             self.listener.listen(64)
         else:
-            self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+            self.listener = socket.create_server((host, port), backlog=64)
             self.port = self.listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 
