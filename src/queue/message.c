@@ -69,8 +69,8 @@ static void unhash(struct queue_core *c, struct message *m)
 void queue_message_free(struct queue_core *c, struct message *m)
 {
 	BASE_BUG_IF(m->touched);
-	for (struct unit *u; (u = m->units);) {
-		BASE_BUG_IF(u->m != m);
+	for (struct unit *u = m->units, *next; u; u = next) {
+		next = u->next;
 		queue_unit_free(c, u);
 	}
 	unhash(c, m);

@@ -166,9 +166,9 @@ void resolver_close(struct resolver **resolver)
 		return;
 	if (r->ctx)
 		ub_ctx_delete(r->ctx);
-	for (struct question *q; (q = r->open);) {
-		BASE_BUG_IF(q->at != &r->open);
-		drop(q);
+	for (struct question *q = r->open, *next; q; q = next) {
+		next = q->next;
+		free(q);
 	}
 	hosts_free(&r->hosts);
 	relay_unbound_base_free(&r->base);
