@@ -16,7 +16,7 @@ cleanup() {
 trap cleanup EXIT INT TERM
 cd "$work"
 
-port=$((20000 + $$ % 20000))
+port=$((10000 + $$ % 10000 * 2))
 "$build/postern" try --port $port >server.log 2>&1 &
 server=$!
 waited=0

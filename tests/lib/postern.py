@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import pathlib
+import random
 import re
 import signal
 import smtplib
@@ -41,12 +42,16 @@ def wait_for(condition, what, seconds=20.0, step=0.02):
 
 
 def free_ports(count):
-    """Ports that nobody listened on a moment ago. All are held open until all are known."""
+    """Ports that nobody listens on, below those that the kernel gives to outgoing connections, so that no
+    client takes one before the server does. All are held open until all are known."""
     sockets = []
-    for _ in range(count):
+    while len(sockets) < count:
         s = socket.socket()
-        s.bind(("127.0.0.1", 0))
-        sockets.append(s)
+        try:
+            s.bind(("127.0.0.1", random.randrange(10240, 32000)))
+            sockets.append(s)
+        except OSError:
+            s.close()
     ports = [s.getsockname()[1] for s in sockets]
     for s in sockets:
         s.close()
