@@ -55,6 +55,7 @@ coverage:
 	@tools/coverage.sh
 
 install: all
+	$(if $(filter file,$(origin PREFIX)),,@meson configure $(BUILD) -Dprefix=$(PREFIX))
 	@meson install -C $(BUILD) $(if $(DESTDIR),--destdir $(DESTDIR))
 
 clean:
