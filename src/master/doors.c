@@ -61,8 +61,14 @@ static int bind_network(struct door *door, struct base_error *err)
 		close(fd);
 	base_buf_init(&text, 128);
 	base_addr_format_port(&door->address, &text);
-	base_error_errno(err, code == EADDRINUSE ? BASE_ERROR_EXISTS : BASE_ERROR_CONFIG, code,
-		"listener \"%s\": cannot listen on %s", door->name, base_buf_text(&text));
+	if (code == EACCES && door->address.port < 1024)
+		base_error_set(err, BASE_ERROR_CONFIG, code,
+			"listener \"%s\": cannot listen on %s: %s; ports below 1024 are for root",
+			door->name, base_buf_text(&text), strerror(code));
+	else
+		base_error_errno(err, code == EADDRINUSE ? BASE_ERROR_EXISTS : BASE_ERROR_CONFIG,
+			code, "listener \"%s\": cannot listen on %s", door->name,
+			base_buf_text(&text));
 	base_buf_release(&text);
 	return err->class;
 }
