@@ -139,13 +139,23 @@ static int parse_addresses(struct send *s)
 	return CLI_OK;
 }
 
+/* Lines end with CRLF there, whatever they end with in the file (RFC 1870 section 5). */
+static uint64_t size_on_wire(struct base_slice message)
+{
+	uint64_t size = message.len;
+
+	for (size_t i = 0; i < message.len; i++)
+		size += message.ptr[i] == '\n' && (i == 0 || message.ptr[i - 1] != '\r');
+	return size;
+}
+
 /* Bytes above 0x7F anywhere, and in the header: the latter needs SMTPUTF8. */
 static void look_at_message(struct send *s)
 {
 	struct base_slice all = base_buf_slice(&s->message), rest = all, line;
 
 	s->job.message = all;
-	s->job.mail.size_bytes = all.len;
+	s->job.mail.size_bytes = size_on_wire(all);
 	s->job.mail.body_8bit = !base_is_ascii(all);
 	while (s->job.mail.body_8bit && base_slice_split(&rest, '\n', &line)) {
 		if (base_slice_trim(line).len == 0)

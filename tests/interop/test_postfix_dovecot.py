@@ -138,6 +138,8 @@ def test_send_to_postfix(postfix, authority, box, mechanism, mode):
     got = postfix.wait_messages(1, box.user)[0]
     assert f"\nSubject: by {mechanism}\n".encode() in got and got.endswith(b"\n\n.hello\n")
     check_login(postfix, box, mechanism)
+    size, chunk = (re.search(p, done.stderr).group(1) for p in (r" SIZE=(\d+)", r"BDAT (\d+) LAST"))
+    assert size == chunk, "the size told is the size sent"
     assert CAROL[1] not in done.stderr
 
 
