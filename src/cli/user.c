@@ -267,12 +267,13 @@ static const struct cli_option options[] = {
 	{"mechanisms", 0, CLI_VALUE, "LIST",
 		"keep what these need, comma-separated; default:\n"
 		"what auth { mechanisms } needs"},
-	{"send-as", 0, CLI_REPEAT, "ADDR", "a sender address that is allowed, or @DOMAIN"},
+	{"send-as", 0, CLI_REPEAT, "ADDR", "a sender address that is allowed, or @DOMAIN\n"
+		"(kept; not checked in this version)"},
 	{"app", 0, CLI_VALUE, "NAME",
 		"a further password, generated, with its own label,\n"
 		"send-as and limits; shown once"},
 	{"expires", 0, CLI_VALUE, "DATE", "no login from that day on, as in 2027-12-31"},
-	{"limit", 0, CLI_VALUE, "N/hour", "messages in an hour"},
+	{"limit", 0, CLI_VALUE, "N/hour", "messages in an hour (kept; not counted yet)"},
 	{"disable", 0, CLI_FLAG, NULL, "refuse all logins"},
 	{"enable", 0, CLI_FLAG, NULL, "take logins again"},
 	{"without", 0, CLI_VALUE, "MECH", "list: only who cannot use this mechanism"},
