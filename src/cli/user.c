@@ -267,7 +267,8 @@ static const struct cli_option options[] = {
 	{"mechanisms", 0, CLI_VALUE, "LIST",
 		"keep what these need, comma-separated; default:\n"
 		"what auth { mechanisms } needs"},
-	{"send-as", 0, CLI_REPEAT, "ADDR", "a sender address that is allowed, or @DOMAIN\n"
+	{"send-as", 0, CLI_REPEAT, "ADDR",
+		"a sender address that is allowed, or @DOMAIN\n"
 		"(kept; not checked in this version)"},
 	{"app", 0, CLI_VALUE, "NAME",
 		"a further password, generated, with its own label,\n"
