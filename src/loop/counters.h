@@ -2,8 +2,8 @@
  * Job      one shared memory that the master makes and hands to every front: a table of client keys,
  *          each with one count per front, and one total per front
  * Trust    a front can only spoil counts; what it counted is forgotten when it ends
- * Limits   a robust mutex guards the table for the few instructions of a look-up; a front that dies
- *          inside is noticed by the next one (the one lock of the house: see docs/architecture.md) */
+ * Limits   a lock of one word guards the table for the few instructions of a look-up; a front that
+ *          dies inside is noticed by the next one (the one lock of the house: docs/architecture.md) */
 #ifndef LOOP_COUNTERS_H
 #define LOOP_COUNTERS_H
 
