@@ -81,18 +81,19 @@ static void make_tag(const struct vault_throttle *t, const struct base_addr *add
 
 static struct row *row_find(struct vault_throttle *t, const uint8_t *tag, bool make, int64_t now_ms)
 {
-	struct row *victim = NULL;
+	struct row *victim;
 	uint64_t number;
 	size_t first;
 
 	memcpy(&number, tag + TAG_BYTES, sizeof(number));
 	first = (size_t)(number & (t->set_count - 1)) * WAYS;
+	victim = &t->rows[first];
 	for (size_t i = first; i < first + WAYS; i++) {
 		struct row *r = &t->rows[i];
 
 		if (r->changed_ms && memcmp(r->tag, tag, TAG_BYTES) == 0)
 			return r;
-		if (!victim || r->changed_ms < victim->changed_ms)
+		if (r->changed_ms < victim->changed_ms)
 			victim = r;
 	}
 	if (!make)
