@@ -129,6 +129,19 @@ bool base_slice_split(struct base_slice *s, uint8_t separator, struct base_slice
 	return true;
 }
 
+struct base_slice base_slice_word(struct base_slice *s)
+{
+	struct base_slice word;
+	size_t len = 0;
+
+	*s = base_slice_trim(*s);
+	while (len < s->len && s->ptr[len] != ' ' && s->ptr[len] != '\t')
+		len++;
+	word = base_slice_first(*s, len);
+	*s = base_slice_from(*s, len);
+	return word;
+}
+
 bool base_slice_to_u64(struct base_slice s, uint64_t *out_value)
 {
 	uint64_t value = 0;

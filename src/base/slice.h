@@ -47,6 +47,9 @@ struct base_slice base_slice_trim(struct base_slice s);
  * False when @s was empty on entry (then nothing is written). Loop with this to split lists. */
 bool base_slice_split(struct base_slice *s, uint8_t separator, struct base_slice *out_head);
 
+/* Take the next word off the front of @s, blanks around it dropped; empty at the end. */
+struct base_slice base_slice_word(struct base_slice *s);
+
 /* Decimal digits only (no sign, no blank), at least one, no overflow of uint64_t. */
 bool base_slice_to_u64(struct base_slice s, uint64_t *out_value);
 

@@ -185,6 +185,11 @@ static void lists_split(void **state)
 	assert_true(base_slice_ends_with_nocase(BASE_SLICE("a.EXAMPLE"), BASE_SLICE(".example")));
 	assert_false(base_slice_ends_with_nocase(BASE_SLICE("e"), BASE_SLICE(".example")));
 	assert_slice_equal(base_slice_trim(BASE_SLICE(" \t x y\r\n")), "x y");
+	rest = BASE_SLICE("  ::1\t localhost  ip6-localhost ");
+	assert_slice_equal(base_slice_word(&rest), "::1");
+	assert_slice_equal(base_slice_word(&rest), "localhost");
+	assert_slice_equal(base_slice_word(&rest), "ip6-localhost");
+	assert_int_equal(base_slice_word(&rest).len, 0);
 }
 
 int main(void)

@@ -25,27 +25,14 @@ static void add(struct hosts *h, const struct base_addr *addr, struct base_slice
 	h->entries[h->count++] = (struct entry){*addr, base_slice_dup(name)};
 }
 
-static struct base_slice word(struct base_slice *s)
-{
-	struct base_slice w;
-	size_t len = 0;
-
-	*s = base_slice_trim(*s);
-	while (len < s->len && s->ptr[len] != ' ' && s->ptr[len] != '\t')
-		len++;
-	w = base_slice_first(*s, len);
-	*s = base_slice_from(*s, len);
-	return w;
-}
-
 static void add_line(struct hosts *h, struct base_slice line)
 {
 	struct base_slice rest = base_slice_first(line, base_slice_find(line, '#')), name;
 	struct base_addr addr;
 
-	if (!base_addr_parse(word(&rest), &addr))
+	if (!base_addr_parse(base_slice_word(&rest), &addr))
 		return;
-	while ((name = word(&rest)).len)
+	while ((name = base_slice_word(&rest)).len)
 		add(h, &addr, name);
 }
 

@@ -19,26 +19,12 @@ static const struct {
 	{"LIMITS", SMTP_EXT_LIMITS},
 };
 
-/* The next word of @s, blanks around it dropped. Empty at the end. */
-static struct base_slice word(struct base_slice *s)
-{
-	struct base_slice w;
-	size_t len = 0;
-
-	*s = base_slice_trim(*s);
-	while (len < s->len && s->ptr[len] != ' ' && s->ptr[len] != '\t')
-		len++;
-	w = base_slice_first(*s, len);
-	*s = base_slice_from(*s, len);
-	return w;
-}
-
 static void on_auth(struct smtp_offer *offer, struct base_slice rest)
 {
 	struct base_slice w;
 	enum sasl_mechanism m;
 
-	while ((w = word(&rest)).len) {
+	while ((w = base_slice_word(&rest)).len) {
 		m = sasl_mechanism_parse(w);
 		if (m != SASL_MECHANISM_NONE)
 			offer->mechanisms |= SASL_MASK(m);
@@ -49,7 +35,7 @@ static void on_size(struct smtp_offer *offer, struct base_slice rest)
 {
 	uint64_t value;
 
-	if (base_slice_to_u64(word(&rest), &value))
+	if (base_slice_to_u64(base_slice_word(&rest), &value))
 		offer->size_max = value;
 }
 
@@ -84,7 +70,7 @@ static void on_limits(struct smtp_offer *offer, struct base_slice rest)
 	struct base_slice w, name;
 	size_t equals;
 
-	while ((w = word(&rest)).len) {
+	while ((w = base_slice_word(&rest)).len) {
 		equals = base_slice_find(w, '=');
 		name = base_slice_first(w, equals);
 		if (!limit_name_valid(name)) {
@@ -97,7 +83,7 @@ static void on_limits(struct smtp_offer *offer, struct base_slice rest)
 
 void smtp_offer_line(struct smtp_offer *offer, struct base_slice text)
 {
-	struct base_slice rest = text, w = word(&rest);
+	struct base_slice rest = text, w = base_slice_word(&rest);
 	size_t i;
 
 	if (w.len >= 5 && w.ptr[4] == '=' &&
