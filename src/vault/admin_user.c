@@ -135,9 +135,23 @@ static int changed(struct call *c, const char *what)
 		vault_admin_done(base_slice_text(c->user.name), what), c->out, c->err);
 }
 
-static int on_add(struct call *c)
+/* The password's credentials out of the request, and the options, into the store. */
+static int put_with_credentials(struct call *c, const char *what)
 {
 	struct vault_credentials credentials;
+	int rc;
+
+	vault_credentials_init(&credentials);
+	rc = decode(c, &credentials);
+	apply_options(c);
+	if (rc == 0)
+		rc = put_all(c, &credentials);
+	vault_credentials_release(&credentials);
+	return rc == 0 ? changed(c, what) : rc;
+}
+
+static int on_add(struct call *c)
+{
 	int rc = load_absent(c);
 
 	if (rc != 0)
@@ -153,18 +167,11 @@ static int on_add(struct call *c)
 	}
 	memcpy(c->user.name, c->key.text, c->key.len + 1);
 	c->user.created_ms = c->env->now_ms;
-	vault_credentials_init(&credentials);
-	rc = decode(c, &credentials);
-	apply_options(c);
-	if (rc == 0)
-		rc = put_all(c, &credentials);
-	vault_credentials_release(&credentials);
-	return rc == 0 ? changed(c, "added") : rc;
+	return put_with_credentials(c, "added");
 }
 
 static int on_passwd(struct call *c)
 {
-	struct vault_credentials credentials;
 	int rc = load_app(c);
 
 	if (rc != 0)
@@ -176,13 +183,7 @@ static int on_passwd(struct call *c)
 		rc = put_all(c, NULL);
 		return rc == 0 ? changed(c, "changed") : rc;
 	}
-	vault_credentials_init(&credentials);
-	rc = decode(c, &credentials);
-	apply_options(c);
-	if (rc == 0)
-		rc = put_all(c, &credentials);
-	vault_credentials_release(&credentials);
-	return rc == 0 ? changed(c, "changed") : rc;
+	return put_with_credentials(c, "changed");
 }
 
 static int on_remove(struct call *c)
