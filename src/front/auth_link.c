@@ -136,15 +136,6 @@ static void on_mech(struct front *f)
 		a->coming.binding |= bit;
 }
 
-static unsigned binding_of(struct base_slice name)
-{
-	if (base_slice_equal_text(name, "tls-unique"))
-		return FRONT_BINDING_UNIQUE;
-	if (base_slice_equal_text(name, "tls-server-end-point"))
-		return FRONT_BINDING_END_POINT;
-	return base_slice_equal_text(name, "tls-exporter") ? FRONT_BINDING_EXPORTER : 0;
-}
-
 static void send_cont(struct front_conn *c, struct base_slice response, bool out_of_band)
 {
 	struct front *f = c->front;
@@ -179,7 +170,7 @@ static void on_cont(struct front *f, struct front_conn *c)
 		return;
 	c->binding = 0;
 	if (a->codec.binding.len) {
-		c->binding = (uint8_t)binding_of(a->codec.binding);
+		c->binding = (uint8_t)front_binding_parse(a->codec.binding);
 		if (!c->binding) {
 			front_auth_cancel(c);
 			give(c, FRONT_AUTH_REJECTED, BASE_SLICE_EMPTY);

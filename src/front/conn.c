@@ -171,32 +171,40 @@ static bool flush(struct front_conn *c)
 
 /* ---- TLS ---- */
 
+static const struct {
+	const char *name;
+	unsigned bit;
+} bindings[] = {{"tls-unique", FRONT_BINDING_UNIQUE},
+	{"tls-server-end-point", FRONT_BINDING_END_POINT},
+	{"tls-exporter", FRONT_BINDING_EXPORTER}};
+
+unsigned front_binding_parse(struct base_slice name)
+{
+	for (size_t i = 0; i < BASE_COUNT(bindings); i++)
+		if (base_slice_equal_text(name, bindings[i].name))
+			return bindings[i].bit;
+	return 0;
+}
+
 static unsigned computable_bindings(struct front_conn *c)
 {
-	static const struct {
-		const char *name;
-		unsigned bit;
-	} all[] = {{"tls-unique", FRONT_BINDING_UNIQUE},
-		{"tls-server-end-point", FRONT_BINDING_END_POINT},
-		{"tls-exporter", FRONT_BINDING_EXPORTER}};
 	unsigned mask = 0;
 
-	for (size_t i = 0; i < BASE_COUNT(all); i++)
-		if (tls_binding_available(c->tls, all[i].name))
-			mask |= all[i].bit;
+	for (size_t i = 0; i < BASE_COUNT(bindings); i++)
+		if (tls_binding_available(c->tls, bindings[i].name))
+			mask |= bindings[i].bit;
 	return mask;
 }
 
 size_t front_conn_binding(struct front_conn *c, uint8_t out[TLS_BINDING_MAX_BYTES])
 {
-	const char *name = c->binding == FRONT_BINDING_UNIQUE ? "tls-unique"
-		: c->binding == FRONT_BINDING_END_POINT       ? "tls-server-end-point"
-							      : "tls-exporter";
 	size_t len = 0;
 
-	if (!c->tls || !tls_binding(c->tls, name, out, &len))
-		return 0;
-	return len;
+	for (size_t i = 0; c->tls && i < BASE_COUNT(bindings); i++)
+		if (bindings[i].bit == c->binding &&
+			tls_binding(c->tls, bindings[i].name, out, &len))
+			return len;
+	return 0;
 }
 
 static void begin_session(struct front_conn *c)
@@ -311,19 +319,28 @@ static void carry_out(struct front_conn *c)
 	}
 }
 
+/* Give the session bytes while it waits for nothing. Returns how many it took. */
+static size_t give(struct front_conn *c, struct base_slice bytes)
+{
+	struct front_now now = {.wall_ms = base_clock_wall_ms(),
+		.pseudonym_key = base_slice_make(c->front->pseudonym_key, 32)};
+	size_t used = 0;
+
+	front_random(c->front, now.random, sizeof(now.random));
+	front_session_input(&c->session, c->work, bytes, &used, &now);
+	return used;
+}
+
 /* Offer unread bytes. False: none were taken. */
 static bool offer_unread(struct front_conn *c)
 {
 	struct front_work *w = c->work;
-	struct front_now now = {.wall_ms = base_clock_wall_ms(),
-		.pseudonym_key = base_slice_make(c->front->pseudonym_key, 32)};
 	bool again = w->again;
-	size_t used = 0;
+	size_t used;
 
 	if ((!w->unread.len && !again) || c->session.wait != FRONT_WAIT_NONE || c->session.closing)
 		return false;
-	front_random(c->front, now.random, sizeof(now.random));
-	front_session_input(&c->session, w, base_buf_slice(&w->unread), &used, &now);
+	used = give(c, base_buf_slice(&w->unread));
 	base_buf_consume(&w->unread, used);
 	return used > 0 || again;
 }
@@ -408,14 +425,10 @@ static void note_progress(struct front_conn *c)
 static void take(struct front_conn *c, struct base_slice bytes)
 {
 	struct front_work *w = front_conn_work(c);
-	struct front_now now = {.wall_ms = base_clock_wall_ms(),
-		.pseudonym_key = base_slice_make(c->front->pseudonym_key, 32)};
 	size_t used = 0;
 
-	if (!w->unread.len && c->session.wait == FRONT_WAIT_NONE) {
-		front_random(c->front, now.random, sizeof(now.random));
-		front_session_input(&c->session, w, bytes, &used, &now);
-	}
+	if (!w->unread.len && c->session.wait == FRONT_WAIT_NONE)
+		used = give(c, bytes);
 	/* A question is open: the rest is offered after the answer. READS_PER_TURN and the paused
 	 * reading keep this below its maximum. */
 	if (used < bytes.len && !base_buf_append_slice(&w->unread, base_slice_from(bytes, used))) {

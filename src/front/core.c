@@ -67,7 +67,6 @@ void front_work_clear(struct front_work *w)
 	w->effects = 0;
 	w->in_transaction = w->in_body = w->file = w->submit_after_file = w->refused = false;
 	w->has_initial = w->plus_offered = w->exchange = w->again = false;
-	w->auth_step = 0;
 }
 
 void front_work_release(struct front_work *w)
@@ -191,10 +190,8 @@ static void on_auth(struct front_session *s, struct front_work *w)
 	const char *announced = s->bindings ? s->listener->announce_tls : "";
 
 	w->mechanism = static_mechanism_name(smtp_server_auth_mechanism(&s->smtp, &w->line));
-	base_secret_clear(&w->secret);
 	w->has_initial = smtp_server_auth_response(&s->smtp, &w->line, &w->secret);
 	w->plus_offered = has_tls(s) && strstr(announced, "-PLUS");
-	w->auth_step = 0;
 	s->mechanism = w->mechanism;
 	s->login_end = NULL;
 	w->effects |= FRONT_AUTH_BEGIN;
@@ -203,11 +200,8 @@ static void on_auth(struct front_session *s, struct front_work *w)
 
 static void on_auth_response(struct front_session *s, struct front_work *w)
 {
-	base_secret_clear(&w->secret);
-	if (!smtp_server_auth_response(&s->smtp, &w->line, &w->secret))
-		base_secret_clear(&w->secret);
+	(void)smtp_server_auth_response(&s->smtp, &w->line, &w->secret);
 	w->exchange = false;
-	w->auth_step++;
 	w->effects |= FRONT_AUTH_CONTINUE;
 	set_wait(s, FRONT_WAIT_AUTH);
 }

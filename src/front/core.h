@@ -110,9 +110,8 @@ struct front_work {
 	bool refused;           /* the rest of the body is read and dropped */
 	bool has_initial;
 	bool plus_offered;
-	bool exchange;         /* the client's next line answers a challenge */
-	const char *mechanism; /* of the exchange */
-	unsigned auth_step;
+	bool exchange;            /* the client's next line answers a challenge */
+	const char *mechanism;    /* of the exchange */
 	struct base_buf dialogue; /* lines "C: …" and "S: …", secrets masked; only if asked for */
 	struct base_buf heard;    /* secret: half a line of the client's, until it can be masked */
 };

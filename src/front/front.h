@@ -112,6 +112,9 @@ void front_conn_lost(struct front_conn *c, const char *why);
 void front_conn_tick(struct front *f);
 void front_conn_drain_all(struct front *f);
 struct front_work *front_conn_work(struct front_conn *c);
+/* A bit of enum front_bindings; 0: no binding of this name is known. */
+unsigned front_binding_parse(struct base_slice name);
+/* The wanted binding's bytes; 0: it cannot be had. */
 size_t front_conn_binding(struct front_conn *c, uint8_t out[TLS_BINDING_MAX_BYTES]);
 
 /* auth_link.c */
