@@ -32,13 +32,14 @@ enum ipc_role {
 	IPC_RELAY,
 	IPC_DELIVER,
 	IPC_JOURNAL,
+	IPC_PROVIDER,
 	IPC_CLI, /* a command on a control socket */
 	IPC_ROLE_COUNT,
 };
 #define IPC_FROM(role) (1u << IPC_##role)
 #define IPC_ROLES \
 	(IPC_FROM(FRONT) | IPC_FROM(AUTH) | IPC_FROM(WORKER) | IPC_FROM(QUEUE) | IPC_FROM(RELAY) | \
-		IPC_FROM(DELIVER) | IPC_FROM(JOURNAL))
+		IPC_FROM(DELIVER) | IPC_FROM(JOURNAL) | IPC_FROM(PROVIDER))
 
 enum ipc_frame_flags { IPC_WIPED = 1u << 0 };
 
@@ -100,6 +101,23 @@ enum ipc_frame_flags { IPC_WIPED = 1u << 0 };
  *  VERIFIED   id. body: u8 result (0 wrong, 1 right, 2 cannot), u8 wants upgrade
  *  HASHED     id. body: bytes credentials (vault/credentials.h)
  *
+ * auth -> provider
+ *  ASK        id. body: u8 kind (enum ipc_ask), u8 hash (enum base_hash, of SCRAM), text provider (the
+ *             conf title), text name (as the client sent it), bytes secret (PASSWORD: the password; CRAM,
+ *             APOP: the digest in hexadecimal; SCRAM: the salt for keys made from a clear password),
+ *             bytes challenge (CRAM, APOP), text client address ("" unknown)
+ * provider -> auth
+ *  ASKED      id. body: u8 result (enum ipc_asked), text name (as the source spells it; "": as asked),
+ *             bytes stored (LOOKUP: what vault/verify.h checks, CRAM: what vault/stored.h calls clear,
+ *             SCRAM: keys as vault/stored.h puts them; else empty), text reason for the log
+ *
+ * front -> relay
+ *  DNSBL_WANT id. body: text name to be asked for an A record, "9.2.0.192.zone"
+ * relay -> front
+ *  DNSBL      id. body: u8 state (0 not listed, 1 listed, 2 no answer), text what the TXT record says
+ *
+ * command -> queue, on its control socket: the SUBMIT frames, answered as to a front
+ *
  * any role -> journal
  *  EVENT      body: see loop/log.h
  *
@@ -120,14 +138,14 @@ enum ipc_frame_flags { IPC_WIPED = 1u << 0 };
 	X(REFUSED, IPC_ROLES, IPC_FROM(MASTER), 4, 4096, 0, 0) \
 	X(WANT_AUTH, IPC_FROM(FRONT), IPC_FROM(MASTER), 0, 0, 0, 0) \
 	X(WANT_PEER, IPC_ROLES, IPC_FROM(MASTER), 5, 5, 0, 0) \
-	X(SUBMIT_ENVELOPE, IPC_FROM(FRONT), IPC_FROM(QUEUE), 4, IPC_FRAME_MAX_BYTES, 0, 0) \
-	X(SUBMIT, IPC_FROM(FRONT), IPC_FROM(QUEUE), 21, IPC_FRAME_MAX_BYTES, 0, 0) \
-	X(SUBMIT_FILE_WANT, IPC_FROM(FRONT), IPC_FROM(QUEUE), 0, 0, 0, 0) \
-	X(SUBMIT_ABORT, IPC_FROM(FRONT), IPC_FROM(QUEUE), 0, 0, 0, 0) \
-	X(SUBMIT_QUERY, IPC_FROM(FRONT), IPC_FROM(QUEUE), 4, 64, 0, 0) \
-	X(SUBMIT_FILE, IPC_FROM(QUEUE), IPC_FROM(FRONT), 1, 1, IPC_FDS_OPTIONAL | 1, 0) \
-	X(SUBMITTED, IPC_FROM(QUEUE), IPC_FROM(FRONT), 5, 64, 0, 0) \
-	X(SUBMIT_KNOWN, IPC_FROM(QUEUE), IPC_FROM(FRONT), 5, 64, 0, 0) \
+	X(SUBMIT_ENVELOPE, IPC_FROM(FRONT) | IPC_FROM(CLI), IPC_FROM(QUEUE), 4, IPC_FRAME_MAX_BYTES, 0, 0) \
+	X(SUBMIT, IPC_FROM(FRONT) | IPC_FROM(CLI), IPC_FROM(QUEUE), 21, IPC_FRAME_MAX_BYTES, 0, 0) \
+	X(SUBMIT_FILE_WANT, IPC_FROM(FRONT) | IPC_FROM(CLI), IPC_FROM(QUEUE), 0, 0, 0, 0) \
+	X(SUBMIT_ABORT, IPC_FROM(FRONT) | IPC_FROM(CLI), IPC_FROM(QUEUE), 0, 0, 0, 0) \
+	X(SUBMIT_QUERY, IPC_FROM(FRONT) | IPC_FROM(CLI), IPC_FROM(QUEUE), 4, 64, 0, 0) \
+	X(SUBMIT_FILE, IPC_FROM(QUEUE), IPC_FROM(FRONT) | IPC_FROM(CLI), 1, 1, IPC_FDS_OPTIONAL | 1, 0) \
+	X(SUBMITTED, IPC_FROM(QUEUE), IPC_FROM(FRONT) | IPC_FROM(CLI), 5, 64, 0, 0) \
+	X(SUBMIT_KNOWN, IPC_FROM(QUEUE), IPC_FROM(FRONT) | IPC_FROM(CLI), 5, 64, 0, 0) \
 	X(JOB, IPC_FROM(QUEUE), IPC_FROM(RELAY) | IPC_FROM(DELIVER), 4, IPC_FRAME_MAX_BYTES, \
 		IPC_FDS_OPTIONAL | 1, 0) \
 	X(JOB_ENVELOPE, IPC_FROM(QUEUE), IPC_FROM(RELAY) | IPC_FROM(DELIVER), 4, \
@@ -143,6 +161,10 @@ enum ipc_frame_flags { IPC_WIPED = 1u << 0 };
 	X(HASH, IPC_FROM(AUTH), IPC_FROM(WORKER), 8, 8192, 0, IPC_WIPED) \
 	X(VERIFIED, IPC_FROM(WORKER), IPC_FROM(AUTH), 2, 2, 0, 0) \
 	X(HASHED, IPC_FROM(WORKER), IPC_FROM(AUTH), 4, 16384, 0, IPC_WIPED) \
+	X(ASK, IPC_FROM(AUTH), IPC_FROM(PROVIDER), 22, 16384, 0, IPC_WIPED) \
+	X(ASKED, IPC_FROM(PROVIDER), IPC_FROM(AUTH), 13, 16384, 0, IPC_WIPED) \
+	X(DNSBL_WANT, IPC_FROM(FRONT), IPC_FROM(RELAY), 4, 512, 0, 0) \
+	X(DNSBL, IPC_FROM(RELAY), IPC_FROM(FRONT), 5, 1024, 0, 0) \
 	X(EVENT, IPC_ROLES | IPC_FROM(MASTER), IPC_FROM(JOURNAL), 3, 16384, 0, 0) \
 	X(CTL_REQUEST, IPC_FROM(CLI), IPC_FROM(AUTH) | IPC_FROM(QUEUE) | IPC_FROM(JOURNAL), 8, \
 		65536, 0, IPC_WIPED) \
@@ -164,6 +186,24 @@ enum ipc_listener {
 	IPC_LISTENER_SMTP,         /* to front; name: title of the listener section */
 	IPC_LISTENER_AUTH_SERVICE, /* to auth: Dovecot protocol for other programs */
 	IPC_LISTENER_CONTROL,      /* to auth, queue, journal: SOCK_SEQPACKET, CTL frames */
+};
+
+/* What a provider is asked. */
+enum ipc_ask {
+	IPC_ASK_PASSWORD, /* is it right? */
+	IPC_ASK_CRAM,     /* is the digest right? or, where the source has clear text, that */
+	IPC_ASK_APOP,     /* the same for APOP's digest */
+	IPC_ASK_LOOKUP,   /* what is stored? for sources that are files */
+	IPC_ASK_SCRAM,    /* the keys, stored or made from the clear text with the salt */
+	IPC_ASK_COUNT,
+};
+enum ipc_asked {
+	IPC_ASKED_REFUSED, /* wrong, or known and not to log in */
+	IPC_ASKED_RIGHT,   /* PASSWORD, CRAM, APOP */
+	IPC_ASKED_FOUND,   /* stored is set */
+	IPC_ASKED_UNKNOWN, /* no such user, or nothing stored that serves: ask the next provider */
+	IPC_ASKED_CANNOT,  /* the source does not answer */
+	IPC_ASKED_COUNT,
 };
 
 struct ipc_header {

@@ -34,6 +34,7 @@ static const char *const role_names[IPC_ROLE_COUNT] = {
 	[IPC_RELAY] = "relay",
 	[IPC_DELIVER] = "deliver",
 	[IPC_JOURNAL] = "journal",
+	[IPC_PROVIDER] = "provider",
 	[IPC_CLI] = "cli",
 };
 

@@ -84,6 +84,18 @@ enum sasl_server_result sasl_cram_md5_server_secret(
 	return SASL_SERVER_SUCCESS;
 }
 
+struct base_slice sasl_server_cram_challenge(const struct sasl_server *s)
+{
+	BASE_BUG_IF(s->phase != SASL_SERVER_PHASE_SECRET);
+	return base_buf_slice(&s->text);
+}
+
+struct base_slice sasl_server_cram_digest(const struct sasl_server *s)
+{
+	BASE_BUG_IF(s->phase != SASL_SERVER_PHASE_SECRET);
+	return base_slice_make(s->cram_md5.digest, sizeof(s->cram_md5.digest));
+}
+
 enum sasl_client_result sasl_cram_md5_client_digest(
 	struct sasl_client *c, struct base_slice challenge, struct base_buf *out)
 {

@@ -168,8 +168,9 @@ enum sasl_server_result sasl_scram_server_client_first(
 	return SASL_SERVER_NEED_SCRAM;
 }
 
-/* HMAC(mock_key, label NUL hash-name NUL user), as long as the hash. */
-static void mock_bytes(const struct sasl_server *s, const char *label, uint8_t *out)
+/* HMAC(key, label NUL hash-name NUL name), as long as the hash. */
+static void derived_bytes(struct base_slice key, enum base_hash hash, struct base_slice name,
+	const char *label, uint8_t *out)
 {
 	static const char *const names[BASE_HASH_COUNT] = {
 		[BASE_HASH_MD5] = "MD5",
@@ -182,13 +183,27 @@ static void mock_bytes(const struct sasl_server *s, const char *label, uint8_t *
 	base_buf_init_secret(&message, SASL_NAME_MAX_BYTES + 64);
 	base_buf_append_text(&message, label);
 	base_buf_append_byte(&message, '\0');
-	base_buf_append_text(&message, names[hash_of(s)]);
+	base_buf_append_text(&message, names[hash]);
 	base_buf_append_byte(&message, '\0');
-	base_buf_append_slice(&message, base_secret_slice(&s->user));
+	base_buf_append_slice(&message, base_slice_first(name, SASL_NAME_MAX_BYTES));
 	BASE_BUG_IF(!base_buf_ok(&message));
-	base_hmac(hash_of(s), base_slice_make(s->mock_key, sizeof(s->mock_key)),
-		base_buf_slice(&message), out);
+	base_hmac(hash, key, base_buf_slice(&message), out);
 	base_buf_release(&message);
+}
+
+static void mock_bytes(const struct sasl_server *s, const char *label, uint8_t *out)
+{
+	derived_bytes(base_slice_make(s->mock_key, sizeof(s->mock_key)), hash_of(s),
+		base_secret_slice(&s->user), label, out);
+}
+
+void sasl_server_scram_salt(struct base_slice mock_key, enum base_hash hash, struct base_slice name,
+	uint8_t out[SASL_SCRAM_SALT_BYTES])
+{
+	uint8_t salt[BASE_HASH_MAX_BYTES];
+
+	derived_bytes(mock_key, hash, name, "salt", salt);
+	memcpy(out, salt, SASL_SCRAM_SALT_BYTES);
 }
 
 static void mock_keys(const struct sasl_server *s, struct sasl_scram_keys *out)

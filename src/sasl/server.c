@@ -132,6 +132,7 @@ static struct sasl_server *make(const struct sasl_server_options *options)
 
 	BASE_BUG_IF(options->mechanism == SASL_MECHANISM_NONE);
 	BASE_BUG_IF((unsigned)options->mechanism >= SASL_MECHANISM_COUNT);
+	BASE_BUG_IF(options->raw && sasl_mechanism_info(options->mechanism)->flags & SASL_SCRAM);
 	BASE_BUG_IF(options->random.len != SASL_SERVER_RANDOM_BYTES);
 	BASE_BUG_IF(options->mock_key.len != SASL_SERVER_MOCK_KEY_BYTES);
 	base_secret_init(&memory, sizeof(*s));
@@ -140,6 +141,7 @@ static struct sasl_server *make(const struct sasl_server_options *options)
 	s->mechanism = options->mechanism;
 	s->plus_offered = options->plus_offered;
 	s->tls = options->tls;
+	s->raw = options->raw;
 	s->reason = "";
 	memcpy(s->mock_key, options->mock_key.ptr, sizeof(s->mock_key));
 	base_buf_init_secret(&s->text, SASL_SERVER_TEXT_MAX_BYTES);
@@ -224,6 +226,21 @@ enum sasl_server_result sasl_server_secret_answer(struct sasl_server *s,
 	return settle(s, result);
 }
 
+enum sasl_server_result sasl_server_digest_answer(
+	struct sasl_server *s, enum sasl_credentials_state state, bool accepted)
+{
+	enum sasl_server_result result = SASL_SERVER_SUCCESS;
+
+	BASE_BUG_IF(s->phase != SASL_SERVER_PHASE_SECRET);
+	if (state == SASL_CREDENTIALS_UNAVAILABLE)
+		result = sasl_server_fail(s, SASL_SERVER_UNAVAILABLE, "credentials unavailable");
+	else if (state != SASL_CREDENTIALS_KNOWN)
+		result = sasl_server_fail(s, SASL_SERVER_REJECTED, "unknown user");
+	else if (!accepted)
+		result = sasl_server_fail(s, SASL_SERVER_REJECTED, "wrong password");
+	return settle(s, result);
+}
+
 enum sasl_server_result sasl_server_scram_answer(struct sasl_server *s,
 	enum sasl_credentials_state state, const struct sasl_scram_keys *keys, struct base_buf *out)
 {
@@ -251,23 +268,26 @@ enum sasl_server_result sasl_server_fail(
 	return result;
 }
 
-static bool prepare(struct base_secret *out, size_t max, struct base_slice raw)
+static bool prepare(
+	const struct sasl_server *s, struct base_secret *out, size_t max, struct base_slice raw)
 {
 	if (!out->ptr)
 		base_secret_init(out, max);
+	if (s->raw)
+		return !base_slice_has(raw, '\0') && base_secret_set(out, raw) && out->len > 0;
 	return sasl_prep(raw, false, out) && out->len > 0;
 }
 
 const char *sasl_server_take_user(struct sasl_server *s, struct base_slice raw)
 {
-	return prepare(&s->user, SASL_NAME_MAX_BYTES, raw)
+	return prepare(s, &s->user, SASL_NAME_MAX_BYTES, raw)
 		? NULL
 		: "user name empty, too long or impossible to prepare";
 }
 
 const char *sasl_server_take_password(struct sasl_server *s, struct base_slice raw)
 {
-	return prepare(&s->password, BASE_SECRET_PASSWORD_MAX_BYTES, raw)
+	return prepare(s, &s->password, BASE_SECRET_PASSWORD_MAX_BYTES, raw)
 		? NULL
 		: "password empty, too long or impossible to prepare";
 }
@@ -278,7 +298,7 @@ static void drop_authzid_of_user(struct sasl_server *s)
 
 	if (s->authzid.len == 0)
 		return;
-	if (prepare(&prepared, SASL_NAME_MAX_BYTES, base_secret_slice(&s->authzid)) &&
+	if (prepare(s, &prepared, SASL_NAME_MAX_BYTES, base_secret_slice(&s->authzid)) &&
 		base_slice_equal(base_secret_slice(&prepared), base_secret_slice(&s->user)))
 		base_secret_clear(&s->authzid);
 	base_secret_release(&prepared);
@@ -288,7 +308,7 @@ const char *sasl_server_take_authzid(struct sasl_server *s, struct base_slice ra
 {
 	if (raw.len == 0)
 		return NULL;
-	if (!prepare(&s->authzid, SASL_NAME_MAX_BYTES, raw) || !base_secret_set(&s->authzid, raw)) {
+	if (!prepare(s, &s->authzid, SASL_NAME_MAX_BYTES, raw) || !base_secret_set(&s->authzid, raw)) {
 		base_secret_clear(&s->authzid);
 		return "authorization identity too long or impossible to prepare";
 	}

@@ -64,6 +64,8 @@ struct sasl_server_options {
 	bool plus_offered;           /* a -PLUS name, on this connection: a `y` is an attack */
 	bool tls;                    /* a binding can be computed at all */
 	struct base_slice mock_key;  /* 32 secret bytes, the same over restarts; copied */
+	bool raw; /* PLAIN, LOGIN, CRAM-MD5: names and passwords stay as they were sent, for a checker
+		   * that knows nothing of SASLprep; only NUL and emptiness are refused */
 };
 
 enum sasl_credentials_state {
@@ -95,6 +97,16 @@ BASE_MUST_USE enum sasl_server_result sasl_server_secret_answer(struct sasl_serv
 BASE_MUST_USE enum sasl_server_result sasl_server_scram_answer(struct sasl_server *s,
 	enum sasl_credentials_state state, const struct sasl_scram_keys *keys,
 	struct base_buf *out);
+/* In place of sasl_server_secret_answer(): somebody else compared the digest with the challenge. */
+BASE_MUST_USE enum sasl_server_result sasl_server_digest_answer(
+	struct sasl_server *s, enum sasl_credentials_state state, bool accepted);
+/* At NEED_SECRET only: the challenge that was sent, and the client's 32 hexadecimal digits. */
+struct base_slice sasl_server_cram_challenge(const struct sasl_server *s);
+struct base_slice sasl_server_cram_digest(const struct sasl_server *s);
+/* The salt of SASL_SCRAM_SALT_BYTES that an unknown user of this name gets. Keys made from a clear
+ * password take the same, so that nobody tells the two apart. */
+void sasl_server_scram_salt(struct base_slice mock_key, enum base_hash hash, struct base_slice name,
+	uint8_t out[SASL_SCRAM_SALT_BYTES]);
 /* Asked once the client's final message is in; the type stands in sasl_server_binding() from the
  * first CHALLENGE on, so that the data may be fetched together with the client's response.
  * @available false, no data or more than SASL_BINDING_MAX_BYTES: the exchange is REJECTED. */

@@ -46,7 +46,7 @@ struct sasl_server {
 	enum sasl_server_phase phase;
 	unsigned round; /* responses taken so far */
 	enum sasl_binding binding;
-	bool plus_offered, tls;
+	bool plus_offered, tls, raw;
 	const char *reason;
 	struct base_secret user, authzid, password; /* capacity 0 until they are taken */
 	struct base_buf text; /* what the mechanism must remember of the dialogue */

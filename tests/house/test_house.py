@@ -17,10 +17,13 @@ PROGRAMS = {
     "front": {"base", "wire", "smtp", "mail", "loop"},
     "auth": {"base", "wire", "sasl", "vault", "loop"},
     "worker": {"base", "wire", "sasl", "vault", "loop"},
+    "provider": {"base", "wire", "sasl", "vault", "loop"},
     "queue": {"base", "mail", "spool", "route", "loop"},
     "relay": {"base", "sasl", "smtp", "mail", "route", "loop"},
     "deliver": {"base", "loop"},
     "journal": {"base", "loop"},
+    "qmail": {"base", "wire", "sasl", "smtp", "mail", "route", "loop"},
+    "checkpassword": {"base", "wire", "sasl", "vault", "loop"},
     "cli": {"base", "wire", "sasl", "smtp", "mail", "vault", "spool", "route", "loop"},
 }
 # Whole floors that are engines, and the deciding files of the others.
