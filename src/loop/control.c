@@ -28,6 +28,7 @@ struct server {
 	uv_timer_t pause;
 	int fd;
 	control_request_fn fn;
+	const struct control_frames *frames; /* null: none */
 };
 
 struct client {
@@ -116,6 +117,8 @@ static void on_frame(struct ipc_channel *ch, struct ipc_frame *frame, void *arg)
 	struct control_reply *reply;
 	struct base_error err;
 
+	if (frame->type != IPC_CTL_REQUEST && client->server->frames)
+		client->server->frames->frame(client->server->role, ch, frame);
 	if (frame->type != IPC_CTL_REQUEST || client->reply)
 		return;
 	reply = base_alloc_zero(1, sizeof(*reply));
@@ -139,6 +142,8 @@ static void client_free(struct client *client)
 	*at = client->next;
 	if (client->reply)
 		client->reply->client = NULL;
+	if (client->server->frames)
+		client->server->frames->gone(client->server->role, client->ch);
 	free(client);
 }
 
@@ -184,9 +189,15 @@ static void watch(struct server *s)
 
 void control_serve(struct role *r, int fd, control_request_fn fn)
 {
+	control_serve_frames(r, fd, fn, NULL);
+}
+
+void control_serve_frames(
+	struct role *r, int fd, control_request_fn fn, const struct control_frames *frames)
+{
 	struct server *s = base_alloc_zero(1, sizeof(*s));
 
-	*s = (struct server){.next = servers, .role = r, .fd = fd, .fn = fn};
+	*s = (struct server){.next = servers, .role = r, .fd = fd, .fn = fn, .frames = frames};
 	servers = s;
 	uv_poll_init(role_loop(r), &s->poll, fd);
 	uv_timer_init(role_loop(r), &s->pause);
@@ -208,8 +219,10 @@ void control_close_all(void)
 		servers = s->next;
 		for (struct client *client = s->clients, *next; client; client = next) {
 			next = client->next;
-			ipc_channel_free(&client->ch);
+			struct ipc_channel *ch = client->ch;
+
 			client_free(client);
+			ipc_channel_free(&ch);
 		}
 		uv_close((uv_handle_t *)&s->poll, NULL);
 		close(s->fd);

@@ -42,6 +42,15 @@ typedef void (*control_request_fn)(
 void control_serve(struct role *r, int fd, control_request_fn fn);
 /* The role ends: close all listeners and connections (loop/role.c). */
 void control_close_all(void);
+/* The same, and frames other than CTL_REQUEST go to @frames: a connection of that kind ends when it is
+ * closed, and has as many frames as it likes. */
+struct control_frames {
+	void (*frame)(struct role *r, struct ipc_channel *ch, struct ipc_frame *frame);
+	/* @ch is freed after this. Also for connections that never sent such a frame. */
+	void (*gone)(struct role *r, struct ipc_channel *ch);
+};
+void control_serve_frames(
+	struct role *r, int fd, control_request_fn fn, const struct control_frames *frames);
 void control_json(struct control_reply *reply, struct base_slice json_part);
 /* Frees the reply. @err null: fine. */
 void control_end(struct control_reply *reply, const struct base_error *err);

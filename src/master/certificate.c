@@ -1,6 +1,7 @@
 #include "master/certificate.h"
 
 #include "base/clock.h"
+#include "loop/file.h"
 #include "loop/log.h"
 #include "master/memory_file.h"
 
@@ -31,36 +32,6 @@ static bool same_stamp(struct certificate_stamp a, struct certificate_stamp b)
 	return a.inode == b.inode && a.mtime_ns == b.mtime_ns && a.size == b.size;
 }
 
-static int read_file(const char *path, struct base_buf *out, struct base_error *err)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	uint8_t *to;
-	ssize_t n;
-	int rc = 0;
-
-	if (fd < 0)
-		return base_error_errno(err,
-			errno == ENOENT ? BASE_ERROR_NOT_FOUND : BASE_ERROR_CONFIG, errno,
-			"cannot read \"%s\"", path);
-	base_buf_clear(out);
-	for (;;) {
-		to = base_buf_reserve(out, 8192);
-		if (!to) {
-			rc = base_error_set(err, BASE_ERROR_CONFIG, 0, "\"%s\" is too large", path);
-			break;
-		}
-		n = read(fd, to, 8192);
-		if (n < 0)
-			rc = base_error_errno(
-				err, BASE_ERROR_CONFIG, errno, "cannot read \"%s\"", path);
-		if (n <= 0)
-			break;
-		base_buf_grew(out, (size_t)n);
-	}
-	close(fd);
-	return rc;
-}
-
 static int check_pair(const struct certificate *c, const struct base_buf *chain,
 	const struct base_buf *key, int64_t now_ms, int64_t *out_end_ms, struct base_error *err)
 {
@@ -83,9 +54,9 @@ static int load(struct certificate *c, int64_t now_ms, int64_t *out_end_ms, stru
 
 	base_buf_init(&chain, PEM_MAX_BYTES);
 	base_buf_init_secret(&key, PEM_MAX_BYTES);
-	rc = read_file(c->chain_path, &chain, err);
+	rc = file_read(c->chain_path, &chain, NULL, err);
 	if (rc == 0)
-		rc = read_file(c->key_path, &key, err);
+		rc = file_read(c->key_path, &key, NULL, err);
 	/* A refused pair is not complained about again until it changes again. */
 	memcpy(c->used, stamps, sizeof(stamps));
 	memcpy(c->seen, stamps, sizeof(stamps));

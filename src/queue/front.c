@@ -2,12 +2,15 @@
  *
  * A transaction exists here only while something of it waits: parts of a long envelope, or the file
  * that its front is writing. SUBMIT ends it, SUBMIT_ABORT too, and the end of the front ends all of
- * that front's. A message that came in one frame never becomes one. */
+ * that front's. A message that came in one frame never becomes one.
+ *
+ * A command that submits through the control socket is a front too, in a table of its own. */
 #include "queue/shell.h"
 
 #include "base/clock.h"
 #include "loop/log.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -66,6 +69,15 @@ static void forget(struct queue_shell *q, struct queue_front *f, struct queue_tr
 	free(t);
 }
 
+static struct queue_front *front_at(struct queue_shell *q, unsigned index)
+{
+	if (index >= QUEUE_SUBMITTERS_FROM)
+		return index - QUEUE_SUBMITTERS_FROM < q->submitter_count
+			? &q->submitters[index - QUEUE_SUBMITTERS_FROM]
+			: NULL;
+	return index < q->front_count ? &q->fronts[index] : NULL;
+}
+
 void queue_front_up(struct queue_shell *q, unsigned index)
 {
 	if (index >= q->front_count) {
@@ -79,11 +91,10 @@ void queue_front_up(struct queue_shell *q, unsigned index)
 
 void queue_front_down(struct queue_shell *q, unsigned index)
 {
-	struct queue_front *f;
+	struct queue_front *f = front_at(q, index);
 
-	if (index >= q->front_count)
+	if (!f)
 		return;
-	f = &q->fronts[index];
 	while (f->transactions)
 		forget(q, f, f->transactions);
 	f->generation++;
@@ -93,28 +104,33 @@ void queue_front_close(struct queue_shell *q)
 {
 	for (unsigned i = 0; i < q->front_count; i++)
 		queue_front_down(q, i);
+	for (unsigned i = 0; i < q->submitter_count; i++)
+		queue_front_down(q, QUEUE_SUBMITTERS_FROM + i);
 	free(q->fronts);
-	q->fronts = NULL;
-	q->front_count = 0;
+	free(q->submitters);
+	q->fronts = q->submitters = NULL;
+	q->front_count = q->submitter_count = 0;
 }
 
 struct ipc_channel *queue_front_channel(struct queue_shell *q, const struct queue_client *client)
 {
+	const struct queue_front *f = front_at(q, client->front);
 	struct ipc_channel *ch;
 
-	if (client->front >= q->front_count ||
-		q->fronts[client->front].generation != client->generation)
+	if (!f || f->generation != client->generation)
 		return NULL;
-	ch = role_peer(q->role, IPC_FRONT, client->front);
+	ch = client->front >= QUEUE_SUBMITTERS_FROM ? f->command
+						    : role_peer(q->role, IPC_FRONT, client->front);
 	/* No sound front leaves that much unread; another one must not fill our memory. */
 	return ch && ipc_channel_pending(ch) <= ANSWERS_MAX_BYTES ? ch : NULL;
 }
 
 static void on_file_want(struct queue_shell *q, unsigned index, uint32_t id)
 {
-	struct queue_client client = {index, q->fronts[index].generation, id};
+	struct queue_front *f = front_at(q, index);
+	struct queue_client client = {index, f->generation, id};
 	struct ipc_channel *ch = queue_front_channel(q, &client);
-	struct queue_transaction *t = find_or_make(&q->fronts[index], id);
+	struct queue_transaction *t = find_or_make(f, id);
 	struct base_error err = {.class = BASE_ERROR_TEMPORARY};
 	int rc = BASE_ERROR_TEMPORARY;
 
@@ -129,7 +145,7 @@ static void on_file_want(struct queue_shell *q, unsigned index, uint32_t id)
 	if (ch)
 		ipc_send(ch, &q->frame, rc == 0 ? &t->file.fd : NULL, rc == 0 ? 1 : 0);
 	if (rc != 0)
-		forget(q, &q->fronts[index], t);
+		forget(q, f, t);
 }
 
 static void on_envelope(struct queue_shell *q, struct queue_front *f, struct ipc_frame *frame)
@@ -156,7 +172,7 @@ static void refuse(
 
 static void on_submit(struct queue_shell *q, unsigned index, struct ipc_frame *frame)
 {
-	struct queue_front *f = &q->fronts[index];
+	struct queue_front *f = front_at(q, index);
 	struct queue_client client = {index, f->generation, frame->id};
 	struct queue_transaction *t = f->transactions ? find(f, frame->id) : NULL;
 	struct ipc_reader in = ipc_reader_make(frame->body);
@@ -186,7 +202,7 @@ static void on_submit(struct queue_shell *q, unsigned index, struct ipc_frame *f
 
 static void on_query(struct queue_shell *q, unsigned index, struct ipc_frame *frame)
 {
-	struct queue_client client = {index, q->fronts[index].generation, frame->id};
+	struct queue_client client = {index, front_at(q, index)->generation, frame->id};
 	struct ipc_reader in = ipc_reader_make(frame->body);
 	struct base_id id;
 
@@ -196,11 +212,10 @@ static void on_query(struct queue_shell *q, unsigned index, struct ipc_frame *fr
 
 void queue_front_frame(struct queue_shell *q, unsigned index, struct ipc_frame *frame)
 {
-	struct queue_front *f;
+	struct queue_front *f = front_at(q, index);
 
-	if (index >= q->front_count)
+	if (!f)
 		return;
-	f = &q->fronts[index];
 	if (frame->type == IPC_SUBMIT)
 		on_submit(q, index, frame);
 	else if (frame->type == IPC_SUBMIT_ENVELOPE)
@@ -211,4 +226,56 @@ void queue_front_frame(struct queue_shell *q, unsigned index, struct ipc_frame *
 		forget(q, f, find(f, frame->id));
 	else if (frame->type == IPC_SUBMIT_QUERY)
 		on_query(q, index, frame);
+}
+
+/* The command's place; UINT_MAX: it has none. */
+static unsigned submitter_find(const struct queue_shell *q, const struct ipc_channel *ch)
+{
+	for (unsigned i = 0; i < q->submitter_count; i++)
+		if (q->submitters[i].command == ch)
+			return i;
+	return UINT_MAX;
+}
+
+static unsigned submitter_add(struct queue_shell *q, struct ipc_channel *ch)
+{
+	unsigned place = submitter_find(q, NULL);
+
+	if (place == UINT_MAX) {
+		if (q->submitter_count == QUEUE_SUBMITTERS_MAX)
+			return UINT_MAX;
+		place = q->submitter_count++;
+		q->submitters = base_realloc(
+			q->submitters, q->submitter_count * sizeof(*q->submitters));
+		q->submitters[place] = (struct queue_front){0};
+	}
+	q->submitters[place].command = ch;
+	return place;
+}
+
+void queue_submitter_frame(struct role *r, struct ipc_channel *ch, struct ipc_frame *frame)
+{
+	struct queue_shell *q = role_state(r);
+	unsigned place = submitter_find(q, ch);
+
+	if (place == UINT_MAX)
+		place = submitter_add(q, ch);
+	/* With too many, this one gets no answer; it gives up and its client tries again. */
+	if (place == UINT_MAX)
+		return;
+	q->events = true;
+	queue_front_frame(q, QUEUE_SUBMITTERS_FROM + place, frame);
+	if (queue_core_wants_turn(q->core))
+		queue_shell_turn(q);
+}
+
+void queue_submitter_gone(struct role *r, struct ipc_channel *ch)
+{
+	struct queue_shell *q = role_state(r);
+	unsigned place = submitter_find(q, ch);
+
+	if (place == UINT_MAX)
+		return;
+	queue_front_down(q, QUEUE_SUBMITTERS_FROM + place);
+	q->submitters[place].command = NULL;
 }

@@ -173,8 +173,11 @@ static void peer_frame(struct role *r, enum ipc_role kind, unsigned index, struc
 
 static void listener(struct role *r, enum ipc_listener kind, const char *name, int fd)
 {
+	static const struct control_frames frames = {
+		.frame = queue_submitter_frame, .gone = queue_submitter_gone};
+
 	if (kind == IPC_LISTENER_CONTROL)
-		control_serve(r, fd, queue_control);
+		control_serve_frames(r, fd, queue_control, &frames);
 }
 
 static void drain(struct role *r, uint32_t limit_ms)

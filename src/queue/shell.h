@@ -8,10 +8,15 @@
 #include "loop/role.h"
 #include "queue/core.h"
 
+#define QUEUE_SUBMITTERS_FROM 65536u
+#define QUEUE_SUBMITTERS_MAX 1024
+
 struct queue_transaction;
 struct queue_command;
 
+/* Who submits: a front, or a command on the control socket. */
 struct queue_front {
+	struct ipc_channel *command; /* null: a front, or a free place */
 	uint32_t generation;
 	struct queue_transaction *transactions;
 	uint32_t transaction_count;
@@ -24,6 +29,8 @@ struct queue_shell {
 	struct queue_core *core;
 	struct queue_front *fronts;
 	unsigned front_count;
+	struct queue_front *submitters; /* commands; their index is QUEUE_SUBMITTERS_FROM and up */
+	unsigned submitter_count;
 	struct queue_command *commands; /* being answered */
 	uv_timer_t timer;
 	uv_check_t check;
@@ -40,6 +47,9 @@ void queue_front_up(struct queue_shell *q, unsigned index);
 void queue_front_down(struct queue_shell *q, unsigned index);
 void queue_front_frame(struct queue_shell *q, unsigned index, struct ipc_frame *frame);
 void queue_front_close(struct queue_shell *q);
+/* A command's frames, and its end. */
+void queue_submitter_frame(struct role *r, struct ipc_channel *ch, struct ipc_frame *frame);
+void queue_submitter_gone(struct role *r, struct ipc_channel *ch);
 /* The channel that @client came by; null: it is gone, another one stands in its place, or it does not
  * read what it is answered. */
 struct ipc_channel *queue_front_channel(struct queue_shell *q, const struct queue_client *client);

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/escape.h"
+#include "loop/file.h"
 #include "loop/log.h"
 
 #include <arpa/inet.h>
@@ -360,28 +361,6 @@ static void peer_gone(struct role *r, enum ipc_role kind, unsigned index)
 
 /* start and end */
 
-static int read_file(const char *path, struct base_buf *out, struct base_error *err)
-{
-	uint8_t piece[8192];
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n;
-
-	if (fd < 0)
-		return base_error_errno(
-			err, BASE_ERROR_CONFIG, errno, "cannot open \"%s\" (tls.ca)", path);
-	while ((n = read(fd, piece, sizeof(piece))) > 0)
-		if (!base_buf_append(out, piece, (size_t)n))
-			break;
-	close(fd);
-	if (n < 0)
-		return base_error_errno(
-			err, BASE_ERROR_CONFIG, errno, "cannot read \"%s\" (tls.ca)", path);
-	if (n > 0)
-		return base_error_set(
-			err, BASE_ERROR_CONFIG, 0, "\"%s\" (tls.ca) is too large", path);
-	return 0;
-}
-
 static int make_tls(const struct conf *conf, struct tls_context **out, struct base_error *err)
 {
 	struct base_buf ca;
@@ -389,7 +368,7 @@ static int make_tls(const struct conf *conf, struct tls_context **out, struct ba
 
 	base_buf_init(&ca, CA_FILE_MAX_BYTES);
 	if (conf->tls_ca && *conf->tls_ca)
-		rc = read_file(conf->tls_ca, &ca, err);
+		rc = file_read(conf->tls_ca, &ca, NULL, err);
 	if (rc == 0)
 		rc = tls_client_context_new(out, base_buf_slice(&ca), err);
 	base_buf_release(&ca);
