@@ -153,7 +153,19 @@ extern const struct cli_command cli_command_init, cli_command_try, cli_command_s
 	cli_command_why, cli_command_send, cli_command_base64, cli_command_xtext,
 	cli_command_status;
 
-/* Path of postern-master, found beside the running program; false: not there. */
-bool cli_master_path(char *out, size_t size);
+/* Path of a role or session program ("postern-master"), found beside the running one; false: not
+ * there. */
+bool cli_program_path(const char *program, char *out, size_t size);
+
+/* Commands that are programs of their own: "smtpd" is postern-smtpd. They parse their own line, in
+ * which options end at the first argument that is none. */
+struct cli_session {
+	const char *name, *program;
+};
+extern const struct cli_session cli_sessions[]; /* ended by a null name */
+const struct cli_session *cli_session_find(const char *name);
+/* Become it; argv[at] is the command's name, what stands before it was `-c FILE` at most. Returns
+ * only if that fails: the exit status. */
+int cli_session_run(const struct cli_session *session, int argc, char **argv, int at);
 
 #endif

@@ -21,8 +21,8 @@ const struct cli_command *const cli_commands[] = {
 };
 
 /* Commands that Postern will have: known, so that nobody looks for a typing error. */
-static const char *const later[] = {"sender", "probe", "explain", "smtpd", "remote",
-	"checkpassword", "unban", "dkim", "conform", "sendmail", "record", "import", NULL};
+static const char *const later[] = {
+	"sender", "probe", "explain", "unban", "dkim", "conform", "sendmail", "import", NULL};
 
 static void print_help(FILE *out)
 {
@@ -31,6 +31,7 @@ static void print_help(FILE *out)
 		out);
 	for (size_t i = 0; cli_commands[i]; i++)
 		fprintf(out, "  %-9s %s\n", cli_commands[i]->name, cli_commands[i]->summary);
+	fputs("\n  smtpd, remote, checkpassword, record    in place of qmail's programs\n", out);
 	fputs("\n  -c FILE    the configuration; default $POSTERN_CONF, then\n"
 	      "             /etc/postern/postern.conf\n"
 	      "  --help     this text; postern COMMAND --help for one command\n"
@@ -61,6 +62,8 @@ static int no_command(const char *name)
 		}
 	for (size_t i = 0; cli_commands[i]; i++)
 		names[n++] = cli_commands[i]->name;
+	for (size_t i = 0; cli_sessions[i].name; i++)
+		names[n++] = cli_sessions[i].name;
 	names[n] = NULL;
 	near = conf_nearest(name, names);
 	if (near)
@@ -82,7 +85,7 @@ static int command_index(int argc, char **argv)
 
 		if (at > 1 && conf_value)
 			continue;
-		if (find(argv[at]))
+		if (find(argv[at]) || cli_session_find(argv[at]))
 			return at;
 	}
 	return argc;
@@ -120,6 +123,8 @@ int main(int argc, char **argv)
 		return without_command(argc, argv);
 	if (at > 1 && (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "--help") == 0))
 		return without_command(at, argv);
+	if (cli_session_find(argv[at]))
+		return cli_session_run(cli_session_find(argv[at]), argc, argv, at);
 	cli.command = find(argv[at]);
 	/* The rest of the line without the command's name: argv[0] is not needed any more. */
 	memmove(argv + 1, argv, (size_t)at * sizeof(*argv));

@@ -9,7 +9,7 @@ static int run(struct cli *cli)
 	char path[4096], *conf = base_strdup(cli->conf_path);
 	char *argv[] = {path, conf, NULL};
 
-	if (!cli_master_path(path, sizeof(path)))
+	if (!cli_program_path("postern-master", path, sizeof(path)))
 		return cli_fail(cli, CLI_FAILED,
 			"cannot find postern-master in libexec/postern beside "
 			"this program; install or build it");

@@ -134,7 +134,7 @@ int cli_become_owner(const struct conf *conf, struct cli_account *out, struct ba
 	return 0;
 }
 
-bool cli_master_path(char *out, size_t size)
+bool cli_program_path(const char *program, char *out, size_t size)
 {
 	static const char *const places[] = {"/libexec/postern", "/../libexec/postern",
 		"/../lib/postern", "/../lib/x86_64-linux-gnu/postern"};
@@ -148,7 +148,7 @@ bool cli_master_path(char *out, size_t size)
 	slash = strrchr(self, '/');
 	*slash = '\0';
 	for (size_t i = 0; i < BASE_COUNT(places); i++) {
-		int n = snprintf(out, size, "%s%s/postern-master", self, places[i]);
+		int n = snprintf(out, size, "%s%s/%s", self, places[i], program);
 
 		if (n > 0 && (size_t)n < size && access(out, X_OK) == 0)
 			return true;

@@ -242,7 +242,7 @@ static int run_master(struct try *t)
 	int pipes[2];
 	pid_t pid;
 
-	if (!cli_master_path(master, sizeof(master)))
+	if (!cli_program_path("postern-master", master, sizeof(master)))
 		return cli_fail(t->cli, CLI_FAILED,
 			"cannot find postern-master in libexec/postern beside "
 			"this program; install or build it");
