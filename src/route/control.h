@@ -11,15 +11,16 @@
 #ifndef ROUTE_CONTROL_H
 #define ROUTE_CONTROL_H
 
+#include "base/host.h"
 #include "base/macros.h"
-#include "base/slice.h"
 
 /* A file of one line: the first, without trailing blanks. */
 struct base_slice route_control_line(struct base_slice file);
 /* The next line of a list: without trailing blanks; empty ones and those with # in the first column are
  * left out. False: the end. *out_number (may be null) counts all lines from 1. */
 bool route_control_next(struct base_slice *rest, unsigned *number, struct base_slice *out_line);
-/* A file of one number; @fallback where it is empty or no number, as qmail does. */
+/* A file of one number, which may be followed by anything; @fallback where it begins with none or is
+ * too large, as qmail does. */
 uint64_t route_control_number(struct base_slice file, uint64_t fallback);
 
 struct route_control_relay {
@@ -39,7 +40,8 @@ enum route_control_result {
 /* One line of smtproutes or authsenders. MISSING: no ':' in it, which qmail ignores. */
 BASE_MUST_USE enum route_control_result route_control_relay_parse(
 	struct base_slice line, struct route_control_relay *out, const char **out_why);
-/* The host, then each ".suffix" of it, then the empty key. A BROKEN line of that key is told. */
+/* The host, then each ".suffix" of it, then the empty key; of lines with the same key the last. A
+ * BROKEN line of that key is told. */
 BASE_MUST_USE enum route_control_result route_control_smtproute(struct base_slice file,
 	struct base_slice host, struct route_control_relay *out, const char **out_why);
 /* The whole address, then the rest from every later '.' or '@' on, then the empty key (bounces too). */
