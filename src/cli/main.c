@@ -26,16 +26,16 @@ static const char *const later[] = {
 
 static void print_help(FILE *out)
 {
-	fputs("Postern: authenticated mail submission.\n\n"
+	fputs("Postern: authenticated mail submission.\n"
 	      "usage: postern [-c FILE] COMMAND …\n\n",
 		out);
 	for (size_t i = 0; cli_commands[i]; i++)
 		fprintf(out, "  %-9s %s\n", cli_commands[i]->name, cli_commands[i]->summary);
-	fputs("\n  smtpd, remote, checkpassword, record    in place of qmail's programs\n", out);
-	fputs("\n  -c FILE    the configuration; default $POSTERN_CONF, then\n"
-	      "             /etc/postern/postern.conf\n"
-	      "  --help     this text; postern COMMAND --help for one command\n"
-	      "  --version  print the version\n\n"
+	fputs("  smtpd, remote, checkpassword, record: in place of qmail's programs\n"
+	      "\n"
+	      "  -c FILE    default $POSTERN_CONF, then /etc/postern/postern.conf\n"
+	      "  --help     this text; postern COMMAND --help for one command; --version\n"
+	      "\n"
 	      "To see it work: postern try. To set up a server: postern init --hostname NAME,\n"
 	      "then postern check and postern serve. Manual: postern(1), postern.conf(5).\n",
 		out);
