@@ -48,7 +48,11 @@ struct conf_listener {
 	bool plaintext_without_tls; /* this listener's, or auth { }'s */
 	struct conf_networks from_networks; /* empty: everybody */
 	struct conf_strings accept;         /* recipient domains for unauthenticated clients */
+	char *relay_ctrl; /* directory of addresses that may relay; null: none */
+	int64_t relay_ctrl_expiry_s;
+	struct conf_strings dnsbl; /* zones that are asked about strangers */
 };
+#define CONF_DNSBL_MAX 8
 
 /* `type` of a provider; a type that is known but not in this build is a configuration error. */
 enum conf_provider_type { CONF_PROVIDER_STORE, CONF_PROVIDER_DOVECOT };

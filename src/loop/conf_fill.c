@@ -212,6 +212,8 @@ static void *next_item(
 	memcpy(item, &s->title, sizeof(s->title));
 	memcpy(item + sizeof(s->title), &s->line, sizeof(s->line));
 	if (strcmp(s->name, "listener") == 0)
+		((struct conf_listener *)(void *)item)->relay_ctrl_expiry_s = 15 * 60;
+	if (strcmp(s->name, "listener") == 0)
 		((struct conf_listener *)(void *)item)->tls = CONF_TLS_STARTTLS;
 	return item;
 }

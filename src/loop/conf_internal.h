@@ -157,6 +157,9 @@ void conf_defaults(struct conf *c, struct conf_arena *arena);
 void conf_fill(struct conf_work *w, const struct conf_tree *tree, struct conf *c);
 /* What one key alone cannot tell. */
 void conf_judge(struct conf_work *w, const struct conf_tree *tree, struct conf *c);
+/* relay_ctrl and dnsbl of a listener. */
+void conf_listener_judge(
+	struct conf_work *w, const struct conf_listener *l, const struct conf_section *s);
 /* via = "…" and url = "…" taken apart. */
 void conf_route_resolve(struct conf_work *w, struct conf_route *r, unsigned via_line);
 void conf_account_resolve(struct conf_work *w, struct conf_account *a, unsigned url_line);

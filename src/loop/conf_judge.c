@@ -75,11 +75,12 @@ static void judge_listener(struct conf_work *w, const struct conf *c, struct con
 			"listener \"%s\" accepts mail without AUTH "
 			"for domains but auth = \"required\" forbids it; write auth = \"optional\"",
 			l->title);
-	if (l->auth == CONF_AUTH_NONE && !l->accept.count)
+	if (l->auth == CONF_AUTH_NONE && !l->accept.count && !l->relay_ctrl)
 		conf_fail(w, conf_key_line(s, "auth"),
 			"listener \"%s\" has auth = \"none\" and accepts "
 			"no domain, so it takes no mail; write accept = {\"example.org\"}",
 			l->title);
+	conf_listener_judge(w, l, s);
 	if (l->tls != CONF_TLS_NONE && !c->has_tls && w->look_at_files)
 		conf_warn(w, s->line,
 			"listener \"%s\" serves TLS without tls { certificate … key … }; "

@@ -147,8 +147,11 @@ const struct conf_rule conf_rules[] = {
 	{"listener", "from_networks", CONF_TYPE_NETWORKS, CONF_NONEMPTY, AT(listener, from_networks),
 		FRONT, 0, 0, NULL},
 	{"listener", "accept", CONF_TYPE_DOMAINS, 0, AT(listener, accept), FRONT, 0, 0, NULL},
-	LATER("listener", "relay_ctrl", PATH),
-	LATER("listener", "dnsbl", STRINGS),
+	{"listener", "relay_ctrl", CONF_TYPE_PATH, 0, AT(listener, relay_ctrl), FRONT, 0, 0, NULL},
+	{"listener", "relay_ctrl_expiry", CONF_TYPE_DURATION, 0, AT(listener, relay_ctrl_expiry_s),
+		FRONT, 1, 30 * 86400, NULL},
+	{"listener", "dnsbl", CONF_TYPE_STRINGS, CONF_NONEMPTY, AT(listener, dnsbl), FRONT, 0, 0,
+		NULL},
 	LATER("listener", "proxy_from", NETWORKS),
 	LATER("listener", "milters", STRINGS),
 

@@ -301,6 +301,28 @@ static const struct row {
 		"f:2: listener \"a\" has auth = \"none\" and accepts no domain, so it takes no "
 		"mail; write "
 		"accept = {\"example.org\"}\n"},
+	{"zones for those who log in",
+		H "listener a { address = \"10.0.0.1:25\" tls = \"starttls\"\n"
+		  "dnsbl = {\"bl.example\"} }\n",
+		"f:3: listener \"a\" demands AUTH, and whoever logs in is not judged by his "
+		"address; remove dnsbl, it is for listeners with accept\n"},
+	{"zones for nobody",
+		H "listener a { address = \"10.0.0.1:25\" tls = \"starttls\" auth = \"optional\"\n"
+		  "dnsbl = {\"bl.example\"} }\n",
+		"f:3: listener \"a\" takes no mail from strangers, so dnsbl judges nobody; "
+		"remove it, or write accept = {\"example.org\"}\n"},
+	{"zones that are none",
+		H "listener a { address = \"10.0.0.1:25\" tls = \"starttls\" auth = \"none\" "
+		  "accept = {\"a.example\"}\n"
+		  "dnsbl = {\"bl.example\", \"bl example\", \"b3\", \"b4\", \"b5\", \"b6\", "
+		  "\"b7\", \"b8\", \"b9\"} }\n",
+		"f:3: dnsbl lists 9 zones; write at most 8\n"
+		"f:3: dnsbl: \"bl example\" is no zone; write {\"dnsbl.example.org\"}\n"},
+	{"a stranger's listener with zones and addresses",
+		H "listener a { address = \"10.0.0.1:25\" tls = \"starttls\" auth = \"none\" "
+		  "accept = {\"a.example\"} dnsbl = {\"bl.example\"}\n"
+		  "relay_ctrl = \"/nowhere\" relay_ctrl_expiry = \"1h\" }\n",
+		""},
 	{"same address",
 		H "listener a { address = \"10.0.0.1:25\" tls = \"starttls\" }\n"
 		  "listener b { address = \"10.0.0.1:25\" tls = \"implicit\" }\n"
