@@ -55,14 +55,35 @@ struct conf_listener {
 #define CONF_DNSBL_MAX 8
 
 /* `type` of a provider; a type that is known but not in this build is a configuration error. */
-enum conf_provider_type { CONF_PROVIDER_STORE, CONF_PROVIDER_DOVECOT };
+enum conf_provider_type {
+	CONF_PROVIDER_STORE,
+	CONF_PROVIDER_DOVECOT,
+	CONF_PROVIDER_CHECKPASSWORD,
+	CONF_PROVIDER_FILE,
+	CONF_PROVIDER_PAM,
+	CONF_PROVIDER_SASLAUTHD,
+	CONF_PROVIDER_SASLDB,
+};
+
+enum conf_cram_order { CONF_CRAM_STANDARD, CONF_CRAM_LEGACY };
+#define CONF_FORMAT_NONE (-1) /* not written: of cram_order and format where the type has none */
+
+/* Of one kind: file and sasldb answer at once, the others may block. */
+#define CONF_PROVIDER_PROCESSES 4
+/* Named in auth { providers } at most. */
+#define CONF_PROVIDERS_MAX 16
 
 struct conf_provider {
 	char *title;
 	unsigned line;
 	enum conf_provider_type type;
 	struct conf_strings domains; /* empty: all */
-	char *path;
+	char *path; /* dovecot, file, saslauthd, sasldb; the default where there is one */
+	struct conf_strings command; /* checkpassword: program, absolute, and arguments */
+	int cram_order;              /* enum conf_cram_order */
+	int format;                  /* file: enum vault_file_format, else CONF_FORMAT_NONE */
+	char *service;               /* pam, saslauthd: "smtp" if none is written; else null */
+	char *run_as;                /* null: the account of all roles */
 };
 
 struct conf_account {
@@ -171,6 +192,18 @@ uint32_t conf_mechanism_parse(struct base_slice name); /* mask of one bit, 0 if 
 
 /* The nearest of @names (null-ended) to @word, or null if none is near: for "did you mean". */
 const char *conf_nearest(const char *word, const char *const *names);
+
+/* Processes of role PROVIDER: master, auth and they themselves agree by these on who is what. The
+ * providers of auth { providers } that have processes of their own, in the order of that list, each with
+ * consecutive indexes: CONF_PROVIDER_PROCESSES, or one for a file or sasldb. */
+unsigned conf_provider_processes(const struct conf *conf);
+/* Null: there is none of this index. */
+const struct conf_provider *conf_provider_of_process(const struct conf *conf, unsigned index);
+/* Of one provider, 0 if it has none; *out_first: the index of the first. */
+unsigned conf_provider_processes_of(
+	const struct conf *conf, const struct conf_provider *p, unsigned *out_first);
+/* Null: no section, and not the built-in store either. */
+const struct conf_provider *conf_provider_find(const struct conf *conf, const char *title);
 
 const struct conf_account *conf_account_find(const struct conf *conf, const char *title);
 const struct conf_listener *conf_listener_find(const struct conf *conf, const char *title);

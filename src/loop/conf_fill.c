@@ -215,6 +215,8 @@ static void *next_item(
 		((struct conf_listener *)(void *)item)->relay_ctrl_expiry_s = 15 * 60;
 	if (strcmp(s->name, "listener") == 0)
 		((struct conf_listener *)(void *)item)->tls = CONF_TLS_STARTTLS;
+	if (strcmp(s->name, "provider") == 0)
+		conf_provider_begin((struct conf_provider *)(void *)item);
 	return item;
 }
 

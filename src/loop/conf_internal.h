@@ -104,6 +104,7 @@ enum conf_rule_flags {
 	CONF_TITLED = 1u << 2,   /* sections: `name title { }` */
 	CONF_HIDDEN = 1u << 3,   /* internal: not for people, not documented */
 	CONF_NONEMPTY = 1u << 4, /* lists */
+	CONF_REPEATS = 1u << 5,  /* lists in which a text may stand twice, or be empty */
 };
 
 struct conf_word {
@@ -157,6 +158,10 @@ void conf_defaults(struct conf *c, struct conf_arena *arena);
 void conf_fill(struct conf_work *w, const struct conf_tree *tree, struct conf *c);
 /* What one key alone cannot tell. */
 void conf_judge(struct conf_work *w, const struct conf_tree *tree, struct conf *c);
+/* One section provider TITLE { }: before its keys are read, and after. */
+void conf_provider_begin(struct conf_provider *p);
+void conf_provider_judge(
+	struct conf_work *w, struct conf_provider *p, const struct conf_section *s);
 /* relay_ctrl and dnsbl of a listener. */
 void conf_listener_judge(
 	struct conf_work *w, const struct conf_listener *l, const struct conf_section *s);

@@ -125,61 +125,34 @@ static void judge_listeners(struct conf_work *w, const struct conf_tree *tree, s
 			"tls = \"starttls\" }");
 }
 
-static const struct conf_provider *provider_find(const struct conf *c, const char *title)
-{
-	for (size_t i = 0; i < c->provider_count; i++)
-		if (strcmp(c->providers[i].title, title) == 0)
-			return &c->providers[i];
-	return NULL;
-}
-
-static void judge_provider(
-	struct conf_work *w, const struct conf_provider *p, const struct conf_section *s)
-{
-	bool store = strcmp(p->title, "store") == 0;
-	const struct conf_key *type = conf_key_find(s, "type");
-
-	if (!type && !store)
-		conf_fail(w, s->line, "provider \"%s\" has no type; write type = \"dovecot\"",
-			p->title);
-	else if (type && store && type->value.text && strcmp(type->value.text, "store") != 0)
-		conf_fail(w, type->line,
-			"provider \"store\" is the built-in vault; give a provider of "
-			"another type another title");
-	else if (type && type->value.text && strcmp(type->value.text, "dovecot") == 0 && !p->path)
-		conf_fail(w, s->line,
-			"provider \"%s\" has no path; write path = "
-			"\"/run/dovecot/auth-client\"",
-			p->title);
-	else if (p->path && p->type == CONF_PROVIDER_STORE && type && type->value.text &&
-		strcmp(type->value.text, "store") == 0)
-		conf_fail(w, conf_key_line(s, "path"),
-			"provider \"%s\" is the built-in vault and has no "
-			"path; remove it, the vault is in data",
-			p->title);
-}
-
 static void judge_providers(struct conf_work *w, const struct conf_tree *tree, struct conf *c)
 {
 	const struct conf_section *auth = section_named(tree, "auth");
 	unsigned line = auth ? conf_key_line(auth, "providers") : 1;
 
 	for (size_t i = 0; i < c->provider_count; i++)
-		judge_provider(w, &c->providers[i], section_of(tree, c->providers[i].title));
+		conf_provider_judge(
+			w, &c->providers[i], section_of(tree, c->providers[i].title));
+	if (c->auth.providers.count > CONF_PROVIDERS_MAX)
+		conf_fail(w, line, "auth { providers } names %zu providers; name at most %d",
+			c->auth.providers.count, CONF_PROVIDERS_MAX);
 	for (size_t i = 0; i < c->auth.providers.count; i++) {
 		const char *name = c->auth.providers.items[i];
 
-		if (provider_find(c, name))
+		if (conf_provider_find(c, name))
 			continue;
-		if (strcmp(name, "store") == 0)
-			c->providers[c->provider_count++] = (struct conf_provider){
-				.title = conf_arena_text(w->arena, BASE_SLICE("store")),
-				.line = line};
-		else
+		if (strcmp(name, "store") == 0) {
+			struct conf_provider *p = &c->providers[c->provider_count++];
+
+			p->title = conf_arena_text(w->arena, BASE_SLICE("store"));
+			p->line = line;
+			conf_provider_begin(p);
+		} else {
 			conf_fail(w, line,
 				"provider \"%s\" is named in auth { providers } but there is no "
 				"section provider %s { … }",
 				name, name);
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 /* Every section and key of postern.conf, one row each. What the row says is all that the parser,
  * the renderer and the test of the manual know about a key. */
 #include "loop/conf_internal.h"
+#include "vault/file.h"
 
 #include <assert.h>
 #include <string.h>
@@ -59,27 +60,27 @@ static const struct conf_word listener_auth[] = {
 static const struct conf_word provider_type[] = {
 	{"store", CONF_PROVIDER_STORE, false},
 	{"dovecot", CONF_PROVIDER_DOVECOT, false},
+	{"checkpassword", CONF_PROVIDER_CHECKPASSWORD, false},
+	{"file", CONF_PROVIDER_FILE, false},
+	{"pam", CONF_PROVIDER_PAM, !LOOP_HAVE_PAM},
+	{"saslauthd", CONF_PROVIDER_SASLAUTHD, false},
+	{"sasldb", CONF_PROVIDER_SASLDB, !LOOP_HAVE_SASLDB},
 	{"ldap", 0, true},
-	{"checkpassword", 0, true},
-	{"file", 0, true},
 	{"sql", 0, true},
-	{"pam", 0, true},
-	{"saslauthd", 0, true},
-	{"sasldb", 0, true},
 	{"oauth", 0, true},
 	{NULL, 0, false},
 };
 static const struct conf_word cram_order[] = {
-	{"standard", 0, false},
-	{"legacy", 0, false},
+	{"standard", CONF_CRAM_STANDARD, false},
+	{"legacy", CONF_CRAM_LEGACY, false},
 	{NULL, 0, false},
 };
 static const struct conf_word file_format[] = {
-	{"passwd", 0, false},
-	{"htpasswd", 0, false},
-	{"authuser", 0, false},
-	{"vpasswd", 0, false},
-	{"vmailmgr", 0, false},
+	{"passwd", VAULT_FILE_PASSWD, false},
+	{"htpasswd", VAULT_FILE_HTPASSWD, false},
+	{"authuser", VAULT_FILE_AUTHUSER, false},
+	{"vpasswd", VAULT_FILE_VPASSWD, false},
+	{"vmailmgr", VAULT_FILE_VMAILMGR, false},
 	{NULL, 0, false},
 };
 static const struct conf_word tls_of_route[] = {
@@ -105,10 +106,12 @@ enum {
 	FRONT = IPC_FROM(FRONT),
 	AUTH = IPC_FROM(AUTH),
 	WORKER = IPC_FROM(WORKER),
+	PROVIDER = IPC_FROM(PROVIDER),
 	QUEUE = IPC_FROM(QUEUE),
 	RELAY = IPC_FROM(RELAY),
 	DELIVER = IPC_FROM(DELIVER),
-	LOGINS = FRONT | AUTH | WORKER,
+	LOGINS = FRONT | AUTH | WORKER | PROVIDER,
+	SOURCES = AUTH | PROVIDER,
 	MAIL = QUEUE | RELAY | DELIVER,
 };
 
@@ -157,8 +160,8 @@ const struct conf_rule conf_rules[] = {
 
 	{"auth", "mechanisms", CONF_TYPE_MECHANISMS, CONF_NONEMPTY, TOP(auth.mechanisms), LOGINS, 0, 0,
 		NULL},
-	{"auth", "providers", CONF_TYPE_STRINGS, CONF_NONEMPTY, TOP(auth.providers), AUTH | WORKER, 0,
-		0, NULL},
+	{"auth", "providers", CONF_TYPE_STRINGS, CONF_NONEMPTY, TOP(auth.providers), SOURCES, 0, 0,
+		NULL},
 	{"auth", "default_domain", CONF_TYPE_DOMAIN, 0, TOP(auth.default_domain), LOGINS, 0, 0, NULL},
 	{"auth", "plaintext_without_tls", CONF_TYPE_BOOL, 0, TOP(auth.plaintext_without_tls), LOGINS,
 		0, 0, NULL},
@@ -168,20 +171,20 @@ const struct conf_rule conf_rules[] = {
 	{"auth", "cache_ttl", CONF_TYPE_DURATION, 0, TOP(auth.cache_ttl_s), LOGINS, 0, 86400, NULL},
 	{"auth", "service", CONF_TYPE_SOCKET, 0, TOP(auth.service), LOGINS, 0, 0, NULL},
 
-	{"provider", "type", CONF_TYPE_WORD, 0, AT(provider, type), AUTH | WORKER, 0, 0,
-		provider_type},
-	{"provider", "domains", CONF_TYPE_DOMAINS, 0, AT(provider, domains), AUTH | WORKER, 0, 0,
-		NULL},
-	{"provider", "path", CONF_TYPE_PATH, 0, AT(provider, path), AUTH | WORKER, 0, 0, NULL},
-	LATER("provider", "run_as", TEXT),
+	{"provider", "type", CONF_TYPE_WORD, 0, AT(provider, type), SOURCES, 0, 0, provider_type},
+	{"provider", "domains", CONF_TYPE_DOMAINS, 0, AT(provider, domains), SOURCES, 0, 0, NULL},
+	{"provider", "path", CONF_TYPE_PATH, 0, AT(provider, path), SOURCES, 0, 0, NULL},
+	{"provider", "command", CONF_TYPE_STRINGS, CONF_NONEMPTY | CONF_REPEATS,
+		AT(provider, command), SOURCES, 0, 0, NULL},
+	{"provider", "cram_order", CONF_TYPE_WORD, 0, AT(provider, cram_order), SOURCES, 0, 0,
+		cram_order},
+	{"provider", "format", CONF_TYPE_WORD, 0, AT(provider, format), SOURCES, 0, 0, file_format},
+	{"provider", "service", CONF_TYPE_TEXT, 0, AT(provider, service), SOURCES, 0, 0, NULL},
+	{"provider", "run_as", CONF_TYPE_TEXT, 0, AT(provider, run_as), SOURCES, 0, 0, NULL},
 	LATER("provider", "uri", TEXT),
 	LATER("provider", "base", EMPTY_TEXT),
 	LATER("provider", "filter", TEXT),
 	LATER("provider", "query", TEXT),
-	LATER("provider", "command", STRINGS),
-	LATER_WORD("provider", "cram_order", cram_order),
-	LATER_WORD("provider", "format", file_format),
-	LATER("provider", "service", TEXT),
 	LATER("provider", "jwks", TEXT),
 	LATER("provider", "introspection", TEXT),
 	LATER("provider", "audience", TEXT),

@@ -311,6 +311,8 @@ static void store_strings(const struct store *s, const struct conf_value *v)
 		if (domain && !domain_valid(value_text(i)))
 			conf_fail(s->w, i->line, "\"%s\" in %s is not a domain; write %s", i->text,
 				s->key->name, conf_type_example(s->rule->type));
+		else if (s->rule->flags & CONF_REPEATS)
+			list.items[list.count++] = i->text;
 		else if (!domain && i->text[0] == '\0')
 			conf_fail(s->w, i->line, "%s holds an empty text; remove it", s->key->name);
 		else if (v->count > 64 || !repeated(s, v, i))

@@ -110,6 +110,8 @@ enum ipc_frame_flags { IPC_WIPED = 1u << 0 };
  *  ASKED      id. body: u8 result (enum ipc_asked), text name (as the source spells it; "": as asked),
  *             bytes stored (LOOKUP: what vault/verify.h checks, CRAM: what vault/stored.h calls clear,
  *             SCRAM: keys as vault/stored.h puts them; else empty), text reason for the log
+ *  SOURCE_CHANGED  the file behind it changed: what was remembered of it is no longer true.
+ *             body: text provider (the conf title)
  *
  * front -> relay
  *  DNSBL_WANT id. body: text name to be asked for an A record, "9.2.0.192.zone"
@@ -163,6 +165,7 @@ enum ipc_frame_flags { IPC_WIPED = 1u << 0 };
 	X(HASHED, IPC_FROM(WORKER), IPC_FROM(AUTH), 4, 16384, 0, IPC_WIPED) \
 	X(ASK, IPC_FROM(AUTH), IPC_FROM(PROVIDER), 22, 16384, 0, IPC_WIPED) \
 	X(ASKED, IPC_FROM(PROVIDER), IPC_FROM(AUTH), 13, 16384, 0, IPC_WIPED) \
+	X(SOURCE_CHANGED, IPC_FROM(PROVIDER), IPC_FROM(AUTH), 5, 1024, 0, 0) \
 	X(DNSBL_WANT, IPC_FROM(FRONT), IPC_FROM(RELAY), 4, 512, 0, 0) \
 	X(DNSBL, IPC_FROM(RELAY), IPC_FROM(FRONT), 5, 1024, 0, 0) \
 	X(EVENT, IPC_ROLES | IPC_FROM(MASTER), IPC_FROM(JOURNAL), 3, 16384, 0, 0) \

@@ -343,9 +343,47 @@ static const struct row {
 		H "provider x { type = \"ldap\" uri = \"ldaps://a\" base = \"\" filtr = \"\" }\n",
 		"f:2: type = \"ldap\": not available in this build\n"
 		"f:2: unknown key \"filtr\" in provider \"x\"; did you mean \"filter\"?\n"},
-	{"provider key later",
-		H "provider x { type = \"dovecot\" path = \"/x\" run_as = \"joe\" }\n",
-		"f:2: key \"run_as\" in provider \"x\": not available in this build\n"},
+	{"provider key later", H "provider x { type = \"dovecot\" path = \"/x\" uri = \"a:\" }\n",
+		"f:2: key \"uri\" in provider \"x\": not available in this build\n"},
+	{"provider key of another type",
+		H "provider x { type = \"dovecot\" path = \"/x\"\nrun_as = \"joe\" }\n",
+		"f:3: provider \"x\": run_as has no meaning for type = \"dovecot\"; remove it\n"},
+	{"command without its type",
+		H "provider x { type = \"file\" path = \"/x\" format = \"passwd\"\n"
+		  "command = {\"/x\", \"y\"} }\n",
+		"f:3: provider \"x\": command has no meaning for type = \"file\"; remove it\n"},
+	{"store with a path", H "provider store { path = \"/x\" }\n",
+		"f:2: provider \"store\": path has no meaning for type = \"store\", the built-in "
+		"vault in data; remove it\n"},
+	{"file without format", H "provider x { type = \"file\" path = \"/x\" }\n",
+		"f:2: provider \"x\" has no format; write path = \"/etc/postern/users\"  "
+		"format = \"passwd\"\n"},
+	{"file without path", H "provider x { type = \"file\" format = \"vpasswd\" }\n",
+		"f:2: provider \"x\" has no path; write path = \"/etc/postern/users\"  "
+		"format = \"passwd\"\n"},
+	{"format unknown", H "provider x { type = \"file\" path = \"/x\" format = \"htpaswd\" }\n",
+		"f:2: format = \"htpaswd\" is not known; did you mean \"htpasswd\"? It may be "
+		"\"passwd\", \"htpasswd\", \"authuser\", \"vpasswd\" or \"vmailmgr\"\n"},
+	{"checkpassword without command", H "provider x { type = \"checkpassword\" }\n",
+		"f:2: provider \"x\" has no command; write command = {\"/bin/checkpassword\", "
+		"\"/bin/true\"}\n"},
+	{"command not absolute",
+		H "provider x { type = \"checkpassword\" command = {\"checkpassword\", \"true\"} }\n",
+		"f:2: provider \"x\": program \"checkpassword\" has no absolute path; write command = "
+		"{\"/bin/checkpassword\", \"/bin/true\"}\n"},
+	{"true as checker",
+		H "provider x { type = \"checkpassword\" command = {\"/bin/true\", \"true\"} }\n",
+		"f:2: provider \"x\": \"/bin/true\" accepts every password; the checker comes first, "
+		"as in command = {\"/bin/checkpassword\", \"/bin/true\"}\n"},
+	{"command empty", H "provider x { type = \"checkpassword\" command = {} }\n",
+		"f:2: command is empty; write {\"one\", \"two\"}, or leave the key out\n"},
+	{"cram order unknown",
+		H "provider x { type = \"checkpassword\" command = {\"/b\", \"\", \"\"}\n"
+		  "cram_order = \"old\" }\n",
+		"f:3: cram_order = \"old\" is not known; write \"standard\" or \"legacy\"\n"},
+	{"pam service no name", H "provider x { type = \"pam\" service = \"../x\" }\n",
+		"f:2: provider \"x\": service = \"../x\" is no name of a service; write service = "
+		"\"smtp\", the name of a file in /etc/pam.d\n"},
 	{"provider without path", H "provider x { type = \"dovecot\" }\n",
 		"f:2: provider \"x\" has no path; "
 		"write path = \"/run/dovecot/auth-client\"\n"},
@@ -513,7 +551,7 @@ static void each_role_is_told_its_part(void **state)
 	} parts[] = {
 		{IPC_FRONT, "from_networks = {\"10.0.0.0/24\", \"fd00::/8\"}", "robot@example.org"},
 		{IPC_AUTH, "user = \"a\\\"b\\\\c\\\\d\"", "route "},
-		{IPC_WORKER, "provider \"dove\"", "account "},
+		{IPC_WORKER, "mechanisms = ", "provider "},
 		{IPC_QUEUE, "retry = {60, 120}", "listener "},
 		{IPC_RELAY, "ca = \"/ca.pem\"", "privkey.pem"},
 		{IPC_DELIVER, "maildir:/var/mail/{user}", "provider "},
