@@ -42,9 +42,12 @@ static size_t line_max(
 }
 
 /* Index of the LF that ends a line in @in, or in.len. @after_cr: the byte before @in was CR. */
-static size_t find_end(struct base_slice in, bool after_cr)
+static size_t find_end(const struct smtp_line *l, struct base_slice in, bool after_cr)
 {
 	size_t at = 0;
+
+	if (l->lf)
+		return base_slice_find(in, '\n');
 
 	while (at < in.len) {
 		at += base_slice_find(base_slice_from(in, at), '\n');
@@ -79,7 +82,8 @@ static enum smtp_line_result judge(struct base_buf *line)
 {
 	struct base_slice s;
 
-	base_buf_truncate(line, line->len - 1);
+	if (ends_with_cr(base_buf_slice(line)))
+		base_buf_truncate(line, line->len - 1);
 	s = base_buf_slice(line);
 	if (base_slice_has(s, 0))
 		return SMTP_LINE_NUL;
@@ -94,7 +98,7 @@ enum smtp_line_result smtp_line_push(struct smtp_line *l, enum smtp_line_kind ki
 	struct base_slice in, size_t *out_used, struct base_buf *line)
 {
 	bool after_cr = l->skipping ? l->skipped_cr : ends_with_cr(base_buf_slice(line));
-	size_t lf = find_end(in, after_cr);
+	size_t lf = find_end(l, in, after_cr);
 	bool ended = lf < in.len;
 	struct base_slice bytes = base_slice_first(in, lf);
 

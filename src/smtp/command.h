@@ -29,6 +29,7 @@ struct smtp_line {
 	bool skipping;   /* the limit was passed; bytes are dropped up to CRLF */
 	bool skipped_cr; /* the last byte dropped was CR */
 	bool auth;       /* after LONG: it was an AUTH command or response */
+	bool lf;         /* set by the caller: LF alone ends a line too */
 };
 
 void smtp_line_init(struct smtp_line *l);

@@ -6,6 +6,7 @@
  *
  * An empty quoted string is legal by the grammar, but no mailbox has that name: refused. */
 #include "smtp/mailbox.h"
+#include "smtp/server.h"
 #include "base/host.h"
 #include "base/utf8.h"
 
@@ -174,5 +175,69 @@ enum smtp_mailbox_result smtp_path_parse(struct base_slice in, enum smtp_path_ki
 		return SMTP_MAILBOX_BAD;
 	*out = m;
 	*out_rest = base_slice_trim(in);
+	return SMTP_MAILBOX_OK;
+}
+
+/* Bytes of the loose path at the front of @in, brackets not included; the end of @in where a bracket is
+ * not closed. */
+static size_t loose_len(struct base_slice in, bool bracketed)
+{
+	bool quoted = false;
+	size_t at = 0;
+
+	for (; at < in.len; at++) {
+		uint8_t c = in.ptr[at];
+
+		if (c == '\\' && at + 1 < in.len)
+			at++;
+		else if (c == '"')
+			quoted = !quoted;
+		else if (!quoted && (bracketed ? c == '>' : c == ' ' || c == '\t'))
+			break;
+	}
+	return at;
+}
+
+static bool loose_valid(struct base_slice path)
+{
+	if (path.len == 0 || path.len > SMTP_LOOSE_PATH_MAX_BYTES || !base_utf8_valid(path))
+		return false;
+	for (size_t i = 0; i < path.len; i++)
+		if (path.ptr[i] < ' ' || path.ptr[i] == 0x7f || path.ptr[i] == '<' ||
+			path.ptr[i] == '>')
+			return false;
+	return true;
+}
+
+enum smtp_mailbox_result smtp_path_parse_loose(struct base_slice in, enum smtp_path_kind kind,
+	struct smtp_mailbox *out, struct base_slice *out_rest)
+{
+	enum smtp_mailbox_result result = smtp_path_parse(in, kind, out, out_rest);
+	bool bracketed = in.len && in.ptr[0] == '<';
+	struct smtp_mailbox m = {0};
+	struct base_slice path, rest;
+	size_t len, at;
+
+	if (result == SMTP_MAILBOX_OK)
+		return result;
+	if (bracketed)
+		in = base_slice_from(in, 1);
+	len = loose_len(in, bracketed);
+	if (bracketed && len == in.len)
+		return SMTP_MAILBOX_BAD;
+	path = base_slice_first(in, len);
+	rest = base_slice_from(in, len + (bracketed ? 1 : 0));
+	if (path.len && path.ptr[0] == '@' && base_slice_has(path, ':'))
+		path = base_slice_from(path, base_slice_find(path, ':') + 1);
+	if (!loose_valid(path))
+		return SMTP_MAILBOX_BAD;
+	at = base_slice_find_last(path, '@');
+	m.whole = path;
+	m.local = base_slice_first(path, at);
+	m.domain = base_slice_from(path, at + 1);
+	m.eight_bit = !base_is_ascii(path);
+	m.qualified = base_slice_has(m.domain, '.');
+	*out = m;
+	*out_rest = base_slice_trim(rest);
 	return SMTP_MAILBOX_OK;
 }

@@ -41,4 +41,9 @@ BASE_MUST_USE enum smtp_mailbox_result smtp_mailbox_parse(
 BASE_MUST_USE enum smtp_mailbox_result smtp_path_parse(struct base_slice in,
 	enum smtp_path_kind kind, struct smtp_mailbox *out, struct base_slice *out_rest);
 
+/* The same for a lenient session: what smtp_path_parse() takes; else anything printable up to
+ * SMTP_LOOSE_PATH_MAX_BYTES, with or without brackets and domain. */
+BASE_MUST_USE enum smtp_mailbox_result smtp_path_parse_loose(struct base_slice in,
+	enum smtp_path_kind kind, struct smtp_mailbox *out, struct base_slice *out_rest);
+
 #endif

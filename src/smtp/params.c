@@ -102,8 +102,8 @@ static bool xtext_harmless(struct base_slice coded, struct base_buf *scratch)
 }
 
 /* AUTH=: decoded, it is a mailbox or exactly "<>" (RFC 4954 section 5). */
-static bool read_auth(
-	struct base_slice coded, bool smtputf8, struct base_buf *scratch, struct base_slice *out)
+static bool read_auth(struct base_slice coded, bool smtputf8, bool loose, struct base_buf *scratch,
+	struct base_slice *out)
 {
 	struct smtp_mailbox mailbox;
 	struct base_slice text;
@@ -112,6 +112,10 @@ static bool read_auth(
 		return false;
 	if (base_slice_equal_text(text, "<>")) {
 		*out = BASE_SLICE_EMPTY;
+		return true;
+	}
+	if (loose && !has_control(text)) {
+		*out = text;
 		return true;
 	}
 	if (smtp_mailbox_parse(text, &mailbox) != SMTP_MAILBOX_OK ||
@@ -146,8 +150,8 @@ static bool read_ret(struct base_slice value, enum smtp_dsn_ret *out)
 	return *out == SMTP_DSN_RET_FULL || base_slice_equal_text_nocase(value, "HDRS");
 }
 
-enum smtp_params_result smtp_params_mail(
-	struct base_slice params, struct base_buf *scratch, struct smtp_mail *out)
+static enum smtp_params_result read_mail(
+	struct base_slice params, bool loose, struct base_buf *scratch, struct smtp_mail *out)
 {
 	enum { SIZE, BODY, SMTPUTF8, RET, ENVID, AUTH };
 	struct slot slots[SLOT_MAX] = {
@@ -160,7 +164,7 @@ enum smtp_params_result smtp_params_mail(
 	};
 	enum smtp_params_result result = sort_words(params, slots);
 
-	if (result != SMTP_PARAMS_OK)
+	if (result != SMTP_PARAMS_OK && !(loose && result == SMTP_PARAMS_UNKNOWN))
 		return result;
 	out->smtputf8 = slots[SMTPUTF8].given;
 	out->envid = slots[ENVID].value;
@@ -174,9 +178,21 @@ enum smtp_params_result smtp_params_mail(
 		(slots[RET].given && !read_ret(slots[RET].value, &out->ret)) ||
 		out->envid.len > SMTP_ENVID_MAX_BYTES || !xtext_harmless(out->envid, scratch) ||
 		(slots[AUTH].given &&
-			!read_auth(slots[AUTH].value, out->smtputf8, scratch, &out->auth)))
+			!read_auth(slots[AUTH].value, out->smtputf8, loose, scratch, &out->auth)))
 		return SMTP_PARAMS_BAD;
 	return SMTP_PARAMS_OK;
+}
+
+enum smtp_params_result smtp_params_mail(
+	struct base_slice params, struct base_buf *scratch, struct smtp_mail *out)
+{
+	return read_mail(params, false, scratch, out);
+}
+
+enum smtp_params_result smtp_params_mail_loose(
+	struct base_slice params, struct base_buf *scratch, struct smtp_mail *out)
+{
+	return read_mail(params, true, scratch, out);
 }
 
 static bool read_notify(struct base_slice value, unsigned *out)

@@ -22,6 +22,9 @@ enum smtp_params_result {
  * believed is the caller's to say. @out is in part written on failure. */
 BASE_MUST_USE enum smtp_params_result smtp_params_mail(
 	struct base_slice params, struct base_buf *scratch, struct smtp_mail *out);
+/* The same for a lenient session: what is unknown is ignored, and AUTH= need be no mailbox. */
+BASE_MUST_USE enum smtp_params_result smtp_params_mail_loose(
+	struct base_slice params, struct base_buf *scratch, struct smtp_mail *out);
 /* Fill all of @out but the address. @smtputf8: MAIL asked for it, so ORCPT may hold UTF-8. */
 BASE_MUST_USE enum smtp_params_result smtp_params_rcpt(
 	struct base_slice params, bool smtputf8, struct base_buf *scratch, struct smtp_rcpt *out);

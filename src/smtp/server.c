@@ -175,15 +175,20 @@ void smtp_server_init(struct smtp_server *s, const struct smtp_server_options *o
 		.size_max_bytes = options->size_max_bytes,
 		.recipients_max = options->recipients_max,
 		.auth_failures_max = options->auth_failures_max,
+		.dialect = options->dialect,
 		.phase = SMTP_PHASE_NEW,
 	};
+	smtp_line_init(&s->line);
+	s->line.lf = smtp_server_is_lenient(s);
 }
 
 void smtp_server_greet(struct smtp_server *s, struct base_buf *out)
 {
 	base_buf_append_text(out, "220 ");
 	base_buf_append_slice(out, s->host_name);
-	base_buf_append_text(out, " ESMTP Postern\r\n");
+	base_buf_append_text(
+		out, s->dialect && s->dialect->greeting ? s->dialect->greeting : " ESMTP Postern");
+	base_buf_append_text(out, "\r\n");
 	smtp_server_set_phase(s, SMTP_PHASE_START);
 }
 
@@ -205,15 +210,33 @@ void smtp_server_set_mechanisms(
 static struct smtp_reply misplaced(const struct smtp_server *s, enum smtp_verb verb)
 {
 	if (verb == SMTP_VERB_DATA && s->phase == SMTP_PHASE_MAIL)
-		return SMTP_REPLY(554, "5.5.1", "no valid recipients");
+		return smtp_server_say(s, SMTP_SAY_NO_RCPT);
 	if (verb == SMTP_VERB_MAIL)
-		return SMTP_REPLY(503, "5.5.1", "a transaction is open already");
-	if (verb == SMTP_VERB_AUTH || verb == SMTP_VERB_STARTTLS)
-		return SMTP_REPLY(503, "5.5.1", "not inside a transaction");
+		return smtp_server_say(s, SMTP_SAY_MAIL_TWICE);
+	if (verb == SMTP_VERB_AUTH)
+		return smtp_server_say(s, SMTP_SAY_AUTH_INSIDE);
+	if (verb == SMTP_VERB_STARTTLS)
+		return smtp_server_say(s, SMTP_SAY_NOT_INSIDE);
 	if (s->phase == SMTP_PHASE_CHUNKS)
-		return SMTP_REPLY(503, "5.5.1", "BDAT or RSET comes next");
-	return SMTP_REPLY(
-		503, "5.5.1", verb == SMTP_VERB_RCPT ? "MAIL first" : "MAIL and RCPT first");
+		return smtp_server_say(s, SMTP_SAY_BDAT_NEXT);
+	return smtp_server_say(
+		s, verb == SMTP_VERB_RCPT ? SMTP_SAY_MAIL_FIRST : SMTP_SAY_MAIL_RCPT_FIRST);
+}
+
+/* A lenient session forgives what is missing or too much before a command that needs EHLO. */
+static void forgive(struct smtp_server *s, enum smtp_verb verb)
+{
+	if (!smtp_server_is_lenient(s) || !(rules[verb].needs & NEED_HELLO) || s->helo_len)
+		return;
+	s->helo[0] = '?';
+	s->helo_len = 1;
+	s->helo_implied = true;
+	smtp_server_end_transaction(s);
+}
+
+static bool may_begin_anew(const struct smtp_server *s, enum smtp_verb verb)
+{
+	return verb == SMTP_VERB_MAIL && smtp_server_is_lenient(s) && is_in(s, IN(MAIL) | IN(RCPT));
 }
 
 /* May the command run? @out_reply is set if not. */
@@ -223,13 +246,13 @@ static bool gate(const struct smtp_server *s, enum smtp_verb verb, struct smtp_r
 	bool tls = s->flags & SMTP_SERVER_TLS_ACTIVE;
 
 	if ((rule->needs & NEED_HELLO) && s->helo_len == 0)
-		*out_reply = SMTP_REPLY(503, "5.5.1", "EHLO first");
+		*out_reply = smtp_server_say(s, SMTP_SAY_EHLO_FIRST);
 	else if ((rule->needs & NEED_TLS) && (s->flags & SMTP_SERVER_TLS_REQUIRED) && !tls)
-		*out_reply = SMTP_REPLY(530, "5.7.0", "must issue a STARTTLS command first");
+		*out_reply = smtp_server_say(s, SMTP_SAY_TLS_FIRST);
 	else if ((rule->needs & NEED_AUTH) && (s->flags & SMTP_SERVER_AUTH_REQUIRED) &&
 		!s->authenticated)
-		*out_reply = SMTP_REPLY(530, "5.7.0", "authentication required");
-	else if (!is_in(s, rule->phases))
+		*out_reply = smtp_server_say(s, SMTP_SAY_AUTH_FIRST);
+	else if (!is_in(s, rule->phases) && !may_begin_anew(s, verb))
 		*out_reply = misplaced(s, verb);
 	else
 		return true;
@@ -242,14 +265,15 @@ static enum smtp_server_event dispatch(
 	struct smtp_reply reply;
 
 	s->verb = (uint8_t)verb;
+	forgive(s, verb);
 	if (verb == SMTP_VERB_FOREIGN) {
 		smtp_server_bye(
-			s, SMTP_REPLY(500, "5.5.2", "this is an SMTP server, goodbye"), step->out);
+			s, smtp_server_say(s, SMTP_SAY_FOREIGN), step->out);
 	} else if (verb == SMTP_VERB_EXPN) {
-		smtp_server_refuse(s, SMTP_REPLY(502, "5.5.1", "not implemented"), step->out);
+		smtp_server_refuse(s, smtp_server_say(s, SMTP_SAY_NOT_IMPLEMENTED), step->out);
 	} else if (verb == SMTP_VERB_UNKNOWN) {
 		smtp_server_refuse(
-			s, SMTP_REPLY(500, "5.5.2", "command not recognized"), step->out);
+			s, smtp_server_say(s, SMTP_SAY_UNKNOWN), step->out);
 	} else if (gate(s, verb, &reply)) {
 		return rules[verb].handler(s, step);
 	} else if (verb == SMTP_VERB_BDAT) {
@@ -415,11 +439,12 @@ void smtp_server_tls_done(struct smtp_server *s)
 {
 	BASE_BUG_IF(s->phase != SMTP_PHASE_ASK_TLS);
 	s->flags |= SMTP_SERVER_TLS_ACTIVE;
-	s->esmtp = s->authenticated = false;
+	s->esmtp = s->authenticated = s->helo_implied = false;
 	s->helo_len = s->mechanism_len = 0;
 	s->due = 0;
 	s->line_held = false;
 	smtp_line_init(&s->line);
+	s->line.lf = smtp_server_is_lenient(s);
 	smtp_server_end_transaction(s);
 }
 
@@ -440,7 +465,7 @@ struct base_slice smtp_server_body(const struct smtp_server *s)
 
 struct base_slice smtp_server_helo(const struct smtp_server *s)
 {
-	return base_slice_make(s->helo, s->helo_len);
+	return base_slice_make(s->helo, s->helo_implied ? 0 : s->helo_len);
 }
 
 bool smtp_server_is_esmtp(const struct smtp_server *s)

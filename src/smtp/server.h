@@ -23,6 +23,7 @@
 #define SMTP_AUTH_RESPONSE_MAX_BYTES 9216 /* what such a line decodes to */
 #define SMTP_OUT_ROOM_BYTES 4096          /* free in @out before a command is looked at */
 #define SMTP_PATH_MAX_BYTES 256
+#define SMTP_LOOSE_PATH_MAX_BYTES 900 /* see smtp/dialect.h */
 #define SMTP_HELO_MAX_BYTES 255
 #define SMTP_ENVID_MAX_BYTES 100 /* RFC 3461 section 4.4, encoded */
 #define SMTP_ORCPT_MAX_BYTES 500
@@ -39,6 +40,8 @@ enum smtp_server_flags {
 	SMTP_SERVER_TRUST_AUTH_PARAM = 1u << 6, /* keep MAIL AUTH= of an authenticated client */
 };
 
+struct smtp_dialect; /* smtp/dialect.h */
+
 /* What the caller configures. Strings are borrowed for the life of the session. */
 struct smtp_server_options {
 	struct base_slice host_name;
@@ -46,6 +49,7 @@ struct smtp_server_options {
 	uint64_t size_max_bytes; /* 0: unlimited */
 	uint32_t recipients_max;
 	uint16_t auth_failures_max; /* then 421 4.7.0 */
+	const struct smtp_dialect *dialect; /* null: none */
 };
 
 /* MAIL parameters (RFC 5321 4.1.1.2 and the extensions). Slices point into the @line buffer. */
@@ -186,6 +190,7 @@ void smtp_server_message_answer(
 const struct smtp_mail *smtp_server_mail(const struct smtp_server *s);
 const struct smtp_rcpt *smtp_server_rcpt(const struct smtp_server *s);
 struct base_slice smtp_server_body(const struct smtp_server *s);
+/* Empty before EHLO, and where a lenient session went on without. */
 struct base_slice smtp_server_helo(const struct smtp_server *s);
 /* For Received and the log. */
 bool smtp_server_is_esmtp(const struct smtp_server *s);

@@ -54,13 +54,13 @@ static struct smtp_reply judge_mechanism(const struct smtp_server *s, struct bas
 	bool tls = s->flags & SMTP_SERVER_TLS_ACTIVE;
 
 	if (!tls && has_word(s->plaintext_needs_tls, name))
-		return SMTP_REPLY(538, "5.7.11", "encryption is required for this mechanism");
+		return smtp_server_say(s, SMTP_SAY_AUTH_NEEDS_TLS);
 	if (!tls && (s->flags & SMTP_SERVER_TLS_REQUIRED))
-		return SMTP_REPLY(530, "5.7.0", "must issue a STARTTLS command first");
+		return smtp_server_say(s, SMTP_SAY_TLS_FIRST);
 	if (s->announced.len == 0)
-		return SMTP_REPLY(503, "5.5.1", "authentication is not offered");
+		return smtp_server_say(s, SMTP_SAY_AUTH_NONE);
 	if (name.len > SMTP_MECHANISM_MAX_BYTES || !has_word(s->announced, name))
-		return SMTP_REPLY(504, "5.5.4", "mechanism not offered");
+		return smtp_server_say(s, SMTP_SAY_AUTH_MECHANISM);
 	return SMTP_REPLY(0, NULL, NULL);
 }
 
@@ -72,21 +72,21 @@ static struct smtp_reply read_auth(struct smtp_server *s, struct smtp_step *step
 	struct smtp_reply reply;
 
 	if (s->authenticated)
-		return SMTP_REPLY(503, "5.5.1", "already authenticated");
-	if (!s->esmtp)
-		return SMTP_REPLY(503, "5.5.1", "EHLO first");
+		return smtp_server_say(s, SMTP_SAY_AUTH_TWICE);
+	if (!s->esmtp && !smtp_server_is_lenient(s))
+		return smtp_server_say(s, SMTP_SAY_EHLO_FIRST);
 	if (name.len == 0 || rest.len)
-		return SMTP_REPLY(501, "5.5.4", "syntax: AUTH mechanism [initial-response]");
+		return smtp_server_say(s, SMTP_SAY_AUTH_SYNTAX);
 	reply = judge_mechanism(s, name);
 	if (reply.code)
 		return reply;
 	if (response.len && is_server_first(name))
-		return SMTP_REPLY(501, "5.7.0", "this mechanism takes no initial response");
+		return smtp_server_say(s, SMTP_SAY_AUTH_INITIAL);
 	s->response_given = false;
 	if (base_slice_equal_text(response, "="))
 		set_response(s, step->line, BASE_SLICE_EMPTY);
 	else if (response.len && !response_valid(response))
-		return SMTP_REPLY(501, "5.5.2", "cannot decode base64");
+		return smtp_server_say(s, SMTP_SAY_AUTH_BASE64);
 	else if (response.len)
 		set_response(s, step->line, response);
 	s->mechanism_len = (uint8_t)name.len;
@@ -128,21 +128,23 @@ enum smtp_server_event smtp_server_step_auth(struct smtp_server *s, struct base_
 	enum smtp_line_result result = smtp_line_push(
 		&s->line, SMTP_LINE_RESPONSE, in, out_used, line);
 	struct base_slice text = base_buf_slice(line);
-	struct smtp_reply reply = SMTP_REPLY(501, "5.5.2", "cannot decode base64");
+	struct smtp_reply reply = smtp_server_say(s, SMTP_SAY_AUTH_BASE64);
 
 	s->line_held = line->len > 0;
+	if (smtp_server_is_lenient(s))
+		text = base_slice_trim(text);
 	switch (result) {
 	case SMTP_LINE_MORE:
 		return SMTP_SERVER_MORE;
 	case SMTP_LINE_READY:
 		s->auth_given_up = base_slice_equal_text(text, "*");
 		if (s->auth_given_up)
-			reply = SMTP_REPLY(501, "5.7.0", "authentication cancelled");
+			reply = smtp_server_say(s, SMTP_SAY_AUTH_CANCELLED);
 		else if (response_valid(text))
 			reply.code = 0;
 		break;
 	case SMTP_LINE_LONG:
-		reply = SMTP_REPLY(500, "5.5.6", "authentication exchange line is too long");
+		reply = smtp_server_say(s, SMTP_SAY_AUTH_LONG);
 		break;
 	case SMTP_LINE_NUL:
 	case SMTP_LINE_BARE_CR:
@@ -199,7 +201,7 @@ void smtp_server_auth_challenge(
 	if (s->auth_ahead && challenge.len && !base_slice_equal_text(name, "LOGIN")) {
 		s->due |= SMTP_DUE_AUTH_CANCEL;
 		smtp_server_bye(
-			s, SMTP_REPLY(503, "5.5.0", "bytes were sent ahead of the challenge"), out);
+			s, smtp_server_say(s, SMTP_SAY_AUTH_AHEAD), out);
 	} else if (base64_encoded_len(challenge.len) + SMTP_OUT_ROOM_BYTES / 2 >
 		base_buf_room(out)) {
 		s->due |= SMTP_DUE_AUTH_CANCEL;
@@ -213,21 +215,22 @@ void smtp_server_auth_challenge(
 	}
 }
 
-static struct smtp_reply outcome_reply(enum smtp_auth_outcome outcome)
+static struct smtp_reply outcome_reply(
+	const struct smtp_server *s, enum smtp_auth_outcome outcome)
 {
 	switch (outcome) {
 	case SMTP_AUTH_OK:
-		return SMTP_REPLY(235, "2.7.0", "authentication successful");
+		return smtp_server_say(s, SMTP_SAY_AUTH_OK);
 	case SMTP_AUTH_REJECTED:
 		break;
 	case SMTP_AUTH_MALFORMED:
-		return SMTP_REPLY(501, "5.5.2", "malformed authentication message");
+		return smtp_server_say(s, SMTP_SAY_AUTH_MALFORMED);
 	case SMTP_AUTH_UNAVAILABLE:
-		return SMTP_REPLY(454, "4.7.0", "temporary authentication failure");
+		return smtp_server_say(s, SMTP_SAY_AUTH_DOWN);
 	case SMTP_AUTH_TOO_WEAK:
-		return SMTP_REPLY(534, "5.7.9", "mechanism is too weak");
+		return smtp_server_say(s, SMTP_SAY_AUTH_WEAK);
 	}
-	return SMTP_REPLY(535, "5.7.8", "authentication credentials invalid");
+	return smtp_server_say(s, SMTP_SAY_AUTH_REJECTED);
 }
 
 bool smtp_server_auth_done(
@@ -236,14 +239,14 @@ bool smtp_server_auth_done(
 	BASE_BUG_IF(s->phase != SMTP_PHASE_ASK_AUTH);
 	s->line_held = false;
 	smtp_server_set_phase(s, SMTP_PHASE_READY);
-	smtp_server_reply(outcome_reply(outcome), out);
+	smtp_server_reply(outcome_reply(s, outcome), out);
 	s->authenticated = outcome == SMTP_AUTH_OK;
 	if (outcome == SMTP_AUTH_OK || outcome == SMTP_AUTH_UNAVAILABLE)
 		return false;
 	s->counts.auth_failures++;
 	if (s->auth_failures_max == 0 || s->counts.auth_failures < s->auth_failures_max)
 		return false;
-	smtp_server_bye(s, SMTP_REPLY(421, "4.7.0", "too many failed authentications"), out);
+	smtp_server_bye(s, smtp_server_say(s, SMTP_SAY_AUTH_ENOUGH), out);
 	return true;
 }
 

@@ -24,13 +24,13 @@ static struct smtp_reply verdict(const struct smtp_server *s)
 	if (s->dropping)
 		return s->refusal;
 	if (s->text.faults & SMTP_TEXT_NUL)
-		return SMTP_REPLY(554, "5.6.0", "message holds a NUL");
+		return smtp_server_say(s, SMTP_SAY_BODY_NUL);
 	if (s->text.faults & SMTP_TEXT_BARE_CR)
-		return SMTP_REPLY(554, "5.6.0", "message holds a CR without LF");
+		return smtp_server_say(s, SMTP_SAY_BODY_BARE_CR);
 	if (s->text.faults & SMTP_TEXT_BARE_LF)
-		return SMTP_REPLY(554, "5.6.0", "message holds a LF without CR");
+		return smtp_server_say(s, SMTP_SAY_BODY_BARE_LF);
 	if (s->too_large)
-		return SMTP_REPLY(552, "5.3.4", "message too large");
+		return smtp_server_say(s, SMTP_SAY_TOO_LARGE);
 	return s->refusal;
 }
 
@@ -114,7 +114,15 @@ enum smtp_server_event smtp_server_step_text(
 {
 	struct base_slice bytes;
 
-	switch (smtp_text_push(&s->text, in, out_used, &bytes)) {
+	enum smtp_text_result result = smtp_text_push(&s->text, in, out_used, &bytes);
+
+	if (s->dialect && (s->dialect->flags & SMTP_DIALECT_BARE_LF_ENDS) &&
+		(s->text.faults & SMTP_TEXT_BARE_LF)) {
+		s->counts.messages++;
+		smtp_server_bye(s, smtp_server_say(s, SMTP_SAY_BODY_BARE_LF), out);
+		return SMTP_SERVER_MORE;
+	}
+	switch (result) {
 	case SMTP_TEXT_MORE:
 		break;
 	case SMTP_TEXT_BYTES:

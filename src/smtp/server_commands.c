@@ -23,11 +23,12 @@ static bool helo_valid(struct base_slice name)
 static bool take_hello(struct smtp_server *s, struct smtp_step *step, bool esmtp)
 {
 	if (!helo_valid(step->argument)) {
-		smtp_server_refuse(s, SMTP_REPLY(501, "5.5.4", "a host name is needed"), step->out);
+		smtp_server_refuse(s, smtp_server_say(s, SMTP_SAY_HELO_NAME), step->out);
 		return false;
 	}
 	s->helo_len = (uint8_t)step->argument.len;
 	memcpy(s->helo, step->argument.ptr, step->argument.len);
+	s->helo_implied = false;
 	s->esmtp = esmtp || s->authenticated;
 	smtp_server_end_transaction(s);
 	s->due |= SMTP_DUE_HELLO;
@@ -59,9 +60,9 @@ enum smtp_server_event smtp_server_on_starttls(struct smtp_server *s, struct smt
 	struct smtp_reply reply;
 
 	if (s->flags & SMTP_SERVER_TLS_ACTIVE) {
-		reply = SMTP_REPLY(503, "5.5.1", "TLS is active already");
+		reply = smtp_server_say(s, SMTP_SAY_TLS_TWICE);
 	} else if (!(s->flags & SMTP_SERVER_TLS_OFFER)) {
-		reply = SMTP_REPLY(502, "5.5.1", "not offered");
+		reply = smtp_server_say(s, SMTP_SAY_TLS_NONE);
 	} else if (step->argument.len) {
 		reply = SMTP_REPLY(501, "5.5.4", "STARTTLS takes no argument");
 	} else {
@@ -107,11 +108,19 @@ static bool make_room(struct smtp_step *step)
 	return true;
 }
 
-static struct smtp_reply params_reply(enum smtp_params_result result)
+static enum smtp_mailbox_result read_path(const struct smtp_server *s, enum smtp_path_kind kind,
+	struct smtp_mailbox *out, struct base_slice *rest)
+{
+	return smtp_server_is_lenient(s) ? smtp_path_parse_loose(*rest, kind, out, rest)
+					 : smtp_path_parse(*rest, kind, out, rest);
+}
+
+static struct smtp_reply params_reply(
+	const struct smtp_server *s, enum smtp_params_result result)
 {
 	if (result == SMTP_PARAMS_UNKNOWN)
-		return SMTP_REPLY(555, "5.5.4", "parameter not recognized");
-	return SMTP_REPLY(501, "5.5.4", "bad parameter");
+		return smtp_server_say(s, SMTP_SAY_PARAM_UNKNOWN);
+	return smtp_server_say(s, SMTP_SAY_PARAM_BAD);
 }
 
 /* What is wrong with this MAIL? Code 0: nothing. */
@@ -123,21 +132,22 @@ static struct smtp_reply read_mail(struct smtp_server *s, struct smtp_step *step
 	enum smtp_params_result params;
 
 	if (!take_keyword(&rest, BASE_SLICE("FROM:")))
-		return SMTP_REPLY(501, "5.5.4", "syntax: MAIL FROM:<address>");
-	path = smtp_path_parse(rest, SMTP_PATH_REVERSE, &sender, &rest);
+		return smtp_server_say(s, SMTP_SAY_MAIL_SYNTAX);
+	path = read_path(s, SMTP_PATH_REVERSE, &sender, &rest);
 	if (path != SMTP_MAILBOX_OK)
-		return SMTP_REPLY(501, "5.1.7", "bad sender address");
-	if (rest.len && !s->esmtp)
-		return SMTP_REPLY(555, "5.5.4", "parameters need EHLO");
-	params = smtp_params_mail(rest, step->line, &s->mail);
+		return smtp_server_say(s, SMTP_SAY_SENDER_BAD);
+	if (rest.len && !s->esmtp && !smtp_server_is_lenient(s))
+		return smtp_server_say(s, SMTP_SAY_PARAM_EHLO);
+	params = smtp_server_is_lenient(s) ? smtp_params_mail_loose(rest, step->line, &s->mail)
+					   : smtp_params_mail(rest, step->line, &s->mail);
 	if (params != SMTP_PARAMS_OK)
-		return params_reply(params);
+		return params_reply(s, params);
 	if (sender.eight_bit && !s->mail.smtputf8)
 		return SMTP_REPLY(553, "5.6.7", "address needs SMTPUTF8");
 	if ((s->flags & SMTP_SERVER_REQUIRE_FQDN) && !sender.qualified)
 		return SMTP_REPLY(554, "5.1.8", "sender domain is not fully qualified");
 	if (s->size_max_bytes && s->mail.size_bytes > s->size_max_bytes)
-		return SMTP_REPLY(552, "5.3.4", "message too large");
+		return smtp_server_say(s, SMTP_SAY_TOO_LARGE);
 	s->mail.sender = sender.whole;
 	return SMTP_REPLY(0, NULL, NULL);
 }
@@ -153,6 +163,14 @@ enum smtp_server_event smtp_server_on_mail(struct smtp_server *s, struct smtp_st
 		s->mail = (struct smtp_mail){0};
 		smtp_server_refuse(s, reply, step->out);
 		return SMTP_SERVER_MORE;
+	}
+	if (s->mail_open) {
+		struct smtp_mail mail = s->mail;
+
+		/* A lenient session begins anew; the caller forgets the old one at this event. */
+		smtp_server_end_transaction(s);
+		s->due &= (uint8_t)~SMTP_DUE_RESET;
+		s->mail = mail;
 	}
 	/* RFC 4954 section 5: an untrusted client's value counts as "<>". */
 	if (!s->authenticated || !(s->flags & SMTP_SERVER_TRUST_AUTH_PARAM))
@@ -182,20 +200,24 @@ static struct smtp_reply read_rcpt(struct smtp_server *s, struct smtp_step *step
 	enum smtp_params_result params;
 
 	if (!take_keyword(&rest, BASE_SLICE("TO:")))
-		return SMTP_REPLY(501, "5.5.4", "syntax: RCPT TO:<address>");
-	path = smtp_path_parse(rest, SMTP_PATH_FORWARD, &mailbox, &rest);
+		return smtp_server_say(s, SMTP_SAY_RCPT_SYNTAX);
+	path = read_path(s, SMTP_PATH_FORWARD, &mailbox, &rest);
 	if (path != SMTP_MAILBOX_OK)
-		return SMTP_REPLY(501, "5.1.3", "bad recipient address");
-	if (rest.len && !s->esmtp)
-		return SMTP_REPLY(555, "5.5.4", "parameters need EHLO");
+		return smtp_server_say(s, SMTP_SAY_RCPT_BAD);
+	if (rest.len && !s->esmtp && !smtp_server_is_lenient(s))
+		return smtp_server_say(s, SMTP_SAY_PARAM_EHLO);
 	params = smtp_params_rcpt(rest, s->smtputf8, step->line, &s->rcpt);
-	if (params != SMTP_PARAMS_OK)
-		return params_reply(params);
+	if (params == SMTP_PARAMS_UNKNOWN && smtp_server_is_lenient(s))
+		s->rcpt = (struct smtp_rcpt){0};
+	else if (params != SMTP_PARAMS_OK)
+		return params_reply(s, params);
 	if (mailbox.eight_bit && !s->smtputf8)
 		return SMTP_REPLY(553, "5.6.7", "address needs SMTPUTF8");
 	if ((s->flags & SMTP_SERVER_REQUIRE_FQDN) && !mailbox.qualified)
 		return SMTP_REPLY(554, "5.1.2", "recipient domain is not fully qualified");
-	s->rcpt.address = mailbox.domain.len ? mailbox.whole : BASE_SLICE("postmaster");
+	s->rcpt.address = mailbox.domain.len || smtp_server_is_lenient(s)
+		? mailbox.whole
+		: BASE_SLICE("postmaster");
 	return SMTP_REPLY(0, NULL, NULL);
 }
 
@@ -214,7 +236,7 @@ enum smtp_server_event smtp_server_on_rcpt(struct smtp_server *s, struct smtp_st
 	}
 	if (s->recipients_max && s->rcpt_ok >= s->recipients_max) {
 		s->rcpt = (struct smtp_rcpt){0};
-		smtp_server_reply(SMTP_REPLY(452, "4.5.3", "too many recipients"), step->out);
+		smtp_server_reply(smtp_server_say(s, SMTP_SAY_RCPT_MANY), step->out);
 		return SMTP_SERVER_MORE;
 	}
 	smtp_server_set_phase(s, SMTP_PHASE_ASK_RCPT);
@@ -240,13 +262,13 @@ enum smtp_server_event smtp_server_on_rset(struct smtp_server *s, struct smtp_st
 		return SMTP_SERVER_MORE;
 	}
 	smtp_server_end_transaction(s);
-	smtp_server_reply(SMTP_REPLY(250, "2.0.0", "ok"), step->out);
+	smtp_server_reply(smtp_server_say(s, SMTP_SAY_OK), step->out);
 	return SMTP_SERVER_MORE;
 }
 
 enum smtp_server_event smtp_server_on_noop(struct smtp_server *s, struct smtp_step *step)
 {
-	smtp_server_reply(SMTP_REPLY(250, "2.0.0", "ok"), step->out);
+	smtp_server_reply(smtp_server_say(s, SMTP_SAY_OK), step->out);
 	return SMTP_SERVER_MORE;
 }
 
@@ -254,7 +276,7 @@ enum smtp_server_event smtp_server_on_noop(struct smtp_server *s, struct smtp_st
 enum smtp_server_event smtp_server_on_vrfy(struct smtp_server *s, struct smtp_step *step)
 {
 	if (step->argument.len)
-		smtp_server_reply(SMTP_REPLY(252, "2.0.0", "send some mail and see"), step->out);
+		smtp_server_reply(smtp_server_say(s, SMTP_SAY_VRFY), step->out);
 	else
 		smtp_server_refuse(s, SMTP_REPLY(501, "5.5.4", "syntax: VRFY address"), step->out);
 	return SMTP_SERVER_MORE;
@@ -263,14 +285,22 @@ enum smtp_server_event smtp_server_on_vrfy(struct smtp_server *s, struct smtp_st
 enum smtp_server_event smtp_server_on_help(struct smtp_server *s, struct smtp_step *step)
 {
 	smtp_server_reply(
-		SMTP_REPLY(214, "2.0.0",
-			"EHLO STARTTLS AUTH MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT"),
+		smtp_server_say(s, SMTP_SAY_HELP),
 		step->out);
 	return SMTP_SERVER_MORE;
 }
 
 enum smtp_server_event smtp_server_on_quit(struct smtp_server *s, struct smtp_step *step)
 {
-	smtp_server_bye(s, SMTP_REPLY(221, "2.0.0", "goodbye"), step->out);
+	struct base_buf *out = step->out;
+
+	if (s->dialect && s->dialect->name_in_goodbye) {
+		base_buf_append_text(out, "221 ");
+		base_buf_append_slice(out, s->host_name);
+		base_buf_append_text(out, "\r\n");
+		smtp_server_close(s);
+	} else {
+		smtp_server_bye(s, smtp_server_say(s, SMTP_SAY_QUIT), out);
+	}
 	return SMTP_SERVER_MORE;
 }

@@ -41,6 +41,7 @@ enum smtp_server_due_flags {
 
 struct smtp_server {
 	struct base_slice host_name;
+	const struct smtp_dialect *dialect;
 	struct base_slice announced;
 	struct base_slice plaintext_needs_tls;
 	uint64_t size_max_bytes;
@@ -53,6 +54,7 @@ struct smtp_server {
 	uint8_t verb;   /* enum smtp_verb of the last command */
 	bool line_held; /* @line of the caller is in use */
 	bool esmtp;
+	bool helo_implied; /* a lenient session that got none: helo is a stand-in */
 	bool authenticated;
 	struct smtp_line line;
 

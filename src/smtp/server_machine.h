@@ -4,6 +4,7 @@
 #ifndef SMTP_SERVER_MACHINE_H
 #define SMTP_SERVER_MACHINE_H
 
+#include "smtp/dialect.h"
 #include "smtp/server.h"
 
 /* One command on its way through a handler. */
@@ -26,6 +27,9 @@ void smtp_server_end_transaction(struct smtp_server *s);
 void smtp_server_close(struct smtp_server *s);
 bool smtp_server_is_asking(const struct smtp_server *s);
 
+/* The session's own words, in its dialect. */
+struct smtp_reply smtp_server_say(const struct smtp_server *s, enum smtp_saying what);
+bool smtp_server_is_lenient(const struct smtp_server *s);
 void smtp_server_reply(struct smtp_reply reply, struct base_buf *out);
 /* The reply to a faulty command: counted, and at the limit followed by 421 and CLOSE. */
 void smtp_server_refuse(struct smtp_server *s, struct smtp_reply reply, struct base_buf *out);

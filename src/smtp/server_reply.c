@@ -24,6 +24,16 @@ static void append_text(const char *text, struct base_buf *out)
 	base_buf_grew(out, len);
 }
 
+struct smtp_reply smtp_server_say(const struct smtp_server *s, enum smtp_saying what)
+{
+	return smtp_dialect_say(s->dialect, what);
+}
+
+bool smtp_server_is_lenient(const struct smtp_server *s)
+{
+	return s->dialect && (s->dialect->flags & SMTP_DIALECT_LENIENT);
+}
+
 void smtp_server_reply(struct smtp_reply reply, struct base_buf *out)
 {
 	const uint8_t code[4] = {
@@ -65,7 +75,7 @@ void smtp_server_refuse(struct smtp_server *s, struct smtp_reply reply, struct b
 {
 	smtp_server_reply(reply, out);
 	if (count_refusal(s))
-		smtp_server_bye(s, SMTP_REPLY(421, "4.7.0", "too many errors, goodbye"), out);
+		smtp_server_bye(s, smtp_server_say(s, SMTP_SAY_ERRORS), out);
 }
 
 bool smtp_server_take_answer(struct smtp_server *s, struct smtp_reply reply, struct base_buf *out)
@@ -91,10 +101,35 @@ static void hello_auth(const struct smtp_server *s, const char *start, struct ba
 	base_buf_append_text(out, "\r\n");
 }
 
+static void write_short_hello(const struct smtp_server *s, struct base_buf *out)
+{
+	bool tls = s->flags & SMTP_SERVER_TLS_ACTIVE;
+	bool auth = s->announced.len > 0;
+
+	base_buf_append_text(out, "250-");
+	base_buf_append_slice(out, s->host_name);
+	base_buf_append_text(out, "\r\n");
+	if ((s->flags & SMTP_SERVER_TLS_OFFER) && !tls)
+		hello_line(false, "STARTTLS", out);
+	hello_line(false, "PIPELINING", out);
+	hello_line(false, "8BITMIME", out);
+	base_buf_printf(out, "250%cSIZE %llu\r\n", auth ? '-' : ' ',
+		(unsigned long long)s->size_max_bytes);
+	if (auth && (s->flags & SMTP_SERVER_AUTH_LEGACY))
+		hello_auth(s, "250-AUTH=", out);
+	if (auth)
+		hello_auth(s, "250 AUTH ", out);
+}
+
 void smtp_server_write_hello(const struct smtp_server *s, struct base_buf *out)
 {
 	bool tls = s->flags & SMTP_SERVER_TLS_ACTIVE;
+	unsigned dialect = s->dialect ? s->dialect->flags : 0;
 
+	if (dialect & SMTP_DIALECT_SHORT_HELLO) {
+		write_short_hello(s, out);
+		return;
+	}
 	base_buf_append_text(out, "250-");
 	base_buf_append_slice(out, s->host_name);
 	base_buf_append_text(out, "\r\n250-PIPELINING\r\n250-SIZE");
@@ -109,8 +144,10 @@ void smtp_server_write_hello(const struct smtp_server *s, struct base_buf *out)
 			hello_auth(s, "250-AUTH=", out);
 	}
 	hello_line(false, "8BITMIME", out);
-	hello_line(false, "SMTPUTF8", out);
-	hello_line(false, "DSN", out);
+	if (!(dialect & SMTP_DIALECT_NO_SMTPUTF8))
+		hello_line(false, "SMTPUTF8", out);
+	if (!(dialect & SMTP_DIALECT_NO_DSN))
+		hello_line(false, "DSN", out);
 	hello_line(false, "CHUNKING", out);
 	if (s->recipients_max && s->recipients_max <= LIMIT_VALUE_MAX)
 		base_buf_printf(out, "250-LIMITS RCPTMAX=%u\r\n", (unsigned)s->recipients_max);
