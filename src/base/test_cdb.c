@@ -1,94 +1,17 @@
 /* Constant databases made by hand, then damaged in every way we could think of. */
 #include "base/test_support.h"
 
-#include "base/buf.h"
 #include "base/cdb.h"
+#include "base/test_cdb.h"
 
-/* A writer for tests: one table per hash % 256, twice as many slots as records. */
-
-struct record {
-	const char *key, *data;
-};
-
-static void put(struct base_buf *out, size_t value)
-{
-	for (unsigned i = 0; i < 4; i++)
-		base_buf_append_byte(out, (uint8_t)(value >> 8 * i));
-}
-
-static void set(struct base_buf *out, size_t at, size_t value)
-{
-	for (unsigned i = 0; i < 4; i++)
-		out->ptr[at + i] = (uint8_t)(value >> 8 * i);
-}
-
-static uint32_t get(const struct base_buf *b, size_t at)
-{
-	return (uint32_t)b->ptr[at] | (uint32_t)b->ptr[at + 1] << 8 |
-		(uint32_t)b->ptr[at + 2] << 16 | (uint32_t)b->ptr[at + 3] << 24;
-}
-
-static uint32_t hash_text(const char *text)
-{
-	uint32_t hash = 5381;
-
-	while (*text)
-		hash = hash * 33 ^ (uint8_t)*text++;
-	return hash;
-}
-
-static void put_table(struct base_buf *out, unsigned table, const struct record *records,
-	const size_t *places, size_t count)
-{
-	size_t begin = out->len, slots = 0;
-
-	for (size_t i = 0; i < count; i++)
-		slots += hash_text(records[i].key) % 256 == table ? 2 : 0;
-	set(out, 8 * table, begin);
-	set(out, 8 * table + 4, slots);
-	for (size_t i = 0; i < 2 * slots; i++)
-		put(out, 0);
-	for (size_t i = 0; i < count; i++) {
-		uint32_t hash = hash_text(records[i].key);
-		size_t slot;
-
-		if (hash % 256 != table)
-			continue;
-		for (slot = (hash >> 8) % slots; get(out, begin + 8 * slot + 4);)
-			slot = (slot + 1) % slots;
-		set(out, begin + 8 * slot, hash);
-		set(out, begin + 8 * slot + 4, places[i]);
-	}
-}
-
-static void make(struct base_buf *out, const struct record *records, size_t count)
-{
-	size_t places[64];
-
-	assert_true(count <= BASE_COUNT(places));
-	base_buf_init(out, 1 << 20);
-	for (size_t i = 0; i < BASE_CDB_HEADER_BYTES / 4; i++)
-		put(out, 0);
-	for (size_t i = 0; i < count; i++) {
-		places[i] = out->len;
-		put(out, strlen(records[i].key));
-		put(out, strlen(records[i].data));
-		base_buf_append_text(out, records[i].key);
-		base_buf_append_text(out, records[i].data);
-	}
-	for (unsigned table = 0; table < 256; table++)
-		put_table(out, table, records, places, count);
-	assert_true(base_buf_ok(out));
-}
-
-static const struct record records[] = {
-	{"one", "Hello"},
-	{"two", "Goodbye"},
-	{"", "the empty key"},
-	{"nothing", ""},
-	{"one", "again"},
-	{"!example.org-", "example.org\1sys"},
-	{"anna", "$1$x"},
+static const struct test_record records[] = {
+	{BASE_SLICE_INIT("one"), BASE_SLICE_INIT("Hello")},
+	{BASE_SLICE_INIT("two"), BASE_SLICE_INIT("Goodbye")},
+	{BASE_SLICE_INIT(""), BASE_SLICE_INIT("the empty key")},
+	{BASE_SLICE_INIT("nothing"), BASE_SLICE_INIT("")},
+	{BASE_SLICE_INIT("one"), BASE_SLICE_INIT("again")},
+	{BASE_SLICE_INIT("!example.org-"), BASE_SLICE_INIT("example.org\1sys")},
+	{BASE_SLICE_INIT("anna"), BASE_SLICE_INIT("$1$x")},
 };
 
 static enum base_cdb_result find(
@@ -102,13 +25,13 @@ static void finds(void **state)
 	struct base_buf made;
 	struct base_slice file, data = BASE_SLICE("untouched");
 
-	make(&made, records, BASE_COUNT(records));
+	test_cdb_make(&made, records, BASE_COUNT(records));
 	file = exact_copy(base_buf_slice(&made));
 	for (size_t i = 0; i < BASE_COUNT(records); i++) {
 		if (i == 4)
 			continue;
-		assert_int_equal(find(file, records[i].key, &data), BASE_CDB_FOUND);
-		assert_true(base_slice_equal_text(data, records[i].data));
+		assert_int_equal(base_cdb_find(file, records[i].key, &data), BASE_CDB_FOUND);
+		assert_true(base_slice_equal(data, records[i].data));
 	}
 	data = BASE_SLICE("untouched");
 	assert_int_equal(find(file, "three", &data), BASE_CDB_MISSING);
@@ -125,12 +48,12 @@ static void steps(void **state)
 	struct base_slice file, key, data;
 	size_t cursor = 0;
 
-	make(&made, records, BASE_COUNT(records));
+	test_cdb_make(&made, records, BASE_COUNT(records));
 	file = exact_copy(base_buf_slice(&made));
 	for (size_t i = 0; i < BASE_COUNT(records); i++) {
 		assert_int_equal(base_cdb_next(file, &cursor, &key, &data), BASE_CDB_FOUND);
-		assert_true(base_slice_equal_text(key, records[i].key));
-		assert_true(base_slice_equal_text(data, records[i].data));
+		assert_true(base_slice_equal(key, records[i].key));
+		assert_true(base_slice_equal(data, records[i].data));
 	}
 	assert_int_equal(base_cdb_next(file, &cursor, &key, &data), BASE_CDB_MISSING);
 	assert_int_equal(base_cdb_next(file, &cursor, &key, &data), BASE_CDB_MISSING);
@@ -144,7 +67,7 @@ static void empty(void **state)
 	struct base_slice key, data;
 	size_t cursor = 0;
 
-	make(&made, NULL, 0);
+	test_cdb_make(&made, NULL, 0);
 	assert_int_equal(made.len, BASE_CDB_HEADER_BYTES);
 	assert_int_equal(find(base_buf_slice(&made), "one", &data), BASE_CDB_MISSING);
 	assert_int_equal(
@@ -157,7 +80,7 @@ static void cut(void **state)
 {
 	struct base_buf made;
 
-	make(&made, records, BASE_COUNT(records));
+	test_cdb_make(&made, records, BASE_COUNT(records));
 	for (size_t len = 0; len < made.len; len++) {
 		struct base_slice file = exact_copy(base_slice_make(made.ptr, len)), key, data;
 		enum base_cdb_result result = find(file, "anna", &data);
@@ -200,7 +123,7 @@ static const struct damage damages[] = {
 
 static void damaged(void **state)
 {
-	uint32_t hash = hash_text("anna");
+	uint32_t hash = test_cdb_hash(BASE_SLICE("anna"));
 
 	for (size_t i = 0; i < BASE_COUNT(damages); i++) {
 		const struct damage *d = &damages[i];
@@ -208,25 +131,25 @@ static void damaged(void **state)
 		struct base_buf made;
 		struct base_slice file, data;
 
-		make(&made, records, BASE_COUNT(records));
-		slots = get(&made, pair + 4);
-		slot = get(&made, pair) + 8 * ((hash >> 8) % slots);
-		record = get(&made, slot + 4);
+		test_cdb_make(&made, records, BASE_COUNT(records));
+		slots = test_cdb_get(&made, pair + 4);
+		slot = test_cdb_get(&made, pair) + 8 * ((hash >> 8) % slots);
+		record = test_cdb_get(&made, slot + 4);
 		switch (d->where) {
 		case TABLE:
-			set(&made, pair, d->value);
+			test_cdb_set(&made, pair, d->value);
 			break;
 		case SLOTS:
-			set(&made, pair + 4, d->value);
+			test_cdb_set(&made, pair + 4, d->value);
 			break;
 		case RECORD:
-			set(&made, slot + 4, d->value);
+			test_cdb_set(&made, slot + 4, d->value);
 			break;
 		case KEY_LEN:
-			set(&made, record, d->value);
+			test_cdb_set(&made, record, d->value);
 			break;
 		case DATA_LEN:
-			set(&made, record + 4, d->value);
+			test_cdb_set(&made, record + 4, d->value);
 			break;
 		}
 		file = exact_copy(base_buf_slice(&made));
@@ -240,17 +163,17 @@ static void damaged(void **state)
 /* A table without an empty slot, each of which points to a record of the same hash and another key. */
 static void table_loop(void **state)
 {
-	static const struct record one[] = {{"anna", "x"}};
+	static const struct test_record one[] = {{BASE_SLICE_INIT("anna"), BASE_SLICE_INIT("x")}};
 	struct base_buf made;
 	struct base_slice file, data;
-	uint32_t hash = hash_text("anna");
+	uint32_t hash = test_cdb_hash(BASE_SLICE("anna"));
 	size_t table;
 
-	make(&made, one, 1);
-	table = get(&made, 8 * (hash % 256));
+	test_cdb_make(&made, one, 1);
+	table = test_cdb_get(&made, 8 * (hash % 256));
 	for (unsigned slot = 0; slot < 2; slot++) {
-		set(&made, table + 8 * slot, hash);
-		set(&made, table + 8 * slot + 4, BASE_CDB_HEADER_BYTES);
+		test_cdb_set(&made, table + 8 * slot, hash);
+		test_cdb_set(&made, table + 8 * slot + 4, BASE_CDB_HEADER_BYTES);
 	}
 	made.ptr[BASE_CDB_HEADER_BYTES + 8] = 'A';
 	file = exact_copy(base_buf_slice(&made));
@@ -277,8 +200,8 @@ static void next_damaged(void **state)
 		struct base_slice file, key, data;
 		size_t cursor = 0;
 
-		make(&made, records, BASE_COUNT(records));
-		set(&made, rows[i].at, rows[i].value);
+		test_cdb_make(&made, records, BASE_COUNT(records));
+		test_cdb_set(&made, rows[i].at, rows[i].value);
 		file = exact_copy(base_buf_slice(&made));
 		assert_int_equal(base_cdb_next(file, &cursor, &key, &data), BASE_CDB_BROKEN);
 		assert_int_equal(cursor, 0);

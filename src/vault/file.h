@@ -8,14 +8,22 @@
  *
  * What a form becomes: a clear password "{PLAIN}…", "%md5hex" "{PLAIN-MD5}…", all else as it stands.
  *
- *   passwd    name:hash[:…]; Dovecot's {SCHEME} prefixes; bare text that is no hash is no password
+ *   passwd    name:hash[:…]; Dovecot's {SCHEME} prefixes; bare text that is no hash is no password;
+ *             of Dovecot's extra fields nologin and allow_nets refuse
  *   htpasswd  name:hash of Apache's htpasswd: $apr1$, $2y$, {SHA}, crypt; never clear text
- *   authuser  user:pass (clear); # comments; user:%md5hex; @domain:pass, @:pass and *:pass; !user and
- *             !@domain disable; the order is full name, @domain, @, *. Forms that start a program or ask
- *             the system's passwd (?, +, &, :!) are told and refuse
- *   vpasswd   user:crypt:popflag:flags:gecos:dir:quota[:clear]; names fold to lower case, the first of
- *             '@', '%', '/' divides user and domain; NO_SMTP and NO_RELAY refuse
- *   vmailmgr  passwd.cdb: records of version 2, 1 and the old ":pass:dest"; expiry and the enabled flag */
+ *   authuser  user:pass (clear, up to the end of the line); # comments; user:%hex of MD5, SHA-1 or
+ *             SHA-256; @domain:pass, @:pass and *:pass; !user and !@domain disable, wherever they
+ *             stand; the order is full name, @domain, @, *. Forms that start a program or ask the
+ *             system's passwd (one of ? ! + & = alone) are told and refuse
+ *   vpasswd   user:crypt:popflag:flags:gecos:dir:quota[:clear]; names fold to lower case, an '@', else
+ *             a '%', else a '/' divides user and domain; NO_SMTP and NO_RELAY refuse
+ *   vmailmgr  passwd.cdb: records of version 2, 1 and the old ":pass:dest"; expiry and the enabled
+ *             flag; names fold to lower case, the first '@' or ':' divides user and domain
+ *
+ * Names: passwd and htpasswd ignore ASCII case; authuser does not but for the domain. A name with
+ * @default_domain and the same name without a domain are one. The files of vpasswd and vmailmgr hold
+ * users of one domain: where @default_domain is set it must be that one, and others are UNKNOWN; where
+ * it is empty any domain is taken, so the caller limits them. The first line of a name counts. */
 #ifndef VAULT_FILE_H
 #define VAULT_FILE_H
 
@@ -46,11 +54,13 @@ enum vault_file_result {
 	VAULT_FILE_KNOWN,
 	VAULT_FILE_UNKNOWN,
 	VAULT_FILE_REFUSED, /* known and not to log in: disabled, expired, no password; reason says */
-	VAULT_FILE_BROKEN,  /* the file, or this user's entry, cannot be read; reason says */
+	VAULT_FILE_BROKEN, /* the file, or this user's entry, cannot be read; reason says */
 };
 
 struct vault_file_entry {
-	struct base_buf name;   /* as the source spells it; empty: as it was asked for */
+	/* vault_file_next(): as the source spells it. vault_file_find(): what vpasswd and vmailmgr made of
+	 * the name ("user@domain", or "user" where there is no domain); else empty, as it was asked for. */
+	struct base_buf name;
 	struct base_buf stored; /* secret */
 	const char *reason;     /* REFUSED and BROKEN: static text */
 	unsigned line;          /* 1 and up; 0 in a cdb */
@@ -61,9 +71,16 @@ void vault_file_entry_release(struct vault_file_entry *e);
 /* @name: as the client sent it. */
 BASE_MUST_USE enum vault_file_result vault_file_find(
 	const struct vault_file *f, struct base_slice name, struct vault_file_entry *out);
-/* Step through the file for an import: begin with *cursor 0. UNKNOWN: the end. Entries for whole
- * domains are REFUSED here, for they are no users. */
+
+/* Where a walk stands; begin with {0}. */
+struct vault_file_cursor {
+	size_t at;
+	unsigned line;
+	bool disabling; /* authuser: there are lines that disable */
+};
+/* Step through the file for an import. UNKNOWN: the end. Entries for whole domains are REFUSED here,
+ * for they are no users. After a BROKEN of a cdb itself (line 0, no name) the next is the end. */
 BASE_MUST_USE enum vault_file_result vault_file_next(
-	const struct vault_file *f, size_t *cursor, struct vault_file_entry *out);
+	const struct vault_file *f, struct vault_file_cursor *cursor, struct vault_file_entry *out);
 
 #endif

@@ -1,5 +1,5 @@
-/* The order of trial: a {SCHEME} says what follows; without one, argon2 and PBKDF2 are known by their
- * prefixes, and all else goes to crypt(3).
+/* The order of trial: a {SCHEME} says what follows; without one, argon2, PBKDF2 and Apache's MD5 are
+ * known by their prefixes, and all else goes to crypt(3).
  *
  * Whatever makes a stored text unusable costs as much as a yescrypt of the default cost, so that the
  * time says nothing about why. */
@@ -95,7 +95,7 @@ static bool password_usable(struct base_slice password)
 		!base_slice_has(password, '\0');
 }
 
-static bool is_crypt_scheme(struct base_slice scheme)
+bool vault_crypt_scheme_known(struct base_slice scheme)
 {
 	static const char *const names[] = {"", "CRYPT", "DES-CRYPT", "MD5-CRYPT", "MD5",
 		"SHA256-CRYPT", "SHA512-CRYPT", "BLF-CRYPT", "YESCRYPT", "ARGON2I", "ARGON2ID",
@@ -150,8 +150,16 @@ static enum vault_verify_result verify_form(
 	case VAULT_FORM_OTHER:
 		break;
 	}
-	if (!is_crypt_scheme(scheme))
+	if (!vault_crypt_scheme_known(scheme))
 		return default_work(password);
+	switch (vault_apr1_verify(text, password, &right)) {
+	case VAULT_FORM_GOOD:
+		return right ? VAULT_VERIFY_RIGHT : VAULT_VERIFY_WRONG;
+	case VAULT_FORM_BROKEN:
+		return default_work(password);
+	case VAULT_FORM_OTHER:
+		break;
+	}
 	switch (vault_argon2_parse(text, &argon2)) {
 	case VAULT_FORM_GOOD:
 		*out_upgrade = false;

@@ -3,7 +3,7 @@
  * Not      when to ask and what follows (auth/); this takes a password hash's time: workers only
  * Trust    the stored text comes from a database: it may be broken, costs in it are bounded
  *
- * crypt(3): all that libxcrypt knows. $argon2i$ $argon2d$ $argon2id$. PBKDF2: passlib's
+ * crypt(3): all that libxcrypt knows. $apr1$ (Apache). $argon2i$ $argon2d$ $argon2id$. PBKDF2: passlib's
  * $pbkdf2$ $pbkdf2-sha256$ $pbkdf2-sha512$, {PBKDF2}$1$salt$rounds$hex, {PBKDF2…}rounds$salt$sum,
  * pbkdf2_sha256$…. {SCHEME} prefixes: CRYPT and its kinds, ARGON2I, ARGON2ID, PBKDF2, PLAIN,
  * CLEARTEXT, SHA, SHA256, SHA512, MD5 and their salted forms, SCRAM-SHA-1, SCRAM-SHA-256. */

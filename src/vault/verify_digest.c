@@ -53,29 +53,52 @@ static enum vault_form_result check_hash(enum base_hash hash, bool salted, struc
 	return VAULT_FORM_GOOD;
 }
 
-static enum vault_form_result check_scram(
-	enum base_hash hash, struct base_slice text, struct base_slice password, bool *out_right)
+enum vault_form_result vault_scram_parse(enum base_hash hash, struct base_slice text,
+	struct sasl_scram_keys *out_keys, bool *out_server)
 {
-	struct sasl_scram_keys keys;
-	uint8_t salt[64], stored[BASE_HASH_MAX_BYTES];
-	size_t salt_len, stored_len, len = base_hash_len(hash);
+	size_t salt_len, stored_len, server_len = 0, len = base_hash_len(hash);
 	struct base_slice part[3];
 	uint64_t iterations;
 
 	for (size_t i = 0; i < BASE_COUNT(part); i++)
 		if (!base_slice_split(&text, ',', &part[i]))
 			return VAULT_FORM_BROKEN;
+	memset(out_keys, 0, sizeof(*out_keys));
 	if (!base_slice_to_u64(part[0], &iterations) || iterations < 1 ||
 		iterations > VAULT_ITERATIONS_MAX ||
-		!vault_stored_base64(part[1], salt, sizeof(salt), &salt_len) || !salt_len ||
-		!vault_stored_base64(part[2], stored, sizeof(stored), &stored_len) ||
+		!vault_stored_base64(part[1], out_keys->salt, sizeof(out_keys->salt), &salt_len) ||
+		!salt_len ||
+		!vault_stored_base64(
+			part[2], out_keys->stored_key, sizeof(out_keys->stored_key), &stored_len) ||
 		stored_len != len)
 		return VAULT_FORM_BROKEN;
-	*out_right = sasl_scram_derive(hash, password, base_slice_make(salt, salt_len),
-			     (uint32_t)iterations, &keys) &&
-		base_equal_constant_time(
-			base_slice_make(keys.stored_key, len), base_slice_make(stored, len));
+	if (text.len &&
+		(!vault_stored_base64(
+			 text, out_keys->server_key, sizeof(out_keys->server_key), &server_len) ||
+			server_len != len))
+		return VAULT_FORM_BROKEN;
+	out_keys->iterations = (uint32_t)iterations;
+	out_keys->salt_len = (uint8_t)salt_len;
+	*out_server = server_len != 0;
+	return VAULT_FORM_GOOD;
+}
+
+static enum vault_form_result check_scram(
+	enum base_hash hash, struct base_slice text, struct base_slice password, bool *out_right)
+{
+	struct sasl_scram_keys stored, keys;
+	size_t len = base_hash_len(hash);
+	bool server;
+
+	if (vault_scram_parse(hash, text, &stored, &server) != VAULT_FORM_GOOD)
+		return VAULT_FORM_BROKEN;
+	*out_right = sasl_scram_derive(hash, password,
+			     base_slice_make(stored.salt, stored.salt_len), stored.iterations,
+			     &keys) &&
+		base_equal_constant_time(base_slice_make(keys.stored_key, len),
+			base_slice_make(stored.stored_key, len));
 	base_wipe(&keys, sizeof(keys));
+	base_wipe(&stored, sizeof(stored));
 	return VAULT_FORM_GOOD;
 }
 
@@ -85,29 +108,54 @@ static struct base_slice bare(struct base_slice scheme)
 	return base_slice_first(scheme, base_slice_find(scheme, '.'));
 }
 
+static const struct scheme {
+	const char *name;
+	enum base_hash hash;
+	bool salted, scram;
+} schemes[] = {
+	{"SHA", BASE_HASH_SHA1, false, false},
+	{"SHA1", BASE_HASH_SHA1, false, false},
+	{"SHA256", BASE_HASH_SHA256, false, false},
+	{"SHA512", BASE_HASH_SHA512, false, false},
+	{"PLAIN-MD5", BASE_HASH_MD5, false, false},
+	{"LDAP-MD5", BASE_HASH_MD5, false, false},
+	{"SSHA", BASE_HASH_SHA1, true, false},
+	{"SSHA256", BASE_HASH_SHA256, true, false},
+	{"SSHA512", BASE_HASH_SHA512, true, false},
+	{"SMD5", BASE_HASH_MD5, true, false},
+	{"SCRAM-SHA-1", BASE_HASH_SHA1, false, true},
+	{"SCRAM-SHA-256", BASE_HASH_SHA256, false, true},
+	{"SCRAM-SHA-512", BASE_HASH_SHA512, false, true},
+};
+
+static const struct scheme *find_scheme(struct base_slice name)
+{
+	for (size_t i = 0; i < BASE_COUNT(schemes); i++)
+		if (base_slice_equal_text_nocase(name, schemes[i].name))
+			return &schemes[i];
+	return NULL;
+}
+
+bool vault_digest_scheme_known(struct base_slice scheme)
+{
+	return find_scheme(bare(scheme)) != NULL;
+}
+
+bool vault_scram_scheme(struct base_slice scheme, enum base_hash *out_hash)
+{
+	const struct scheme *found = find_scheme(scheme);
+
+	if (!found || !found->scram)
+		return false;
+	*out_hash = found->hash;
+	return true;
+}
+
 enum vault_form_result vault_digest_verify(struct base_slice scheme, struct base_slice text,
 	struct base_slice password, bool *out_right)
 {
-	static const struct {
-		const char *name;
-		enum base_hash hash;
-		bool salted, scram;
-	} schemes[] = {
-		{"SHA", BASE_HASH_SHA1, false, false},
-		{"SHA1", BASE_HASH_SHA1, false, false},
-		{"SHA256", BASE_HASH_SHA256, false, false},
-		{"SHA512", BASE_HASH_SHA512, false, false},
-		{"PLAIN-MD5", BASE_HASH_MD5, false, false},
-		{"LDAP-MD5", BASE_HASH_MD5, false, false},
-		{"SSHA", BASE_HASH_SHA1, true, false},
-		{"SSHA256", BASE_HASH_SHA256, true, false},
-		{"SSHA512", BASE_HASH_SHA512, true, false},
-		{"SMD5", BASE_HASH_MD5, true, false},
-		{"SCRAM-SHA-1", BASE_HASH_SHA1, false, true},
-		{"SCRAM-SHA-256", BASE_HASH_SHA256, false, true},
-		{"SCRAM-SHA-512", BASE_HASH_SHA512, false, true},
-	};
 	struct base_slice name = bare(scheme);
+	const struct scheme *found = find_scheme(name);
 
 	if (base_slice_equal_text_nocase(name, "PLAIN") ||
 		base_slice_equal_text_nocase(name, "CLEARTEXT") ||
@@ -117,12 +165,8 @@ enum vault_form_result vault_digest_verify(struct base_slice scheme, struct base
 		*out_right = base_equal_constant_time(text, password);
 		return VAULT_FORM_GOOD;
 	}
-	for (size_t i = 0; i < BASE_COUNT(schemes); i++) {
-		if (!base_slice_equal_text_nocase(name, schemes[i].name))
-			continue;
-		if (schemes[i].scram)
-			return check_scram(schemes[i].hash, text, password, out_right);
-		return check_hash(schemes[i].hash, schemes[i].salted, text, password, out_right);
-	}
-	return VAULT_FORM_OTHER;
+	if (!found)
+		return VAULT_FORM_OTHER;
+	return found->scram ? check_scram(found->hash, text, password, out_right)
+			    : check_hash(found->hash, found->salted, text, password, out_right);
 }

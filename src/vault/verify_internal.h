@@ -3,6 +3,7 @@
 #define VAULT_VERIFY_INTERNAL_H
 
 #include "base/digest.h"
+#include "sasl/scram.h"
 #include "vault/verify.h"
 
 /* Costs in a stored text above these are refused: a login may not hold a worker for minutes. */
@@ -47,6 +48,21 @@ enum vault_verify_result vault_argon2_verify(
 /* {PLAIN}, {SHA…}, {SSHA…}, {MD5…}, {SCRAM-…}: @out_right is set when GOOD. */
 enum vault_form_result vault_digest_verify(struct base_slice scheme, struct base_slice text,
 	struct base_slice password, bool *out_right);
+
+/* @scheme, without braces, is one of these; ".b64" and the like may follow. */
+bool vault_digest_scheme_known(struct base_slice scheme);
+/* … is one of crypt(3)'s, argon2's among them, or empty. */
+bool vault_crypt_scheme_known(struct base_slice scheme);
+/* The three parts of ITERATIONS,SALT,STORED[,SERVER] in @out_keys; the server key is zero and
+ * *out_server false where it is missing. */
+enum vault_form_result vault_scram_parse(enum base_hash hash, struct base_slice text,
+	struct sasl_scram_keys *out_keys, bool *out_server);
+/* What stands behind SCRAM-… as a scheme. */
+bool vault_scram_scheme(struct base_slice scheme, enum base_hash *out_hash);
+
+/* $apr1$SALT$SUM of Apache: MD5-crypt under another name, which crypt(3) does not know. */
+enum vault_form_result vault_apr1_verify(
+	struct base_slice text, struct base_slice password, bool *out_right);
 
 /* crypt(3)'s settings: is the cost in it bearable? */
 bool vault_crypt_cost_ok(struct base_slice stored);
