@@ -100,6 +100,11 @@ bool role_draining(const struct role *r)
 	return r->draining;
 }
 
+void role_set_sandbox(struct role *r, unsigned flags)
+{
+	r->sandbox = flags;
+}
+
 void role_stop(struct role *r, int status)
 {
 	if (!r->stopping)
@@ -347,7 +352,7 @@ static int shut_doors(struct role *r, struct base_error *err)
 
 	for (size_t i = 0; i < count; i++)
 		doors[i] = (struct sandbox_path){paths[i].path, paths[i].write};
-	rc = sandbox_enter(r->h->sandbox, doors, count, err);
+	rc = sandbox_enter(r->sandbox, doors, count, err);
 	for (size_t i = 0; i < count; i++)
 		free(paths[i].path);
 	return rc;
@@ -408,7 +413,7 @@ static void end(struct role *r)
 
 int role_main(int argc, char **argv, const struct role_handlers *handlers, void *state)
 {
-	struct role r = {.h = handlers, .state = state};
+	struct role r = {.h = handlers, .state = state, .sandbox = handlers->sandbox};
 	struct base_error err = {0};
 
 	if (fcntl(MASTER_FD, F_GETFD) < 0) {

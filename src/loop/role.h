@@ -16,8 +16,14 @@ struct role;
 
 enum role_sandbox_flags {
 	ROLE_MAY_CONNECT = 1u << 0, /* relay: TCP and UDP to the network */
-	ROLE_MAY_EXEC = 1u << 1,    /* worker with checkpassword children (later) */
+	/* Foreign code (programs, PAM modules): files and sockets as the account may; nothing gained, and
+	 * some system calls refused. */
+	ROLE_MAY_EXEC = 1u << 1,
 	ROLE_MAY_FILES = 1u << 2,   /* open files below role_paths(); else no openat at all */
+	ROLE_MAY_CONNECT_LOCAL = 1u << 3, /* sockets in the file system only */
+	/* Only where a section says run_as: no sandbox, and set-id programs work. No core, no ptrace. */
+	ROLE_MAY_GAIN = 1u << 4,
+	ROLE_MAY_LOOK = 1u << 5,    /* front: fstatat(), links not followed; no opening */
 };
 
 struct role_path {
@@ -27,7 +33,7 @@ struct role_path {
 
 struct role_handlers {
 	enum ipc_role role;
-	unsigned sandbox; /* enum role_sandbox_flags */
+	unsigned sandbox; /* enum role_sandbox_flags; role_set_sandbox() overrides */
 	/* Paths reachable after the sandbox; fill at most @max, return how many. Optional. */
 	size_t (*paths)(struct role *r, struct role_path *out, size_t max);
 	/* Negative: the role exits 1 with err logged; the master starts it again with back-off. */
@@ -73,6 +79,8 @@ bool role_draining(const struct role *r);
 void role_want_auth(struct role *r);
 /* Tell the master and the log that what it sent (TLS, …) cannot be used. */
 void role_refuse(struct role *r, const struct base_error *err);
+/* Only in open(): what this process needs hangs on its configuration. @flags: enum role_sandbox_flags. */
+void role_set_sandbox(struct role *r, unsigned flags);
 void role_stop(struct role *r, int status);
 
 #endif

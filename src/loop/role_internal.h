@@ -22,6 +22,7 @@ struct role {
 	struct ipc_channel *master;
 	struct conf *conf;
 	unsigned index, count;
+	unsigned sandbox;
 	char instance[64];
 	struct peer **peers[IPC_ROLE_COUNT];
 	unsigned peer_counts[IPC_ROLE_COUNT];

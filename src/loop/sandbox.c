@@ -25,12 +25,12 @@ struct sandbox_kernel sandbox_kernel(void)
 	return k;
 }
 
-static int close_small_doors(struct base_error *err)
+static int close_small_doors(unsigned flags, struct base_error *err)
 {
 	struct rlimit no_core = {0, 0};
 
 	if (setrlimit(RLIMIT_CORE, &no_core) != 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 ||
-		prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+		(!(flags & SANDBOX_GAIN) && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0))
 		return base_error_errno(err, BASE_ERROR_PERMANENT, errno, "sandbox");
 	return 0;
 }
@@ -39,9 +39,11 @@ int sandbox_enter(
 	unsigned flags, const struct sandbox_path *paths, size_t path_count, struct base_error *err)
 {
 	struct sandbox_kernel k = sandbox_kernel();
-	int rc = close_small_doors(err);
+	int rc = close_small_doors(flags, err);
 
-	if (rc == 0 && k.landlock_abi > 0)
+	if (rc != 0 || (flags & SANDBOX_GAIN))
+		return rc;
+	if (k.landlock_abi > 0 && !(flags & SANDBOX_EXEC))
 		rc = sandbox_landlock_enter(k.landlock_abi, flags, paths, path_count, err);
 	if (rc == 0 && k.seccomp)
 		rc = sandbox_seccomp_enter(flags, err);

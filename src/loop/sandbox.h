@@ -13,10 +13,16 @@
 
 enum sandbox_flags {
 	SANDBOX_CONNECT = 1u << 0, /* sockets to the network and to local sockets */
-	SANDBOX_EXEC = 1u << 1,    /* start programs */
+	SANDBOX_EXEC = 1u << 1,    /* foreign code: programs, modules; see below */
 	SANDBOX_FILES = 1u << 2,   /* open, make, rename and remove files */
+	SANDBOX_LOOK = 1u << 5,    /* ask what a name is, links not followed; nothing can be opened */
+	SANDBOX_CONNECT_LOCAL = 1u << 3, /* to local sockets only */
+	SANDBOX_GAIN = 1u << 4,          /* no sandbox: set-id programs gain privileges */
 };
 
+/* With SANDBOX_EXEC it is not known what the code does, so files and sockets are bound by the account
+ * alone; it can gain nothing, and what only attacks use is refused. A process that may start any program
+ * would walk around a narrower fence. */
 struct sandbox_path {
 	const char *path;
 	bool write;

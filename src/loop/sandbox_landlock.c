@@ -55,14 +55,10 @@ static struct ruleset_attr rights_of(int abi, unsigned flags)
 		attr.fs |= FS_TRUNCATE;
 	if (abi >= 5)
 		attr.fs |= FS_IOCTL_DEV;
-	/* Programs need their libraries, wherever they are: only writing stays bound to the paths. */
-	if (flags & SANDBOX_EXEC)
-		attr.fs &= ~(FS_EXECUTE | FS_READ_FILE | FS_READ_DIR);
 	if (abi >= 4)
 		attr.net = NET_BIND_TCP | (flags & SANDBOX_CONNECT ? 0 : NET_CONNECT_TCP);
 	if (abi >= 6)
-		attr.scoped = SCOPE_ABSTRACT_UNIX_SOCKET |
-			(flags & SANDBOX_EXEC ? 0 : SCOPE_SIGNAL);
+		attr.scoped = SCOPE_ABSTRACT_UNIX_SOCKET | SCOPE_SIGNAL;
 	return attr;
 }
 

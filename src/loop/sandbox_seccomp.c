@@ -191,31 +191,6 @@ static const int network_calls[] = {
 	CALL(bind),
 };
 
-static const int program_calls[] = {
-	CALL(execve),
-	CALL(fork),
-	CALL(vfork),
-	CALL(clone),
-	CALL(wait4),
-	CALL(waitid),
-	CALL(kill),
-	CALL(tgkill),
-	CALL(setpgid),
-	CALL(setsid),
-	CALL(prlimit64),
-	CALL(setrlimit),
-	CALL(chdir),
-	CALL(mmap),
-	CALL(mmap2),
-	CALL(mprotect),
-	CALL(pidfd_open),
-	CALL(prctl),
-	CALL(ioctl),
-	CALL(getpgrp),
-	CALL(getpgid),
-	CALL(getsid),
-};
-
 /* Answered EPERM unless a list above that the role has allows them. */
 static const int forbidden[] = {
 	CALL(open),
@@ -332,7 +307,8 @@ static int add_forbidden(scmp_filter_ctx ctx, unsigned flags)
 			(is_in(call, network_calls, BASE_COUNT(network_calls)) ||
 				call == CALL(socket)))
 			continue;
-		if ((flags & SANDBOX_EXEC) && is_in(call, program_calls, BASE_COUNT(program_calls)))
+		if ((flags & SANDBOX_CONNECT_LOCAL) &&
+			(call == CALL(connect) || call == CALL(socket)))
 			continue;
 		rc = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), call, 0);
 		if (rc == -EDOM || rc == -EINVAL)
@@ -341,7 +317,7 @@ static int add_forbidden(scmp_filter_ctx ctx, unsigned flags)
 	return rc;
 }
 
-/* Calls that are allowed with some arguments only, for roles that start no programs. */
+/* Calls that are allowed with some arguments only. */
 static int add_with_arguments(scmp_filter_ctx ctx, unsigned flags)
 {
 	static const unsigned ioctls[] = {FIONBIO, FIONREAD, FIOCLEX, FIONCLEX, TCGETS};
@@ -373,6 +349,9 @@ static int add_with_arguments(scmp_filter_ctx ctx, unsigned flags)
 	if (rc == 0 && !(flags & SANDBOX_FILES))
 		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, CALL(newfstatat), 1,
 			SCMP_A3(SCMP_CMP_MASKED_EQ, AT_EMPTY_PATH, AT_EMPTY_PATH));
+	if (rc == 0 && (flags & SANDBOX_LOOK) && !(flags & SANDBOX_FILES))
+		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, CALL(newfstatat), 1,
+			SCMP_A3(SCMP_CMP_EQ, AT_SYMLINK_NOFOLLOW));
 	return rc;
 }
 
@@ -387,6 +366,66 @@ static int add_network(scmp_filter_ctx ctx)
 	return rc;
 }
 
+static int add_local(scmp_filter_ctx ctx)
+{
+	int rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, CALL(connect), 0);
+
+	if (rc == 0)
+		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, CALL(socket), 1,
+			SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)AF_UNIX));
+	return rc;
+}
+
+/* What only attacks use, refused to programs and modules that may do all else. */
+static const int attacks[] = {
+	CALL(ptrace),
+	CALL(process_vm_readv),
+	CALL(process_vm_writev),
+	CALL(chroot),
+	CALL(mount),
+	CALL(umount2),
+	CALL(pivot_root),
+	CALL(unshare),
+	CALL(setns),
+	CALL(bpf),
+	CALL(perf_event_open),
+	CALL(userfaultfd),
+	CALL(init_module),
+	CALL(finit_module),
+	CALL(delete_module),
+	CALL(kexec_load),
+	CALL(kexec_file_load),
+	CALL(reboot),
+	CALL(keyctl),
+	CALL(add_key),
+	CALL(request_key),
+	CALL(mknod),
+	CALL(mknodat),
+	CALL(swapon),
+	CALL(swapoff),
+	CALL(open_by_handle_at),
+};
+
+static int enter_foreign(struct base_error *err)
+{
+	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
+	int rc = 0;
+
+	if (!ctx)
+		return base_error_set(err, BASE_ERROR_PERMANENT, 0, "sandbox: seccomp_init failed");
+	for (size_t i = 0; rc == 0 && i < BASE_COUNT(attacks); i++) {
+		rc = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), attacks[i], 0);
+		if (rc == -EDOM || rc == -EINVAL)
+			rc = 0;
+	}
+	if (rc == 0)
+		rc = seccomp_load(ctx);
+	seccomp_release(ctx);
+	if (rc != 0)
+		return base_error_errno(err, BASE_ERROR_PERMANENT, -rc, "sandbox: seccomp");
+	return 0;
+}
+
 bool sandbox_seccomp_built(void)
 {
 	return true;
@@ -394,9 +433,12 @@ bool sandbox_seccomp_built(void)
 
 int sandbox_seccomp_enter(unsigned flags, struct base_error *err)
 {
-	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
+	scmp_filter_ctx ctx;
 	int rc;
 
+	if (flags & SANDBOX_EXEC)
+		return enter_foreign(err);
+	ctx = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
 	if (!ctx)
 		return base_error_set(err, BASE_ERROR_PERMANENT, 0, "sandbox: seccomp_init failed");
 	/* A tree instead of a chain, where libseccomp knows how. */
@@ -406,14 +448,12 @@ int sandbox_seccomp_enter(unsigned flags, struct base_error *err)
 		rc = add_list(ctx, file_calls, BASE_COUNT(file_calls));
 	if (rc == 0 && (flags & SANDBOX_CONNECT))
 		rc = add_network(ctx);
-	if (rc == 0 && (flags & SANDBOX_EXEC))
-		rc = add_list(ctx, program_calls, BASE_COUNT(program_calls));
-	else if (rc == 0)
-		rc = add_with_arguments(ctx, flags);
-	if (rc == 0 && (flags & SANDBOX_EXEC) && !(flags & SANDBOX_FILES))
-		rc = add_list(ctx, file_calls, BASE_COUNT(file_calls));
+	else if (rc == 0 && (flags & SANDBOX_CONNECT_LOCAL))
+		rc = add_local(ctx);
 	if (rc == 0)
-		rc = add_forbidden(ctx, flags & SANDBOX_EXEC ? flags | SANDBOX_FILES : flags);
+		rc = add_with_arguments(ctx, flags);
+	if (rc == 0)
+		rc = add_forbidden(ctx, flags);
 	if (rc == 0)
 		rc = seccomp_load(ctx);
 	seccomp_release(ctx);
