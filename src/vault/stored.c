@@ -50,12 +50,14 @@ static enum vault_stored_kind crypt_kind(struct base_slice text)
 
 	for (size_t i = 0; i < BASE_COUNT(methods); i++) {
 		struct base_slice prefix = base_slice_text(methods[i].prefix), sum;
+		size_t last;
 
 		if (!base_slice_starts_with(text, prefix))
 			continue;
-		sum = base_slice_from(text, base_slice_find_last(text, '$') + 1);
-		return text.len > prefix.len + sum.len - (prefix.ptr[prefix.len - 1] == '$') &&
-				sum.len == methods[i].sum_len && all_signs(sum) &&
+		last = base_slice_find_last(text, '$');
+		sum = base_slice_from(text, last + 1);
+		/* Something stands between the prefix and the sum, if only another "$". */
+		return last >= prefix.len && sum.len == methods[i].sum_len && all_signs(sum) &&
 				vault_crypt_cost_ok(text)
 			? VAULT_STORED_HASH
 			: VAULT_STORED_BROKEN;
