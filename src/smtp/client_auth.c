@@ -23,7 +23,7 @@ void smtp_auth_forget(struct smtp_client *c)
 {
 	sasl_client_free(&c->sasl);
 	base_buf_release(&c->initial);
-	c->initial_held = false;
+	c->initial_held = c->initial_sent = false;
 }
 
 static bool plaintext_ok(const struct smtp_client *c)
@@ -81,8 +81,7 @@ static void write_command(struct smtp_client *c, bool has_initial, struct base_b
 	}
 	(void)base_buf_append_text(out, "\r\n");
 	smtp_client_trace_sent(c, out, start, shown);
-	if (!c->initial_held)
-		base_buf_release(&c->initial);
+	c->initial_sent = has_initial && !c->initial_held;
 }
 
 void smtp_client_credentials(struct smtp_client *c, struct base_slice user,
@@ -150,12 +149,11 @@ static void on_challenge(struct smtp_client *c, struct base_slice line, struct b
 	if (c->reader.cut || c->reader.several ||
 		base64_decode(text, &challenge, NULL) != BASE64_OK) {
 		cancel(c, "the server's challenge is not one line of base64", out);
-	} else if (c->initial_held) {
-		if (challenge.len)
-			cancel(c, "the server's first challenge should be empty", out);
-		else
-			respond(c, base_buf_slice(&c->initial), out);
-		c->initial_held = false;
+	} else if (c->initial_held && challenge.len) {
+		cancel(c, "the server's first challenge should be empty", out);
+	} else if (c->initial_held || (c->initial_sent && !challenge.len)) {
+		respond(c, base_buf_slice(&c->initial), out);
+		c->initial_held = c->initial_sent = false;
 		base_buf_release(&c->initial);
 	} else if (sasl_client_push(c->sasl, base_buf_slice(&challenge), &response) !=
 			SASL_CLIENT_RESPONSE ||

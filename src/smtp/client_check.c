@@ -35,6 +35,16 @@ bool smtp_check_address(struct base_slice address, bool utf8, bool empty_allowed
 	return !quoted;
 }
 
+/* As xtext nothing in it can end the command; what it says must still be text. A login name need not
+ * be a mailbox. */
+static bool identity_ok(struct base_slice identity)
+{
+	for (size_t i = 0; i < identity.len; i++)
+		if (identity.ptr[i] < 0x20 || identity.ptr[i] == 0x7F)
+			return false;
+	return true;
+}
+
 bool smtp_check_parameter(struct base_slice value, size_t max)
 {
 	size_t i;
@@ -61,7 +71,7 @@ bool smtp_check_mail(struct smtp_client *c, const struct smtp_client_mail *mail)
 		return refuse(c, 553, "5.1.7", "the sender address cannot be sent");
 	if (!smtp_check_parameter(mail->envid, ENVID_MAX))
 		return refuse(c, 501, "5.5.4", "the envelope id cannot be sent");
-	if (mail->auth_identity && !smtp_check_address(mail->auth, true, true))
+	if (mail->auth_identity && !identity_ok(mail->auth))
 		return refuse(c, 501, "5.5.4", "the AUTH= identity cannot be sent");
 	if (mail->auth.len > AUTH_MAX)
 		return refuse(c, 501, "5.5.4", "the AUTH= identity is too long");

@@ -102,8 +102,9 @@ struct smtp_client {
 	sasl_mechanism_mask allowed, tried;
 	enum sasl_mechanism mechanism;
 	struct sasl_client *sasl;
-	struct base_buf initial; /* secret: an initial response that did not fit its line */
-	bool initial_held;
+	struct base_buf initial; /* secret: the initial response, until it can no more be asked for */
+	bool initial_held;       /* it did not fit its line: it is sent when the server asks */
+	bool initial_sent;       /* it went with the command; a server may overlook it and ask */
 	uint32_t rounds;
 	enum sasl_binding binding;
 	uint8_t binding_data[SASL_BINDING_MAX_BYTES];

@@ -183,6 +183,32 @@ static const struct row rows[] = {
 			"C: dGlt", "S: 334 UGFzc3dvcmQ6",
 			"C: dGFuc3RhYWZ0YW5zdGFhZg==", "S: 235 ok",
 			"C: MAIL FROM:<a@x.example> AUTH=a+2Bb@x.example", "E: credentials ready"}},
+	{"AUTH= alone, with a word nobody knows; prompts that say nothing", ONE, .verified = true,
+		.options = {.tls = SMTP_CLIENT_TLS_IMPLICIT, .auth = true},
+		.script = {READY_WITH("AUTH=MBS_BASIC LOGIN"), "C: AUTH LOGIN", "S: 334",
+			"C: dGlt", "S: 334 VXNlciBOYW1lAA==", "C: dGFuc3RhYWZ0YW5zdGFhZg==",
+			"S: 235 ok", "C: MAIL FROM:<a@x.example> AUTH=<>", "E: credentials ready"}},
+	{"AUTH PLAIN, the initial response is overlooked", ONE, .verified = true,
+		.options = {.tls = SMTP_CLIENT_TLS_IMPLICIT, .auth = true},
+		.script = {READY_WITH("AUTH PLAIN"), "C: AUTH PLAIN AHRpbQB0YW5zdGFhZnRhbnN0YWFm",
+			"S: 334", "C: AHRpbQB0YW5zdGFhZnRhbnN0YWFm", "S: 235 ok",
+			"C: MAIL FROM:<a@x.example> AUTH=<>", "E: credentials ready"}},
+	{"AUTH PLAIN, asked for ever", ONE, .verified = true,
+		.options = {.tls = SMTP_CLIENT_TLS_IMPLICIT, .auth = true},
+		.script = {READY_WITH("AUTH PLAIN"), "C: AUTH PLAIN AHRpbQB0YW5zdGFhZnRhbnN0YWFm",
+			"S: 334 ", "C: AHRpbQB0YW5zdGFhZnRhbnN0YWFm", "S: 334 ", "C: *",
+			"S: 501 ok", "E: credentials failed(AUTH,later,account,0)"}},
+	{"identity that is no mailbox", ONE, .verified = true,
+		.options = {.tls = SMTP_CLIENT_TLS_IMPLICIT, .auth = true},
+		.mail = {.auth_identity = true, .auth = {(const uint8_t *)"a=b+c d", 7}},
+		.script = {READY_WITH("AUTH PLAIN"), "C: AUTH PLAIN AHRpbQB0YW5zdGFhZnRhbnN0YWFm",
+			"S: 235 ok", "C: MAIL FROM:<a@x.example> AUTH=a+3Db+2Bc+20d",
+			"E: credentials ready"}},
+	{"identity with a line in it", ONE, .verified = true,
+		.options = {.tls = SMTP_CLIENT_TLS_IMPLICIT, .auth = true},
+		.mail = {.auth_identity = true, .auth = {(const uint8_t *)"a\r\nb", 4}},
+		.script = {READY_WITH("AUTH PLAIN"), "C: AUTH PLAIN AHRpbQB0YW5zdGFhZnRhbnN0YWFm",
+			"S: 235 ok", "C: QUIT", "E: credentials ready mail:501* done"}},
 	{"CRAM-MD5, RFC 2195", ONE, .options = {.auth = true},
 		.script = {READY_WITH("AUTH PLAIN CRAM-MD5"), "C: AUTH CRAM-MD5",
 			"S: 334 PDE4OTYuNjk3MTcwOTUyQHBvc3RvZmZpY2UucmVzdG9uLm1jaS5uZXQ+",
@@ -293,7 +319,7 @@ static void send_mail(struct run *r)
 	if (!row->sender)
 		return;
 	mail.sender = base_slice_text(row->sender);
-	if (mail.auth_identity)
+	if (mail.auth_identity && !mail.auth.len)
 		mail.auth = BASE_SLICE("a+b@x.example");
 	if (mail.ret) {
 		mail.envid = BASE_SLICE("id+2B");
