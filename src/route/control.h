@@ -16,11 +16,11 @@
 
 /* A file of one line: the first, without trailing blanks. */
 struct base_slice route_control_line(struct base_slice file);
-/* The next line of a list: without trailing blanks; empty ones and those with # in the first column are
- * left out. False: the end. *out_number (may be null) counts all lines from 1. */
+/* The next line of a list: without trailing blanks; empty ones and those with # in the first column
+ * are left out. False: the end. *out_number (may be null) counts all lines from 1. */
 bool route_control_next(struct base_slice *rest, unsigned *number, struct base_slice *out_line);
-/* A file of one number, which may be followed by anything; @fallback where it begins with none or is
- * too large, as qmail does. */
+/* A file of one number, which may be followed by anything; @fallback where it begins with none or
+ * is too large, as qmail does. */
 uint64_t route_control_number(struct base_slice file, uint64_t fallback);
 
 struct route_control_relay {
@@ -44,7 +44,8 @@ BASE_MUST_USE enum route_control_result route_control_relay_parse(
  * BROKEN line of that key is told. */
 BASE_MUST_USE enum route_control_result route_control_smtproute(struct base_slice file,
 	struct base_slice host, struct route_control_relay *out, const char **out_why);
-/* The whole address, then the rest from every later '.' or '@' on, then the empty key (bounces too). */
+/* The whole address, then the rest from every later '.' or '@' on, then the empty key (bounces
+ * too); otherwise as above. */
 BASE_MUST_USE enum route_control_result route_control_authsender(struct base_slice file,
 	struct base_slice sender, struct route_control_relay *out, const char **out_why);
 
@@ -55,7 +56,7 @@ enum route_control_tls {
 	ROUTE_CONTROL_TLS_REQUIRE,
 	ROUTE_CONTROL_TLS_VERIFY,
 };
-/* @host: the relay's name without its port; the file's keys are compared without case, no suffixes. */
+/* @host: the relay's name without its port; keys are compared without case, no suffixes. */
 BASE_MUST_USE enum route_control_result route_control_tlspolicy(struct base_slice file,
 	struct base_slice host, enum route_control_tls *out, const char **out_why);
 

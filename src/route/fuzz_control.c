@@ -1,7 +1,7 @@
 #include "route/control.h"
 
-/* The first byte cuts the rest into a host or sender and a file: whatever stands in the file, results
- * point into it, and what is found is whole. */
+/* The first byte cuts the rest into a host or sender and a file: whatever stands in the file,
+ * results point into it, and what is found is whole. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void check(enum route_control_result result, const struct route_control_relay *r,
