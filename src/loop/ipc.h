@@ -55,6 +55,8 @@ enum ipc_frame_flags { IPC_WIPED = 1u << 0 };
  *             body: u8 role, u32 index, u8 stream(1)/seqpacket(0). id: generation of the pair
  *  TLS        fd 0: memfd: u32 length and PEM chain, u32 length and PEM key, u32 length and 80 bytes of ticket keys
  *  COUNTERS   fd 0: the shared memory of loop/counters.h
+ *  RELAY_CTRL fd 0: the directory of a listener's relay_ctrl, as a place only (O_PATH); none: it cannot
+ *             be opened now. After the listener itself. body: text name
  *  DRAIN      finish: no new work; exit 0 when idle. body: u32 milliseconds at most
  *  FILE       answer to WANT_FILE: fd 0 open for reading (none: it failed). body: text error
  * role -> master
@@ -135,6 +137,7 @@ enum ipc_frame_flags { IPC_WIPED = 1u << 0 };
 	X(PEER, IPC_FROM(MASTER), IPC_ROLES, 6, 6, 1, 0) \
 	X(TLS, IPC_FROM(MASTER), IPC_FROM(FRONT), 0, 0, 1, 0) \
 	X(COUNTERS, IPC_FROM(MASTER), IPC_FROM(FRONT), 0, 0, 1, 0) \
+	X(RELAY_CTRL, IPC_FROM(MASTER), IPC_FROM(FRONT), 5, 1024, IPC_FDS_OPTIONAL | 1, 0) \
 	X(DRAIN, IPC_FROM(MASTER), IPC_ROLES, 4, 4, 0, 0) \
 	X(READY, IPC_ROLES, IPC_FROM(MASTER), 0, 0, 0, 0) \
 	X(REFUSED, IPC_ROLES, IPC_FROM(MASTER), 4, 4096, 0, 0) \

@@ -50,7 +50,7 @@ void child_send_conf(struct child *c, bool first)
 	int fd;
 
 	for (unsigned i = 0; i < s->core.count; i++)
-		count += s->core.children[i].role == role_of(c);
+		count += s->core.children[i].role == role_of(c) && !s->core.children[i].surplus;
 	base_buf_init(&text, 1 << 24);
 	base_buf_init(&frame, IPC_FRAME_MAX_BYTES);
 	conf_render(s->conf, role_of(c), &text);
@@ -241,6 +241,36 @@ static void greet(struct child *c)
 		if (door_is_for(&s->doors.items[i], role_of(c)))
 			child_send_listener(c, &s->doors.items[i], false);
 	}
+	if (child_has_role(c, IPC_FRONT))
+		child_send_relay_ctrl(c);
+}
+
+/* The account of a process: that of all roles, or its provider's own. */
+static int account_of(const struct child *c, struct account *out, struct base_error *err)
+{
+	const struct server *s = c->server;
+	const struct conf_provider *p = child_has_role(c, IPC_PROVIDER)
+		? conf_provider_of_process(s->conf, index_of(c))
+		: NULL;
+	int rc;
+
+	*out = s->account;
+	if (!p || !p->run_as)
+		return 0;
+	rc = account_find(p->run_as, out, err);
+	out->gain = true;
+	return rc;
+}
+
+static int spawn(struct child *c, int channel, struct base_error *err)
+{
+	struct account account;
+	int rc = account_of(c, &account, err);
+
+	if (rc == 0)
+		rc = spawn_role(c->server->directory, role_of(c), index_of(c), channel, &account,
+			&c->pid, err);
+	return rc;
 }
 
 static void start(struct child *c)
@@ -254,8 +284,7 @@ static void start(struct child *c)
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0) {
 		rc = base_error_errno(&err, BASE_ERROR_TEMPORARY, errno, "socketpair");
 	} else {
-		rc = spawn_role(
-			s->directory, role_of(c), index_of(c), pair[1], &s->account, &c->pid, &err);
+		rc = spawn(c, pair[1], &err);
 		close(pair[1]);
 		if (rc != 0)
 			close(pair[0]);
@@ -368,7 +397,8 @@ static void reaped(struct child *c, int status)
 	}
 	master_core_exited(&s->core, c->number, base_clock_monotonic_ms());
 	describe_end(status, how, sizeof(how));
-	if (!expected)
+	/* A provider whose section changed ends by itself. */
+	if (!expected && !(status == 0 && child_has_role(c, IPC_PROVIDER)))
 		log_write(LOG_LEVEL_WARNING, "%s %u %s%s", ipc_role_name(role_of(c)), index_of(c),
 			how, core_child->state == MASTER_CHILD_DOWN ? "; it is started again" : "");
 }

@@ -7,14 +7,15 @@
  * DOWN      due_ms says when to start; the first start after a proven life is due at once
  * STARTING  has its peers' sockets already: what peers send waits in them
  * LEAVING   KILL follows when the phase's time is over
- * GONE      only in or after the role's phase of the shutdown
+ * GONE      in or after the role's phase of the shutdown; or one of more than are wanted, which comes
+ *           back to DOWN when it is wanted again
  *
  * The phases' limits add up to less than the ten seconds in which the server has to end. */
 #include "master/core.h"
 
 #include <string.h>
 
-enum { KILL_AFTER_MS = 250 };
+enum { KILL_AFTER_MS = 250, SURPLUS_LIMIT_MS = 1000 };
 
 struct phase_rule {
 	unsigned roles;
@@ -52,6 +53,57 @@ void master_core_add(struct master_core *core, enum ipc_role role, unsigned coun
 	for (unsigned i = 0; i < count && core->count < MASTER_CHILDREN_MAX; i++)
 		core->children[core->count++] = (struct master_child){
 			.role = role, .index = i, .due_ms = now_ms};
+}
+
+static bool phase_passed(const struct master_core *core, enum ipc_role role);
+
+static void is_surplus(struct master_core *core, unsigned i, int64_t now_ms)
+{
+	struct master_child *c = &core->children[i];
+
+	c->surplus = true;
+	if (c->state == MASTER_CHILD_DOWN) {
+		c->state = MASTER_CHILD_GONE;
+	} else if (c->state == MASTER_CHILD_STARTING || c->state == MASTER_CHILD_UP) {
+		c->drain_due = true;
+		c->leave_by_ms = now_ms + SURPLUS_LIMIT_MS + KILL_AFTER_MS;
+	}
+}
+
+static void is_wanted(struct master_core *core, unsigned i, int64_t now_ms)
+{
+	struct master_child *c = &core->children[i];
+
+	c->surplus = false;
+	if (c->state != MASTER_CHILD_LEAVING) {
+		c->drain_due = false;
+		c->leave_by_ms = 0;
+	}
+	if (c->state == MASTER_CHILD_GONE) {
+		c->state = MASTER_CHILD_DOWN;
+		c->due_ms = now_ms;
+		c->failures = 0;
+	}
+}
+
+void master_core_want(struct master_core *core, enum ipc_role role, unsigned count, int64_t now_ms)
+{
+	unsigned have = 0;
+
+	if (phase_passed(core, role))
+		return;
+	for (unsigned i = 0; i < core->count; i++) {
+		if (core->children[i].role != role)
+			continue;
+		have++;
+		if (core->children[i].index >= count)
+			is_surplus(core, i, now_ms);
+		else
+			is_wanted(core, i, now_ms);
+	}
+	for (; have < count && core->count < MASTER_CHILDREN_MAX; have++)
+		core->children[core->count++] = (struct master_child){
+			.role = role, .index = have, .due_ms = now_ms};
 }
 
 unsigned master_core_find(const struct master_core *core, enum ipc_role role, unsigned index)
@@ -98,6 +150,11 @@ static unsigned leaving_roles(const struct master_core *core)
 	return roles;
 }
 
+static bool phase_passed(const struct master_core *core, enum ipc_role role)
+{
+	return leaving_roles(core) & (1u << role);
+}
+
 void master_core_spawned(struct master_core *core, unsigned child, int64_t now_ms)
 {
 	struct master_child *c = &core->children[child];
@@ -138,11 +195,12 @@ void master_core_exited(struct master_core *core, unsigned child, int64_t now_ms
 		c->failures = 0;
 	c->failures++;
 	c->drain_due = c->kill_due = c->killed = false;
+	c->leave_by_ms = 0;
 	for (unsigned i = 0; i < core->count; i++) {
 		if (i != child)
 			*due(core, child, i) = false;
 	}
-	if (leaving_roles(core) & (1u << c->role)) {
+	if (c->surplus || phase_passed(core, c->role)) {
 		c->state = MASTER_CHILD_GONE;
 		return;
 	}
@@ -212,6 +270,17 @@ static void step_phase(struct master_core *core, int64_t now_ms)
 	}
 }
 
+static void step_surplus(struct master_core *core, int64_t now_ms)
+{
+	for (unsigned i = 0; i < core->count; i++) {
+		struct master_child *c = &core->children[i];
+
+		if (c->state == MASTER_CHILD_LEAVING && c->leave_by_ms && now_ms >= c->leave_by_ms &&
+			!c->killed)
+			c->kill_due = true;
+	}
+}
+
 static bool next_child_effect(
 	struct master_core *core, unsigned i, int64_t now_ms, struct master_effect *out)
 {
@@ -232,7 +301,8 @@ static bool next_child_effect(
 		c->drain_due = false;
 		c->state = MASTER_CHILD_LEAVING;
 		out->kind = MASTER_DRAIN;
-		out->limit_ms = phases[core->phase].limit_ms;
+		out->limit_ms = core->phase == MASTER_PHASE_RUN ? SURPLUS_LIMIT_MS
+								: phases[core->phase].limit_ms;
 		return true;
 	}
 	return false;
@@ -258,10 +328,21 @@ static bool next_peer(struct master_core *core, struct master_effect *out)
 	return false;
 }
 
-static bool all_up(const struct master_core *core)
+/* When no more patience is due to a provider that is not up; else it never was wanted. */
+static int64_t patience_ends_ms(const struct master_child *c)
+{
+	return c->failures ? 0 : (c->started_ms ? c->started_ms : c->due_ms) + MASTER_PATIENCE_MS;
+}
+
+static bool all_up(const struct master_core *core, int64_t now_ms)
 {
 	for (unsigned i = 0; i < core->count; i++) {
-		if (core->children[i].state != MASTER_CHILD_UP)
+		const struct master_child *c = &core->children[i];
+
+		if (c->state == MASTER_CHILD_UP || c->surplus)
+			continue;
+		/* What one source of users cannot do is no reason to keep out all others. */
+		if (c->role != IPC_PROVIDER || now_ms < patience_ends_ms(c))
 			return false;
 	}
 	return true;
@@ -270,13 +351,14 @@ static bool all_up(const struct master_core *core)
 bool master_core_next(struct master_core *core, int64_t now_ms, struct master_effect *out)
 {
 	step_phase(core, now_ms);
+	step_surplus(core, now_ms);
 	for (unsigned i = 0; i < core->count; i++) {
 		if (next_child_effect(core, i, now_ms, out))
 			return true;
 	}
 	if (next_peer(core, out))
 		return true;
-	if (!core->announced && core->phase == MASTER_PHASE_RUN && all_up(core)) {
+	if (!core->announced && core->phase == MASTER_PHASE_RUN && all_up(core, now_ms)) {
 		core->announced = true;
 		*out = (struct master_effect){.kind = MASTER_READY};
 		return true;
@@ -297,9 +379,17 @@ int64_t master_core_wait_ms(const struct master_core *core, int64_t now_ms)
 		core->deadline_ms > now_ms)
 		first = core->deadline_ms;
 	for (unsigned i = 0; i < core->count; i++) {
-		if (core->children[i].state == MASTER_CHILD_DOWN &&
-			core->children[i].due_ms < first)
-			first = core->children[i].due_ms;
+		const struct master_child *c = &core->children[i];
+
+		if (c->state == MASTER_CHILD_DOWN && c->due_ms < first)
+			first = c->due_ms;
+		if (c->state == MASTER_CHILD_LEAVING && c->leave_by_ms && !c->killed &&
+			c->leave_by_ms < first)
+			first = c->leave_by_ms;
+		if (!core->announced && c->role == IPC_PROVIDER &&
+			c->state == MASTER_CHILD_STARTING && patience_ends_ms(c) > now_ms &&
+			patience_ends_ms(c) < first)
+			first = patience_ends_ms(c);
 	}
 	if (first == INT64_MAX)
 		return -1;

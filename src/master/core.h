@@ -13,6 +13,8 @@
 #define MASTER_BACKOFF_MAX_MS 1000
 /* A child that lived this long did not die of its start. */
 #define MASTER_PROVEN_MS 1000
+/* The server is announced without a provider that is not READY after so long, or that died once. */
+#define MASTER_PATIENCE_MS 3000
 
 enum master_child_state {
 	MASTER_CHILD_DOWN,     /* no process; to be started at due_ms */
@@ -57,6 +59,8 @@ struct master_child {
 	int64_t due_ms;
 	unsigned failures; /* deaths in a row soon after the start */
 	bool drain_due, kill_due, killed;
+	bool surplus;        /* one more than are wanted: GONE when it has ended */
+	int64_t leave_by_ms; /* of a surplus one; 0: none was told to leave */
 };
 
 struct master_core {
@@ -75,6 +79,8 @@ struct master_core {
 void master_core_init(struct master_core *core);
 /* @count processes of @role. */
 void master_core_add(struct master_core *core, enum ipc_role role, unsigned count, int64_t now_ms);
+/* From now on @count processes of @role are wanted: missing ones are added, surplus ones leave. */
+void master_core_want(struct master_core *core, enum ipc_role role, unsigned count, int64_t now_ms);
 /* Index into children, or count if there is no such child. */
 unsigned master_core_find(const struct master_core *core, enum ipc_role role, unsigned index);
 bool master_core_alive(const struct master_core *core, unsigned child);

@@ -123,8 +123,9 @@ static char *join(const char *dir, const char *name)
 static struct door *list_doors(const struct conf *conf, size_t *out_count)
 {
 	static const char *const parts[] = {"auth", "queue", "journal"};
-	size_t max = BASE_COUNT(parts) + conf->listener_count + 1, n = 0;
+	size_t max = BASE_COUNT(parts) + conf->listener_count + 2, n = 0;
 	struct door *doors = base_alloc_zero(max, sizeof(*doors));
+	char *own = join(conf->run, "auth");
 
 	for (size_t i = 0; i < BASE_COUNT(parts); i++) {
 		char name[32];
@@ -137,6 +138,15 @@ static struct door *list_doors(const struct conf *conf, size_t *out_count)
 			.fd = -1,
 			.fresh = true};
 	}
+	/* For commands of the same owner, whether auth_service is there or not; unless it is here. */
+	if (!conf->has_auth_service || strcmp(conf->auth_service_path, own) != 0)
+		doors[n++] = (struct door){.kind = IPC_LISTENER_AUTH_SERVICE,
+			.name = base_strdup("auth"),
+			.path = base_strdup(own),
+			.mode = 0600,
+			.fd = -1,
+			.fresh = true};
+	free(own);
 	if (conf->has_auth_service)
 		doors[n++] = (struct door){.kind = IPC_LISTENER_AUTH_SERVICE,
 			.name = base_strdup("auth_service"),

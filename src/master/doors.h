@@ -11,7 +11,7 @@
 
 struct door {
 	enum ipc_listener kind;
-	char *name;               /* title; "auth", "queue", "journal"; "auth_service" */
+	char *name;               /* title; "auth", "queue", "journal", "auth_service" */
 	struct base_addr address; /* SMTP */
 	char *path;               /* the others */
 	unsigned mode;

@@ -90,6 +90,16 @@ static unsigned clamp(unsigned value, unsigned min, unsigned max)
 	return value < min ? min : value > max ? max : value;
 }
 
+void server_plan_providers(struct server *s)
+{
+	unsigned before = s->core.count;
+
+	master_core_want(&s->core, IPC_PROVIDER, conf_provider_processes(s->conf),
+		base_clock_monotonic_ms());
+	for (unsigned i = before; i < s->core.count; i++)
+		s->children[i] = (struct child){.server = s, .number = i};
+}
+
 static void plan_children(struct server *s)
 {
 	long online = sysconf(_SC_NPROCESSORS_ONLN);
@@ -106,6 +116,7 @@ static void plan_children(struct server *s)
 	master_core_add(&s->core, IPC_FRONT, clamp(cpus, 1, COUNTERS_FRONTS_MAX), now);
 	for (unsigned i = 0; i < s->core.count; i++)
 		s->children[i] = (struct child){.server = s, .number = i};
+	server_plan_providers(s);
 }
 
 static void on_signal(uv_signal_t *handle, int number)

@@ -228,7 +228,7 @@ int account_become(const struct account *a)
 	 * to a process that may gain nothing. */
 	if (syscall(SYS_capset, &header, none) != 0)
 		return errno;
-	if (a->uid == 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+	if (a->uid == 0 && !a->gain && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
 		return errno;
 	return 0;
 }

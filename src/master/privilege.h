@@ -12,6 +12,7 @@
 
 struct account {
 	bool change; /* started as root, and the roles are not to be */
+	bool gain;   /* set-id programs may gain privileges (run_as) */
 	char name[64];
 	uid_t uid;
 	gid_t gid;

@@ -63,6 +63,8 @@ static void tell_roles(struct server *s)
 			if (s->doors.items[j].fresh && door_is_for(&s->doors.items[j], role))
 				child_send_listener(c, &s->doors.items[j], false);
 		}
+		if (role == IPC_FRONT)
+			child_send_relay_ctrl(c);
 	}
 }
 
@@ -88,6 +90,7 @@ void server_reload(struct server *s)
 	s->auth_away_logged = false;
 	doors_change(&s->doors, conf, &s->account);
 	tell_roles(s);
+	server_plan_providers(s);
 	read_certificate(s);
 	log_write(LOG_LEVEL_INFO, "configuration \"%s\" read again", s->conf_path);
 	auth_stream_serve(s);

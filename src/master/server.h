@@ -39,6 +39,9 @@ struct server {
 	bool over;
 };
 
+/* main.c: as many processes of providers as the configuration wants. */
+void server_plan_providers(struct server *s);
+
 /* children.c: do what the core says until it has nothing to say, and set the timer for the next time. */
 void server_run_core(struct server *s);
 void server_reap(struct server *s);
@@ -47,6 +50,8 @@ void child_send_conf(struct child *c, bool first);
 void child_send_tls(struct child *c);
 void child_send_listener(struct child *c, const struct door *door, bool gone);
 bool child_has_role(const struct child *c, enum ipc_role role);
+/* relay_ctrl.c: the directories of listeners, to a front. */
+void child_send_relay_ctrl(struct child *c);
 
 /* auth_stream.c: streams between fronts and auth, or auth { service }. */
 void auth_stream_wanted(struct child *front);

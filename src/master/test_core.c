@@ -86,8 +86,9 @@ static void test_start(void **state)
 	begin(s);
 	for (unsigned i = 0; i < s->core.count; i++)
 		assert_int_equal(s->spawned[i], 1);
-	/* journal with 8; auth with 2 workers and relay; queue with 2 fronts, relay, deliver */
-	assert_int_equal(s->peers, 8 + 3 + 4);
+	/* journal with 8; auth with 2 workers and relay; queue with 2 fronts, relay, deliver; relay with
+	 * 2 fronts */
+	assert_int_equal(s->peers, 8 + 3 + 4 + 2);
 	assert_int_equal(s->ready, 0);
 	for (unsigned i = 0; i + 1 < s->core.count; i++)
 		master_core_said_ready(&s->core, i);
@@ -179,6 +180,81 @@ static void exit_drained(struct sim *s)
 			master_core_exited(&s->core, i, s->now);
 	}
 	run(s);
+}
+
+static enum master_child_state provider_state(struct sim *s, unsigned index)
+{
+	return s->core.children[master_core_find(&s->core, IPC_PROVIDER, index)].state;
+}
+
+static void test_want(void **state)
+{
+	struct sim *s = &sim;
+	unsigned first;
+
+	begin(s);
+	all_ready(s);
+	master_core_want(&s->core, IPC_PROVIDER, 4, s->now);
+	run(s);
+	first = find(s, IPC_PROVIDER);
+	for (unsigned i = 0; i < 4; i++) {
+		assert_int_equal(s->spawned[first + i], 1);
+		master_core_said_ready(&s->core, first + i);
+	}
+	master_core_want(&s->core, IPC_PROVIDER, 1, s->now);
+	run(s);
+	assert_int_equal(s->drained[first], 0);
+	assert_int_equal(s->drained[first + 1], 1);
+	assert_int_equal(provider_state(s, 1), MASTER_CHILD_LEAVING);
+	master_core_exited(&s->core, first + 1, s->now);
+	master_core_exited(&s->core, first + 2, s->now);
+	run(s);
+	assert_int_equal(provider_state(s, 1), MASTER_CHILD_GONE);
+	assert_int_equal(s->spawned[first + 1], 1);
+	/* One that hangs is killed. */
+	assert_int_equal(s->killed[first + 3], 0);
+	assert_true(master_core_wait_ms(&s->core, s->now) > 0);
+	s->now += master_core_wait_ms(&s->core, s->now);
+	run(s);
+	assert_int_equal(s->killed[first + 3], 1);
+	/* Wanted again while the last one still is there: it comes back once it ended. */
+	master_core_want(&s->core, IPC_PROVIDER, 4, s->now);
+	run(s);
+	assert_int_equal(s->spawned[first + 1], 2);
+	assert_int_equal(s->spawned[first + 3], 1);
+	master_core_exited(&s->core, first + 3, s->now);
+	s->now += MASTER_BACKOFF_MAX_MS;
+	run(s);
+	assert_int_equal(s->spawned[first + 3], 2);
+	assert_int_equal(s->ready, 1);
+}
+
+static void test_ready_without_a_provider(void **state)
+{
+	struct sim *s = &sim;
+	unsigned first;
+
+	begin(s);
+	master_core_want(&s->core, IPC_PROVIDER, 2, s->now);
+	run(s);
+	first = find(s, IPC_PROVIDER);
+	for (unsigned i = 0; i < s->core.count; i++)
+		if (s->core.children[i].role != IPC_PROVIDER)
+			master_core_said_ready(&s->core, i);
+	run(s);
+	assert_int_equal(s->ready, 0);
+	/* One dies, the other hangs. */
+	master_core_exited(&s->core, first, s->now);
+	run(s);
+	assert_int_equal(s->ready, 0);
+	for (unsigned i = 0; i < 10 && !s->ready; i++) {
+		int64_t wait = master_core_wait_ms(&s->core, s->now);
+
+		assert_true(wait >= 0);
+		s->now += wait;
+		run(s);
+	}
+	assert_int_equal(s->ready, 1);
 }
 
 static void test_stop(void **state)
@@ -287,6 +363,8 @@ int main(void)
 		cmocka_unit_test(test_restart_at_once),
 		cmocka_unit_test(test_backoff),
 		cmocka_unit_test(test_want_peer),
+		cmocka_unit_test(test_want),
+		cmocka_unit_test(test_ready_without_a_provider),
 		cmocka_unit_test(test_stop),
 		cmocka_unit_test(test_stop_hanging),
 		cmocka_unit_test(test_random),
