@@ -18,7 +18,14 @@ struct auth_ticket {
 	struct vault_admin_effects fx;
 };
 
-static struct vault_admin_env make_env(const struct auth_shell *s)
+static void forget_imported(const char *name, void *arg)
+{
+	struct auth_shell *s = arg;
+
+	auth_core_user_changed(s->core, base_slice_text(name));
+}
+
+static struct vault_admin_env make_env(struct auth_shell *s)
 {
 	const struct conf *conf = role_conf(s->role);
 
@@ -27,6 +34,8 @@ static struct vault_admin_env make_env(const struct auth_shell *s)
 		.now_ms = base_clock_wall_ms(),
 		.default_domain = base_slice_text(conf->auth.default_domain),
 		.mechanisms = conf->auth.mechanisms,
+		.imported = forget_imported,
+		.arg = s,
 	};
 }
 
@@ -41,7 +50,8 @@ static void log_change(const struct control_request *req, const struct vault_adm
 	base_buf_append_slice(&action, base_slice_first(req->words[1], 16));
 	log_begin(&record, LOG_LEVEL_INFO, LOG_KIND_ADMIN);
 	log_put(&record, LOG_KEY_ACTION, base_buf_slice(&action));
-	log_put_text(&record, fx->is_user ? LOG_KEY_USER : LOG_KEY_ACCOUNT, fx->name);
+	if (fx->name[0])
+		log_put_text(&record, fx->is_user ? LOG_KEY_USER : LOG_KEY_ACCOUNT, fx->name);
 	log_commit(&record);
 	base_buf_release(&action);
 }
@@ -116,7 +126,7 @@ static void on_vault(
 	rc = vault_admin_execute(&env, &request, &fx, &out, &err);
 	if (rc == 0 && fx.changed) {
 		log_change(req, &fx);
-		if (fx.is_user)
+		if (fx.is_user && fx.name[0])
 			auth_core_user_changed(s->core, base_slice_text(fx.name));
 	}
 	if (rc == 0 && fx.verify) {

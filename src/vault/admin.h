@@ -11,6 +11,10 @@
  *                      expires= and limit= lift them); [enable=1 | disable=1]; with app=LABEL: of that one
  *   user remove NAME   [app=LABEL]
  *   user list          [without=MECH]          user show NAME          user test NAME (secret: password)
+ *   user import        [replace=1] [dry-run=1] (secret: entries by vault_admin_import_put(); none: only
+ *                      the mask is asked). One transaction; users that exist are left alone but for
+ *                      replace=1, which changes their credentials and nothing else. dry-run=1 changes
+ *                      nothing and takes entries without credentials
  *   user needs NAME    verb=add|passwd and the options of the request to come: see below
  *   account add NAME   url=URL user=U (secret: password); replaces one that is there only with replace=1
  *   account list | remove NAME | show NAME
@@ -27,7 +31,8 @@
  * {"name", "mechanisms", "stored", "disabled", "created", "changed", "expires", "limit", "send_as",
  * "apps": [{"label", "mechanisms", "created", "expires", "limit", "send_as"}]}; user test {"name",
  * "result": "ok"|"rejected", "reason"}; account list {"accounts": [{"name", "url", "user",
- * "created"}]}; add, passwd and remove {"name", "done": "added"|"changed"|"removed"}. */
+ * "created"}]}; user import {"mask", "results": [one for each entry: "added", "changed", "exists", else
+ * why it was refused]}; add, passwd and remove {"name", "done": "added"|"changed"|"removed"}. */
 #ifndef VAULT_ADMIN_H
 #define VAULT_ADMIN_H
 
@@ -45,13 +50,16 @@ struct vault_admin_env {
 	int64_t now_ms;                   /* wall clock */
 	struct base_slice default_domain; /* auth { default_domain }; empty: none */
 	sasl_mechanism_mask mechanisms;   /* auth { mechanisms } */
+	/* user import: called for each user that was added or changed, once that is so. May be null. */
+	void (*imported)(const char *name, void *arg);
+	void *arg;
 };
 
 /* What the caller has to do besides sending the JSON. */
 struct vault_admin_effects {
 	bool changed; /* forget what is cached about this user or account */
 	bool is_user;
-	char name[VAULT_NAME_MAX_BYTES + 1];
+	char name[VAULT_NAME_MAX_BYTES + 1]; /* empty after an import: env.imported was told */
 	/* user test: check the password against this hash in a worker (or with vault_verify()), then call
 	 * vault_admin_tested() for the JSON; none was written yet. */
 	bool verify;
@@ -77,5 +85,16 @@ BASE_MUST_USE int vault_admin_run(const struct vault_admin_env *env,
 BASE_MUST_USE int vault_admin_prepare(const struct vault_admin_request *req,
 	sasl_mechanism_mask mask, struct base_slice password, const uint8_t *random,
 	struct base_buf *out_secret, struct base_secret *out_generated, struct base_error *err);
+
+/* One entry of "user import", appended; @c null: none (dry-run=1). False: it does not fit. */
+#define VAULT_ADMIN_IMPORT_ENTRY_MAX_BYTES \
+	(VAULT_NAME_MAX_BYTES + VAULT_CREDENTIALS_ENCODED_MAX_BYTES + 4)
+bool vault_admin_import_put(
+	struct base_buf *out, struct base_slice name, const struct vault_credentials *c);
+/* What is stored of a user of another system: "{PLAIN}…" is derived for @mask as user add does, a hash is
+ * kept as it is, with SCRAM's keys where it has them. 0, or PERMANENT with the reason. @c was
+ * initialised. @random: VAULT_CREDENTIALS_RANDOM_BYTES. */
+BASE_MUST_USE int vault_admin_import_credentials(struct base_slice stored, sasl_mechanism_mask mask,
+	const uint8_t *random, struct vault_credentials *c, struct base_error *err);
 
 #endif

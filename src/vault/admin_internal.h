@@ -10,7 +10,7 @@
 
 /* The words after NAME, checked. Slices borrow the request. */
 struct vault_admin_options {
-	bool has_mechanisms, has_send_as, has_limit, has_expires, disable, enable, replace;
+	bool has_mechanisms, has_send_as, has_limit, has_expires, disable, enable, replace, dry_run;
 	sasl_mechanism_mask mechanisms;
 	struct base_slice send_as[VAULT_SEND_AS_MAX];
 	size_t send_as_count;
@@ -29,6 +29,9 @@ bool vault_admin_only_properties(const struct vault_admin_options *o);
 
 int vault_admin_user(const struct vault_admin_env *env, const struct vault_admin_request *req,
 	struct vault_admin_effects *fx, struct base_buf *out, struct base_error *err);
+int vault_admin_import(const struct vault_admin_env *env, const struct vault_admin_request *req,
+	const struct vault_admin_options *o, struct vault_admin_effects *fx, struct base_buf *out,
+	struct base_error *err);
 int vault_admin_account(const struct vault_admin_env *env, const struct vault_admin_request *req,
 	struct vault_admin_effects *fx, struct base_buf *out, struct base_error *err);
 

@@ -116,7 +116,8 @@ static int take(struct base_slice name, struct base_slice value, struct vault_ad
 	struct {
 		const char *name;
 		bool *flag;
-	} flags[] = {{"disable", &o->disable}, {"enable", &o->enable}, {"replace", &o->replace}};
+	} flags[] = {{"disable", &o->disable}, {"enable", &o->enable}, {"replace", &o->replace},
+		{"dry-run", &o->dry_run}};
 	struct {
 		const char *name;
 		struct base_slice *text;

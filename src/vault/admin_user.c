@@ -1,4 +1,4 @@
-/* user add | passwd | remove | list | show | test | needs */
+/* user add | passwd | remove | list | show | test | needs; import is in admin_import.c */
 #include "vault/admin_internal.h"
 #include "vault/verify.h"
 
@@ -425,17 +425,20 @@ int vault_admin_user(const struct vault_admin_env *env, const struct vault_admin
 		{"needs", on_needs},
 	};
 	struct call c = {.env = env, .req = req, .fx = fx, .out = out, .err = err};
-	bool list = vault_admin_word_is(req, WORD_VERB, "list");
+	bool list = vault_admin_word_is(req, WORD_VERB, "list"),
+	     import = vault_admin_word_is(req, WORD_VERB, "import");
 	int rc;
 
-	if (!list && req->word_count <= WORD_NAME)
+	if (!list && !import && req->word_count <= WORD_NAME)
 		return base_error_set(
 			err, BASE_ERROR_PERMANENT, 0, "the name of a user is missing");
-	rc = vault_admin_options_parse(req, list ? WORD_NAME : WORD_OPTIONS, &c.o, err);
+	rc = vault_admin_options_parse(req, list || import ? WORD_NAME : WORD_OPTIONS, &c.o, err);
 	if (rc != 0)
 		return rc;
 	if (list)
 		return on_list(&c);
+	if (import)
+		return vault_admin_import(env, req, &c.o, fx, out, err);
 	c.name = req->words[WORD_NAME];
 	if (!vault_key_make(c.name, env->default_domain, &c.key))
 		return refuse(&c, BASE_ERROR_PERMANENT,
@@ -446,5 +449,5 @@ int vault_admin_user(const struct vault_admin_env *env, const struct vault_admin
 		if (vault_admin_word_is(req, WORD_VERB, verbs[i].verb))
 			return verbs[i].run(&c);
 	return base_error_set(err, BASE_ERROR_PERMANENT, 0,
-		"not a command on users; add, passwd, remove, list, show and test are");
+		"not a command on users; add, passwd, remove, list, show, test and import are");
 }
