@@ -22,6 +22,7 @@
 enum { TICK_MS = 500, CA_FILE_MAX_BYTES = 4 << 20, PARTS_MAX_BYTES = 16 << 20, PARTS_MAX = 64 };
 
 #define DEST_BIT 0x80000000u
+#define DNSBL_QUESTION UINT_MAX /* number of a question that no destination put */
 
 struct relay_now relay_shell_now(struct relay_shell *s)
 {
@@ -206,11 +207,77 @@ void relay_shell_run(struct relay_shell *s)
 		role_stop(s->role, 0);
 }
 
+/* zones that list addresses */
+
+static void on_dnsbl_tick(uv_timer_t *timer);
+
+static void dnsbl_wait(struct relay_shell *s)
+{
+	int64_t due = relay_dnsbl_due_ms(s->dnsbl, (int64_t)uv_now(role_loop(s->role)));
+
+	if (due >= 0 && !uv_is_active((uv_handle_t *)&s->dnsbl_tick))
+		uv_timer_start(&s->dnsbl_tick, on_dnsbl_tick, (uint64_t)due + 1, 0);
+}
+
+static void dnsbl_do(struct relay_shell *s, const struct relay_dnsbl_step *step)
+{
+	struct ipc_channel *front;
+
+	switch (step->kind) {
+	case RELAY_DNSBL_WAIT:
+		return;
+	case RELAY_DNSBL_ASK:
+		resolver_ask(s->resolver, step->key, DNSBL_QUESTION, step->name, step->type, false);
+		return;
+	case RELAY_DNSBL_TELL:
+		front = role_peer(s->role, IPC_FRONT, step->front);
+		if (!front)
+			return;
+		ipc_begin(&s->frame, IPC_DNSBL, step->id);
+		ipc_put_u8(&s->frame, (uint8_t)step->state);
+		ipc_put_text(&s->frame, step->text);
+		(void)ipc_send(front, &s->frame, NULL, 0);
+		return;
+	}
+}
+
+static void on_dnsbl_tick(uv_timer_t *timer)
+{
+	struct relay_shell *s = timer->data;
+	struct relay_dnsbl_step step;
+
+	do {
+		step = relay_dnsbl_tick(s->dnsbl, (int64_t)uv_now(role_loop(s->role)));
+		dnsbl_do(s, &step);
+	} while (step.kind != RELAY_DNSBL_WAIT);
+	dnsbl_wait(s);
+}
+
+static void on_dnsbl_want(struct relay_shell *s, unsigned front, const struct ipc_frame *frame)
+{
+	struct ipc_reader in = ipc_reader_make(frame->body);
+	struct base_slice name = ipc_get_bytes(&in);
+	struct relay_dnsbl_step step;
+
+	if (!ipc_reader_done(&in))
+		return;
+	step = relay_dnsbl_want(
+		s->dnsbl, front, frame->id, name, (int64_t)uv_now(role_loop(s->role)));
+	dnsbl_do(s, &step);
+	dnsbl_wait(s);
+}
+
 static void on_dns(void *arg, uint32_t id, unsigned question, const struct route_dns_answer *answer)
 {
 	struct relay_shell *s = arg;
 	struct relay_now now = relay_shell_now(s);
 
+	if (question == DNSBL_QUESTION) {
+		struct relay_dnsbl_step step = relay_dnsbl_answer(s->dnsbl, id, answer);
+
+		dnsbl_do(s, &step);
+		return;
+	}
 	relay_core_answer(s->core, id, question, answer, &now);
 	relay_shell_run(s);
 }
@@ -327,6 +394,8 @@ static void peer_frame(struct role *r, enum ipc_role peer, unsigned index, struc
 		relay_core_account_retry(s->core, ipc_get_bytes(&in), &now);
 	else if (frame->type == IPC_SECRET)
 		on_secret(s, frame);
+	else if (frame->type == IPC_DNSBL_WANT)
+		on_dnsbl_want(s, index, frame);
 	relay_shell_run(s);
 }
 
@@ -348,6 +417,8 @@ static void peer_gone(struct role *r, enum ipc_role kind, unsigned index)
 	struct relay_shell *s = role_state(r);
 	struct relay_parts **at;
 
+	if (kind == IPC_FRONT)
+		relay_dnsbl_front_gone(s->dnsbl, index);
 	if (kind == IPC_QUEUE) {
 		relay_core_queue_gone(s->core, index);
 		for (at = &s->parts; *at;)
@@ -415,8 +486,10 @@ static int open_all(struct role *r, struct base_error *err)
 	s->role = r;
 	base_random_fill(&s->random, sizeof(s->random));
 	base_buf_init(&s->frame, IPC_FRAME_MAX_BYTES);
+	s->dnsbl = relay_dnsbl_new();
 	uv_timer_init(role_loop(r), &s->tick);
-	s->tick.data = s;
+	uv_timer_init(role_loop(r), &s->dnsbl_tick);
+	s->tick.data = s->dnsbl_tick.data = s;
 	rc = make_tls(role_conf(r), &s->tls, err);
 	if (rc == 0)
 		rc = resolver_open(&s->resolver, role_loop(r), on_dns, s, err);
@@ -472,6 +545,7 @@ static void close_all(struct role *r)
 			relay_net_close(conn);
 	relay_core_free(&s->core);
 	resolver_close(&s->resolver);
+	relay_dnsbl_free(&s->dnsbl);
 	tls_context_free(&s->tls);
 	while (s->parts)
 		parts_drop(s, &s->parts);

@@ -187,7 +187,8 @@ void resolver_ask(struct resolver *r, uint32_t id, unsigned question, const char
 	static struct route_dns_answer answer;
 	struct question *q;
 
-	if (hosts && type != ROUTE_DNS_MX && hosts_find(r->hosts, name, type, &answer)) {
+	if (hosts && type != ROUTE_DNS_MX && type != ROUTE_DNS_TXT &&
+		hosts_find(r->hosts, name, type, &answer)) {
 		r->fn(r->arg, id, question, &answer);
 		return;
 	}

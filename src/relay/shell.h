@@ -6,6 +6,7 @@
 #include "loop/role.h"
 #include "loop/tls.h"
 #include "relay/core.h"
+#include "relay/dnsbl.h"
 #include "relay/resolver.h"
 
 #define RELAY_READ_BYTES 32768
@@ -23,7 +24,8 @@ struct relay_shell {
 	struct relay_core *core;
 	struct tls_context *tls;
 	struct resolver *resolver;
-	uv_timer_t tick;
+	struct relay_dnsbl *dnsbl;
+	uv_timer_t tick, dnsbl_tick;
 	bool running; /* effects are being carried out */
 	uint64_t random;
 	struct relay_parts *parts;

@@ -5,6 +5,7 @@
 #include <cmocka.h>
 
 #include "relay/core.h"
+#include "relay/dnsbl.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -572,6 +573,95 @@ static void test_drain(void **state)
 	teardown(&w);
 }
 
+/* Zones that list addresses. */
+
+static struct route_dns_answer address(const char *text)
+{
+	struct route_dns_answer a = {.status = ROUTE_DNS_FOUND, .count = 1};
+
+	assert_true(base_addr_parse(base_slice_text(text), &a.records[0].addr));
+	return a;
+}
+
+static void assert_tell(struct relay_dnsbl_step s, unsigned front, uint32_t id,
+	enum relay_dnsbl_state state, const char *text)
+{
+	assert_int_equal(s.kind, RELAY_DNSBL_TELL);
+	assert_int_equal(s.front, front);
+	assert_int_equal(s.id, id);
+	assert_int_equal(s.state, state);
+	assert_string_equal(s.text, text);
+}
+
+static void test_zones(void **state)
+{
+	static const enum route_dns_status none[] = {ROUTE_DNS_NO_NAME, ROUTE_DNS_EMPTY};
+	static const enum route_dns_status broken[] = {ROUTE_DNS_FAILED, ROUTE_DNS_BOGUS};
+	const struct base_slice name = BASE_SLICE("2.0.0.127.bl.example");
+	struct relay_dnsbl *d = relay_dnsbl_new();
+	struct route_dns_answer a = address("127.0.0.9"), t = {.status = ROUTE_DNS_FOUND};
+	struct relay_dnsbl_step s = relay_dnsbl_want(d, 1, 70, name, 0);
+
+	assert_int_equal(s.kind, RELAY_DNSBL_ASK);
+	assert_int_equal(s.type, ROUTE_DNS_A);
+	assert_string_equal(s.name, "2.0.0.127.bl.example");
+	s = relay_dnsbl_answer(d, s.key, &a);
+	assert_int_equal(s.kind, RELAY_DNSBL_ASK);
+	assert_int_equal(s.type, ROUTE_DNS_TXT);
+	t.count = 1;
+	strcpy(t.records[0].name, "why");
+	assert_tell(relay_dnsbl_answer(d, s.key, &t), 1, 70, RELAY_DNSBL_LISTED, "why");
+	assert_int_equal(relay_dnsbl_answer(d, s.key, &t).kind, RELAY_DNSBL_WAIT);
+	assert_int_equal(relay_dnsbl_due_ms(d, 0), -1);
+	/* Listed without a reason. */
+	s = relay_dnsbl_want(d, 0, 1, name, 0);
+	s = relay_dnsbl_answer(d, s.key, &a);
+	route_dns_answer_set(&t, ROUTE_DNS_FAILED);
+	assert_tell(relay_dnsbl_answer(d, s.key, &t), 0, 1, RELAY_DNSBL_LISTED, "");
+	/* Not of 127.0.0.0/8. */
+	a = address("192.0.2.1");
+	s = relay_dnsbl_want(d, 0, 2, name, 0);
+	assert_tell(relay_dnsbl_answer(d, s.key, &a), 0, 2, RELAY_DNSBL_NOT_LISTED, "");
+	for (size_t i = 0; i < 2; i++) {
+		route_dns_answer_set(&a, none[i]);
+		s = relay_dnsbl_want(d, 0, 3, name, 0);
+		assert_tell(relay_dnsbl_answer(d, s.key, &a), 0, 3, RELAY_DNSBL_NOT_LISTED, "");
+		route_dns_answer_set(&a, broken[i]);
+		s = relay_dnsbl_want(d, 0, 4, name, 0);
+		assert_tell(relay_dnsbl_answer(d, s.key, &a), 0, 4, RELAY_DNSBL_NO_ANSWER, "");
+	}
+	assert_tell(relay_dnsbl_want(d, 0, 5, BASE_SLICE("a b.example"), 0), 0, 5,
+		RELAY_DNSBL_NO_ANSWER, "");
+	relay_dnsbl_free(&d);
+}
+
+static void test_zones_that_are_slow(void **state)
+{
+	const struct base_slice name = BASE_SLICE("2.0.0.127.bl.example");
+	struct relay_dnsbl *d = relay_dnsbl_new();
+	struct route_dns_answer a = address("127.0.0.9");
+	struct relay_dnsbl_step first = relay_dnsbl_want(d, 0, 1, name, 1000), second, s;
+
+	second = relay_dnsbl_want(d, 0, 2, name, 3000);
+	(void)relay_dnsbl_answer(d, second.key, &a);
+	assert_int_equal(relay_dnsbl_due_ms(d, 2000), 4000);
+	assert_int_equal(relay_dnsbl_tick(d, 5999).kind, RELAY_DNSBL_WAIT);
+	assert_tell(relay_dnsbl_tick(d, 6000), 0, 1, RELAY_DNSBL_NO_ANSWER, "");
+	assert_int_equal(relay_dnsbl_answer(d, first.key, &a).kind, RELAY_DNSBL_WAIT);
+	/* The reason is late, the listing is not. */
+	assert_tell(relay_dnsbl_tick(d, 8000), 0, 2, RELAY_DNSBL_LISTED, "");
+	/* A front that is gone is told nothing. */
+	s = relay_dnsbl_want(d, 0, 3, name, 9000);
+	(void)relay_dnsbl_want(d, 1, 4, name, 9000);
+	relay_dnsbl_front_gone(d, 0);
+	assert_int_equal(relay_dnsbl_answer(d, s.key, &a).kind, RELAY_DNSBL_WAIT);
+	assert_tell(relay_dnsbl_tick(d, 20000), 1, 4, RELAY_DNSBL_NO_ANSWER, "");
+	for (uint32_t i = 0; i < RELAY_DNSBL_OPEN_MAX; i++)
+		assert_int_equal(relay_dnsbl_want(d, 0, i, name, 0).kind, RELAY_DNSBL_ASK);
+	assert_tell(relay_dnsbl_want(d, 0, 7777, name, 0), 0, 7777, RELAY_DNSBL_NO_ANSWER, "");
+	relay_dnsbl_free(&d);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -584,6 +674,8 @@ int main(void)
 		cmocka_unit_test(test_pause_and_retry),
 		cmocka_unit_test(test_back_off),
 		cmocka_unit_test(test_drain),
+		cmocka_unit_test(test_zones),
+		cmocka_unit_test(test_zones_that_are_slow),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

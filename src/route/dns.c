@@ -111,6 +111,25 @@ static void take_mx(struct reader *r, struct route_dns_record *out)
 	out->bad_name = !get_name(r, out->name);
 }
 
+static void take_txt(struct reader *r, struct route_dns_record *out)
+{
+	size_t len = 0;
+
+	while (!r->bad && r->at < r->packet.len) {
+		const uint8_t *p = r->packet.ptr + r->at;
+		size_t size = *p;
+
+		if (r->packet.len - r->at - 1 < size) {
+			r->bad = true;
+			return;
+		}
+		for (size_t i = 1; i <= size && len + 1 < ROUTE_DNS_NAME_MAX_BYTES; i++)
+			out->name[len++] = p[i] >= 0x20 && p[i] < 0x7f ? (char)p[i] : '?';
+		r->at += size + 1;
+	}
+	out->name[len] = '\0';
+}
+
 static void take_addr(struct reader *r, enum route_dns_type type, struct route_dns_record *out)
 {
 	size_t len = type == ROUTE_DNS_A ? 4 : 16;
@@ -145,6 +164,8 @@ static void take_record(struct reader *r, enum route_dns_type type, struct route
 	*record = (struct route_dns_record){.preference = 0};
 	if (type == ROUTE_DNS_MX)
 		take_mx(&data, record);
+	else if (type == ROUTE_DNS_TXT)
+		take_txt(&data, record);
 	else if (len == (type == ROUTE_DNS_A ? 4 : 16))
 		take_addr(&data, type, record);
 	else

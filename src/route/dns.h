@@ -15,6 +15,7 @@
 enum route_dns_type {
 	ROUTE_DNS_A = 1,
 	ROUTE_DNS_MX = 15,
+	ROUTE_DNS_TXT = 16,
 	ROUTE_DNS_AAAA = 28,
 };
 
@@ -27,10 +28,11 @@ enum route_dns_status {
 };
 
 struct route_dns_record {
-	uint16_t preference;                 /* MX */
-	bool bad_name;                       /* MX: no host name could be made of it */
-	char name[ROUTE_DNS_NAME_MAX_BYTES]; /* MX; "" is the root: a null MX */
-	struct base_addr addr;               /* A, AAAA; port 0 */
+	uint16_t preference; /* MX */
+	bool bad_name;       /* MX: no host name could be made of it */
+	/* MX; "" is the root: a null MX. TXT: its strings in one, cut, '?' for all but printable ASCII */
+	char name[ROUTE_DNS_NAME_MAX_BYTES];
+	struct base_addr addr; /* A, AAAA; port 0 */
 };
 
 struct route_dns_answer {

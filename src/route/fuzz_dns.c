@@ -1,5 +1,7 @@
 #include "route/mx.h"
 
+#include <string.h>
+
 /* A packet as the answer to MX, and the same bytes as the answer to every address question: the
  * machine must come to an end, within its limits, without a special address. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -27,6 +29,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		route_mx_answer(&m, q.id, &answer);
 	}
 	BASE_BUG_IF(m.state == ROUTE_MX_ASKING || m.target_count > ROUTE_MX_TARGETS_MAX);
+	route_dns_parse(base_slice_make(data, size), ROUTE_DNS_TXT, &answer);
+	for (i = 0; i < answer.count; i++)
+		BASE_BUG_IF(strlen(answer.records[i].name) >= ROUTE_DNS_NAME_MAX_BYTES);
 	for (i = 0; i < m.target_count; i++)
 		BASE_BUG_IF(base_addr_is_special(&m.targets[i].addr));
 	return 0;

@@ -270,6 +270,12 @@ static const struct packet_row {
 		"found 192.0.2.1"),
 	ROW("A of five bytes", ROUTE_DNS_A,
 		HEADER("\x80", "\1") QUESTION_A RECORD("\1", "\5") "\xc0\0\2\1\0", "empty"),
+	ROW("TXT of two strings", ROUTE_DNS_TXT,
+		HEADER("\x80", "\1") QUESTION_A RECORD("\x10", "\6") "\1a\3b\xff\x7", "found ab??"),
+	ROW("TXT of nothing", ROUTE_DNS_TXT,
+		HEADER("\x80", "\1") QUESTION_A RECORD("\x10", "\1") "\0", "found "),
+	ROW("TXT cut", ROUTE_DNS_TXT, HEADER("\x80", "\1") QUESTION_A RECORD("\x10", "\2") "\2a",
+		"empty"),
 	ROW("record cut", ROUTE_DNS_A,
 		HEADER("\x80", "\1") QUESTION_A RECORD("\1", "\4") "\xc0\0\2", "failed"),
 	ROW("another type", ROUTE_DNS_MX,
@@ -294,6 +300,8 @@ static void describe_answer(
 		if (type == ROUTE_DNS_MX)
 			base_buf_printf(out, "%u=%s", answer->records[i].preference,
 				answer->records[i].bad_name ? "?" : answer->records[i].name);
+		else if (type == ROUTE_DNS_TXT)
+			base_buf_append_text(out, answer->records[i].name);
 		else
 			base_addr_format(&answer->records[i].addr, out);
 	}
