@@ -497,7 +497,7 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 /* ---- birth and death ---- */
 
 void front_conn_new(struct front *f, struct front_listener *l, int fd,
-	const struct base_addr *client, bool counted, const char *refusal)
+	const struct base_addr *client, bool counted, bool may_relay, const char *refusal)
 {
 	struct front_conn *c = base_alloc_zero(1, sizeof(*c));
 
@@ -510,11 +510,13 @@ void front_conn_new(struct front *f, struct front_listener *l, int fd,
 	c->refusal = refusal;
 	c->session.client = *client;
 	c->session.listener = l;
+	c->session.admission.may_relay = may_relay;
 	uv_poll_init(role_loop(f->role), &c->poll, fd);
 	c->poll.data = c;
 	c->active_ms = (int64_t)uv_now(role_loop(f->role));
 	list_append(c);
 	f->conn_count++;
+	front_dnsbl_ask(c);
 	if (l->tls == CONF_TLS_IMPLICIT && f->tls) {
 		f->refused_tls += refusal != NULL;
 		tls_start(c);
@@ -562,6 +564,7 @@ static void conn_close(struct front_conn *c)
 	close_file(c);
 	/* A session may end by its own errors in the middle of a login. */
 	front_auth_cancel(c);
+	front_dnsbl_forget(c);
 	/* What was given to queue whole stays there; what was not must not keep its file. */
 	if (c->session.wait == FRONT_WAIT_QUEUE)
 		front_pending_remove(&f->queue_pending, c->session.queue_id);

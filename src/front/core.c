@@ -4,6 +4,7 @@
  *   WAIT_NONE   the client's next bytes may be given
  *   WAIT_TLS    220 was (or is being) written; nothing of before will be looked at again
  *   WAIT_AUTH   a request is open at auth, or about to be (an effect says so)
+ *   WAIT_DNSBL  a stranger's RCPT is held until the zones have answered
  *   WAIT_FILE   the message outgrew the inline limit; work->message holds what came so far
  *   WAIT_QUEUE  envelope and message were given to queue; the client waits for its reply */
 #include "front/core.h"
@@ -128,15 +129,19 @@ void front_session_begin(struct front_session *s, struct front_work *w,
 	struct smtp_server_options options = listener->options;
 	const char *version = s->tls_version, *cipher = s->tls_cipher;
 	uint8_t bindings = s->bindings;
+	struct front_admission admission = s->admission;
 
 	*s = (struct front_session){.listener = listener,
 		.id = id,
 		.client = *client,
+		.admission = admission,
 		.tls_version = version,
 		.tls_cipher = cipher,
 		.bindings = bindings};
 	if (has_tls(s))
 		options.flags |= SMTP_SERVER_TLS_ACTIVE;
+	if (admission.may_relay)
+		options.flags &= ~(unsigned)SMTP_SERVER_AUTH_REQUIRED;
 	smtp_server_init(&s->smtp, &options);
 	if (refusal) {
 		base_buf_printf(
@@ -282,20 +287,6 @@ static void on_mail(struct front_session *s, struct front_work *w)
 	smtp_server_mail_answer(&s->smtp, SMTP_REPLY(250, "2.1.0", "sender ok"), &w->out);
 }
 
-/* May this client send to this domain? A login may send anywhere; others only to what we accept. */
-static bool may_send_to(const struct front_session *s, struct base_slice address)
-{
-	const struct conf_strings *accept = &s->listener->accept;
-	struct base_slice domain = base_slice_from(address, base_slice_find_last(address, '@') + 1);
-
-	if (s->user)
-		return true;
-	for (size_t i = 0; i < accept->count; i++)
-		if (base_slice_equal_text_nocase(domain, accept->items[i]))
-			return true;
-	return false;
-}
-
 static struct smtp_reply judge_rcpt(
 	struct front_session *s, struct front_work *w, const struct smtp_rcpt *rcpt)
 {
@@ -303,8 +294,10 @@ static struct smtp_reply judge_rcpt(
 		.address = rcpt->address, .notify = (uint8_t)rcpt->notify, .orcpt = rcpt->orcpt};
 	size_t before = w->rcpts.len;
 
-	if (!may_send_to(s, rcpt->address))
+	if (!front_session_may_send_to(s, rcpt->address))
 		return SMTP_REPLY(550, "5.7.1", "relaying denied, log in first");
+	if (s->admission.listed && front_session_is_guarded(s, rcpt->address))
+		return SMTP_REPLY(554, "5.7.1", s->admission.listed);
 	envelope_put_rcpt(&w->rcpts, &line);
 	if (!base_buf_ok(&w->rcpts)) {
 		base_buf_truncate(&w->rcpts, before);
@@ -317,9 +310,38 @@ static struct smtp_reply judge_rcpt(
 
 static void on_rcpt(struct front_session *s, struct front_work *w)
 {
-	struct smtp_reply reply = judge_rcpt(s, w, smtp_server_rcpt(&s->smtp));
+	const struct smtp_rcpt *rcpt = smtp_server_rcpt(&s->smtp);
 
-	smtp_server_rcpt_answer(&s->smtp, reply, &w->out);
+	if (s->admission.dnsbl_open && !s->admission.listed &&
+		front_session_is_guarded(s, rcpt->address)) {
+		set_wait(s, FRONT_WAIT_DNSBL);
+		return;
+	}
+	smtp_server_rcpt_answer(&s->smtp, judge_rcpt(s, w, rcpt), &w->out);
+}
+
+/* The RCPT that waited is answered, however the zones stand now. */
+static void answer_held_rcpt(struct front_session *s, struct front_work *w)
+{
+	size_t before = w->out.len;
+
+	set_wait(s, FRONT_WAIT_NONE);
+	smtp_server_rcpt_answer(&s->smtp, judge_rcpt(s, w, smtp_server_rcpt(&s->smtp)), &w->out);
+	w->again = true;
+	w->effects |= FRONT_WRITE;
+	show_replies(s, w, before);
+}
+
+void front_session_dnsbl(struct front_session *s, struct front_work *w, const char *listed)
+{
+	struct front_admission *a = &s->admission;
+
+	if (a->dnsbl_open)
+		a->dnsbl_open--;
+	if (listed && !a->listed)
+		a->listed = base_strdup(listed);
+	if (s->wait == FRONT_WAIT_DNSBL && (a->listed || !a->dnsbl_open))
+		answer_held_rcpt(s, w);
 }
 
 /* What stands in Received where the real value is not to be shown: the same for the same value
@@ -364,7 +386,8 @@ static void begin_intake(struct front_session *s, struct front_work *w, const st
 		origin.client_pseudonym = pseudonym(now, base_buf_slice(&address), &client_alias);
 	if (!l->trace_user && s->user)
 		origin.user_pseudonym = pseudonym(now, base_slice_text(s->user), &user_alias);
-	mail_intake_begin(&w->intake, s->user ? MAIL_INTAKE_FIXUP : 0, &origin, &w->message);
+	mail_intake_begin(&w->intake, front_session_is_trusted(s) ? MAIL_INTAKE_FIXUP : 0, &origin,
+		&w->message);
 	base_buf_release(&address);
 	base_buf_release(&client_alias);
 	base_buf_release(&user_alias);
@@ -645,7 +668,7 @@ static bool handle(struct front_session *s, struct front_work *w, enum smtp_serv
 		return true;
 	case SMTP_SERVER_RCPT:
 		on_rcpt(s, w);
-		return true;
+		return s->wait == FRONT_WAIT_NONE;
 	case SMTP_SERVER_DATA:
 		on_data(s, w, now);
 		return true;
@@ -717,6 +740,10 @@ void front_session_timeout(struct front_session *s, struct front_work *w)
 		s->auth_id = auth_id;
 		w->effects |= auth_id ? FRONT_AUTH_CANCEL : 0;
 		return;
+	case FRONT_WAIT_DNSBL:
+		s->admission.dnsbl_open = 0;
+		answer_held_rcpt(s, w);
+		return;
 	case FRONT_WAIT_QUEUE:
 		/* The message may be stored: no reply is right, and the client asks again. */
 		close_after_write(s, w, "queue-timeout");
@@ -757,7 +784,8 @@ void front_session_lost(struct front_session *s, struct front_work *w, const cha
 void front_session_release(struct front_session *s)
 {
 	free(s->user);
-	s->user = NULL;
+	free(s->admission.listed);
+	s->user = s->admission.listed = NULL;
 }
 
 bool front_session_is_idle(const struct front_session *s, const struct front_work *w)

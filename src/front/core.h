@@ -9,8 +9,8 @@
  * Secrets  work->line, work->unread and work->secret are wiped; the shell clears work when it takes
  *          it back
  *
- *            input()          answers: auth_*(), file_*(), submitted()
- *   WAIT_NONE ------> WAIT_AUTH, WAIT_FILE, WAIT_QUEUE ------> WAIT_NONE
+ *            input()          answers: auth_*(), dnsbl(), file_*(), submitted()
+ *   WAIT_NONE ------> WAIT_AUTH, WAIT_DNSBL, WAIT_FILE, WAIT_QUEUE ------> WAIT_NONE
  *       |
  *       +-----> WAIT_TLS (after 220) --tls_done()--> WAIT_NONE
  *
@@ -48,7 +48,9 @@ struct front_listener {
 	bool plaintext_without_tls;
 	bool trace_client, trace_user, dialogue;
 	struct conf_networks from_networks;
-	struct conf_strings accept;
+	struct conf_strings accept, dnsbl;
+	bool relay_ctrl;
+	int64_t relay_ctrl_expiry_s;
 	struct smtp_server_options options; /* flags without TLS_ACTIVE */
 	uint32_t command_timeout_s;
 	/* words after AUTH, by front_listener_announce() */
@@ -67,6 +69,7 @@ enum front_wait {
 	FRONT_WAIT_NONE,
 	FRONT_WAIT_TLS,
 	FRONT_WAIT_AUTH,
+	FRONT_WAIT_DNSBL,
 	FRONT_WAIT_FILE,
 	FRONT_WAIT_QUEUE,
 	FRONT_WAIT_COUNT
@@ -116,12 +119,21 @@ struct front_work {
 	struct base_buf heard;    /* secret: half a line of the client's, until it can be masked */
 };
 
+/* What is known of a client by its address. The shell sets it before front_session_begin(), which
+ * keeps it. */
+struct front_admission {
+	bool may_relay;     /* without a login: relay_ctrl */
+	uint8_t dnsbl_open; /* zones that have not answered yet */
+	char *listed;       /* reply text: the first zone that lists it; owned */
+};
+
 struct front_session {
 	struct smtp_server smtp;
 	const struct front_listener *listener;
 	char *user; /* null until authenticated; owned */
 	struct base_id id;
 	struct base_addr client;
+	struct front_admission admission;
 	const char *tls_version, *tls_cipher; /* static texts of OpenSSL; null without TLS */
 	const char *end;                      /* why it ended, for the log */
 	const char *mechanism; /* of the login, or of the last that failed (static name) */
@@ -178,6 +190,10 @@ void front_session_auth_challenge(
 void front_session_auth_done(struct front_session *s, struct front_work *w,
 	enum front_auth_result result, struct base_slice user);
 
+/* A zone answered. @listed: the reply to recipients, or null: it does not list the client, or did not
+ * answer. @w may be null while the session holds none. */
+void front_session_dnsbl(struct front_session *s, struct front_work *w, const char *listed);
+
 /* Answers of queue. class: 0 or -enum base_error_class. */
 void front_session_file(struct front_session *s, struct front_work *w, unsigned class);
 void front_session_file_failed(struct front_session *s, struct front_work *w, bool no_space);
@@ -196,6 +212,12 @@ void front_session_release(struct front_session *s);
 
 /* No buffer holds anything: the work may be taken back. */
 bool front_session_is_idle(const struct front_session *s, const struct front_work *w);
+
+/* front/admission.c: what a client may do. Trusted: it logged in, or may relay by its address. */
+bool front_session_is_trusted(const struct front_session *s);
+bool front_session_may_send_to(const struct front_session *s, struct base_slice address);
+/* Is @address one that a stranger whom a zone lists must not write to? */
+bool front_session_is_guarded(const struct front_session *s, struct base_slice address);
 
 /* front/listener.c */
 struct front_listener *front_listener_new(const struct conf *conf, const struct conf_listener *l,

@@ -29,10 +29,11 @@ struct front_conn {
 	struct tls_session *tls;
 	struct front_work *work; /* null while idle */
 	uv_poll_t poll;
-	int64_t active_ms;   /* monotonic: when the running time-out began */
-	uint64_t body_seen;  /* body bytes when it began */
-	int64_t asked_ms;    /* monotonic: when auth or queue was asked */
-	const char *refusal; /* greet with this and close */
+	int64_t active_ms;         /* monotonic: when the running time-out began */
+	uint64_t body_seen;        /* body bytes when it began */
+	int64_t asked_ms;          /* monotonic: when auth or queue was asked */
+	const char *refusal;       /* greet with this and close */
+	struct front_dnsbl *dnsbl; /* open questions; null: none was put */
 	int fd;
 	int file_fd;     /* -1: none */
 	uint8_t polling; /* events asked of uv_poll */
@@ -62,6 +63,8 @@ struct front_door { /* a listening socket */
 	struct front_listener *listener; /* null: the configuration does not know it (any more) */
 	uv_poll_t poll;
 	int fd;
+	int relay_ctrl_fd;    /* -1: none */
+	bool relay_ctrl_told; /* a complaint about it was logged */
 	bool polling;
 	bool closing;
 };
@@ -86,7 +89,8 @@ struct front {
 	struct front_conn *conns, *conns_last;
 	uint32_t conn_count, refused_tls;
 	struct front_auth_link auth;
-	struct front_pending queue_pending;
+	struct front_pending queue_pending, dnsbl_pending;
+	unsigned dnsbl_turn;   /* of the relays */
 	struct base_buf frame; /* for building frames */
 	struct front_work *spare[FRONT_WORK_SPARE_MAX];
 	size_t spare_count;
@@ -105,7 +109,7 @@ void front_random(struct front *f, void *out, size_t len);
 
 /* conn.c */
 void front_conn_new(struct front *f, struct front_listener *l, int fd,
-	const struct base_addr *client, bool counted, const char *refusal);
+	const struct base_addr *client, bool counted, bool may_relay, const char *refusal);
 /* Go on after an answer changed the session: effects, unread bytes, writing. */
 void front_conn_run(struct front_conn *c);
 void front_conn_lost(struct front_conn *c, const char *why);
@@ -143,6 +147,18 @@ void front_listen_announce(struct front *f);
 void front_listen_close_all(struct front *f);
 /* A descriptor became free. */
 void front_listen_resume(struct front *f);
+
+/* relay_ctrl.c: who may relay by the address it comes from */
+void front_relay_ctrl_take(struct front *f, struct ipc_frame *frame);
+void front_relay_ctrl_close(struct front_door *d);
+bool front_relay_ctrl_allows(struct front_door *d, const struct base_addr *client);
+
+/* dnsbl.c: zones that are asked about strangers */
+void front_dnsbl_ask(struct front_conn *c);
+void front_dnsbl_forget(struct front_conn *c);
+void front_dnsbl_frame(struct front *f, struct ipc_frame *frame);
+void front_dnsbl_gone(struct front *f, unsigned relay);
+void front_dnsbl_tick(struct front *f, int64_t now_ms);
 
 /* record.c: log records of a session */
 void front_record_session(struct front_conn *c);

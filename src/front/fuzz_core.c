@@ -2,7 +2,7 @@
  *
  * The input is a script: a byte that says what happens next, and what that needs. The shell of conn.c is
  * played as it is there: effects in order, unread bytes offered after an answer. What must hold:
- * nobody submits without a login where one is demanded; what is submitted is a whole envelope and
+ * nobody submits without a login where one is demanded, but who may relay by address; what is submitted is a whole envelope and
  * clean lines, as many as announced; no question to auth or queue outlives its session. */
 #include "front/core.h"
 
@@ -86,7 +86,7 @@ static void submit(struct shell *x)
 	uint32_t count = 0;
 
 	BASE_BUG_IF(x->s.wait != FRONT_WAIT_QUEUE);
-	BASE_BUG_IF(x->listener.auth == CONF_AUTH_REQUIRED && !x->s.user);
+	BASE_BUG_IF(x->listener.auth == CONF_AUTH_REQUIRED && !front_session_is_trusted(&x->s));
 	BASE_BUG_IF(w->file != x->file);
 	base_buf_init(&head, FRONT_RCPTS_MAX_BYTES + 8192);
 	front_session_envelope(&x->s, w, x->now.wall_ms, &head);
@@ -251,6 +251,9 @@ static void answer(struct shell *x, uint8_t how)
 		front_session_auth_done(
 			&x->s, &x->w, (enum front_auth_result)(how / 2 % 4), users[how % 16 == 0]);
 		break;
+	case FRONT_WAIT_DNSBL:
+		front_session_dnsbl(&x->s, &x->w, how % 3 ? NULL : "blocked");
+		break;
 	case FRONT_WAIT_FILE:
 		if (class == 0)
 			x->file = true;
@@ -321,6 +324,8 @@ static void begin(struct shell *x, uint8_t how)
 	x->now.pseudonym_key = BASE_SLICE("0123456789abcdef0123456789abcdef");
 	front_work_init(&x->w);
 	base_buf_init(&x->body, 4 * 1024 * 1024);
+	x->s.admission.dnsbl_open = how & 64 ? 2 : 0;
+	x->s.admission.may_relay = how & 128;
 	front_session_begin(&x->s, &x->w, &x->listener, &client, base_id_make(1, random), NULL);
 	run(x, true);
 }

@@ -82,9 +82,10 @@ static bool from_allowed(const struct front_listener *l, const struct base_addr 
 	return l->from_networks.count == 0;
 }
 
-static void take(struct front *f, struct front_listener *l, int fd, const struct base_addr *client)
+static void take(struct front *f, struct front_door *d, int fd, const struct base_addr *client)
 {
 	const struct conf *conf = role_conf(f->role);
+	struct front_listener *l = d->listener;
 	const char *refusal = NULL;
 	bool counted = false;
 	int one = 1;
@@ -110,7 +111,8 @@ static void take(struct front *f, struct front_listener *l, int fd, const struct
 		return;
 	}
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	front_conn_new(f, l, fd, client, counted, refusal);
+	front_conn_new(
+		f, l, fd, client, counted, !refusal && front_relay_ctrl_allows(d, client), refusal);
 }
 
 static void on_poll(uv_poll_t *poll, int status, int events)
@@ -132,7 +134,7 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 			return;
 		}
 		client = address_of(&from);
-		take(f, d->listener, fd, &client);
+		take(f, d, fd, &client);
 	}
 }
 
@@ -141,6 +143,7 @@ static void door_closed(uv_handle_t *handle)
 	struct front_door *d = handle->data;
 
 	close(d->fd);
+	front_relay_ctrl_close(d);
 	front_listener_free(&d->listener);
 	free(d->name);
 	free(d);
@@ -172,6 +175,7 @@ void front_listen_add(struct front *f, const char *name, int fd)
 	front_listen_remove(f, name);
 	d->front = f;
 	d->fd = fd;
+	d->relay_ctrl_fd = -1;
 	d->name = base_strdup(name);
 	d->listener = listener_for(f, role_conf(f->role), name);
 	uv_poll_init(role_loop(f->role), &d->poll, fd);

@@ -15,6 +15,13 @@ static struct conf_strings copy_strings(const struct conf_strings *from)
 	return to;
 }
 
+static void free_strings(struct conf_strings *list)
+{
+	for (size_t i = 0; i < list->count; i++)
+		free(list->items[i]);
+	free(list->items);
+}
+
 static struct conf_networks copy_networks(const struct conf_networks *from)
 {
 	struct conf_networks to = {.count = from->count};
@@ -46,6 +53,9 @@ struct front_listener *front_listener_new(const struct conf *conf, const struct 
 	l->dialogue = conf->dialogue;
 	l->from_networks = copy_networks(&from->from_networks);
 	l->accept = copy_strings(&from->accept);
+	l->dnsbl = copy_strings(&from->dnsbl);
+	l->relay_ctrl = from->relay_ctrl != NULL;
+	l->relay_ctrl_expiry_s = from->relay_ctrl_expiry_s;
 	l->command_timeout_s = conf->limits.command_timeout_s;
 	if (from->tls == CONF_TLS_STARTTLS)
 		flags |= SMTP_SERVER_TLS_OFFER;
@@ -71,9 +81,8 @@ void front_listener_free(struct front_listener **listener)
 	*listener = NULL;
 	if (!l || --l->references > 0)
 		return;
-	for (size_t i = 0; i < l->accept.count; i++)
-		free(l->accept.items[i]);
-	free(l->accept.items);
+	free_strings(&l->accept);
+	free_strings(&l->dnsbl);
 	free(l->from_networks.items);
 	free(l->title);
 	free(l->host_name);

@@ -43,6 +43,7 @@ static void on_tick(uv_timer_t *timer)
 	if (now - f->started_ms >= AUTH_AT_START_MS)
 		front_listen_begin(f);
 	front_auth_tick(f, now);
+	front_dnsbl_tick(f, now);
 	for (size_t i = 0; i < FRONT_PENDING_MAX; i++) {
 		struct front_conn *c = f->queue_pending.slots[i];
 
@@ -101,12 +102,16 @@ static void on_peer_frame(struct role *r, enum ipc_role peer, unsigned index,
 {
 	if (peer == IPC_QUEUE)
 		front_queue_frame(front_of(r), frame);
+	else if (peer == IPC_RELAY)
+		front_dnsbl_frame(front_of(r), frame);
 }
 
 static void on_peer_gone(struct role *r, enum ipc_role peer, unsigned index)
 {
 	if (peer == IPC_QUEUE)
 		front_queue_gone(front_of(r));
+	else if (peer == IPC_RELAY)
+		front_dnsbl_gone(front_of(r), index);
 }
 
 static void on_listener(struct role *r, enum ipc_listener kind, const char *name, int fd)
@@ -172,6 +177,8 @@ static void on_master_frame(struct role *r, struct ipc_frame *frame)
 	struct front *f = front_of(r);
 	struct base_error err = {0};
 
+	if (frame->type == IPC_RELAY_CTRL)
+		front_relay_ctrl_take(f, frame);
 	if (frame->fd_count != 1)
 		return;
 	if (frame->type == IPC_TLS && use_tls(f, frame->fds[0], &err) != 0)
@@ -220,6 +227,7 @@ int main(int argc, char **argv)
 {
 	static const struct role_handlers handlers = {
 		.role = IPC_FRONT,
+		.sandbox = ROLE_MAY_LOOK,
 		.open = on_open,
 		.start = on_start,
 		.reload = on_reload,

@@ -10,6 +10,8 @@ static void put_common(struct log_record *r, struct front_conn *c)
 	log_put_addr(r, LOG_KEY_CLIENT, &c->session.client);
 	if (c->session.user)
 		log_put_text(r, LOG_KEY_USER, c->session.user);
+	else if (c->session.admission.may_relay)
+		log_put_text(r, LOG_KEY_EXPLAIN, "may relay: its address is in relay_ctrl");
 }
 
 void front_record_session(struct front_conn *c)
@@ -48,6 +50,8 @@ void front_record_session(struct front_conn *c)
 		log_put_text(&r, LOG_KEY_REASON, c->refusal);
 	else if (s->login_end)
 		log_put_text(&r, LOG_KEY_REASON, s->login_end);
+	else if (s->admission.listed && !s->user)
+		log_put_text(&r, LOG_KEY_REASON, s->admission.listed);
 	log_put_text(&r, LOG_KEY_END, s->end);
 	log_commit(&r);
 }

@@ -220,6 +220,126 @@ static void relaying_needs_a_login(void **state)
 	assert_reply(&p, "250 2.1.5");
 	say(&p, "RCPT TO:<\"a@example.com\"@example.org.evil.test>\r\n");
 	assert_reply(&p, "550 5.7.1");
+	/* A dot in front: all names below, not the name itself. */
+	accepted[0] = (char *)".example.org";
+	say(&p, "RCPT TO:<a@x.example.ORG>\r\n");
+	assert_reply(&p, "250 2.1.5");
+	say(&p, "RCPT TO:<a@example.org>\r\n");
+	assert_reply(&p, "550 5.7.1");
+	say(&p, "RCPT TO:<a@xexample.org>\r\n");
+	assert_reply(&p, "550 5.7.1");
+	end(&p);
+}
+
+/* A session whose client's address is known for something. */
+static void start_with(struct play *p, enum conf_auth_mode auth, struct front_admission admission)
+{
+	struct base_addr client;
+	struct base_id id;
+
+	start(p, CONF_TLS_STARTTLS, auth);
+	client = p->s.client;
+	id = p->s.id;
+	p->s.admission = admission;
+	front_session_begin(&p->s, &p->w, &p->listener, &client, id, NULL);
+}
+
+static void an_address_may_stand_for_a_login(void **state)
+{
+	struct play p;
+	struct base_buf envelope;
+	struct envelope e;
+	struct ipc_reader rest;
+
+	start_with(&p, CONF_AUTH_REQUIRED, (struct front_admission){.may_relay = true});
+	say(&p, "EHLO c.example.org\r\nMAIL FROM:<x@example.net>\r\n");
+	say(&p, "RCPT TO:<a@example.com>\r\nDATA\r\n");
+	assert_reply(&p, "250 2.1.5");
+	say(&p, "Subject: x\r\n\r\nhello\r\n.\r\n");
+	assert_true(p.w.effects & FRONT_SUBMIT);
+	assert_null(strstr(base_buf_text(&p.w.message), "ESMTPA"));
+	assert_non_null(strstr(base_buf_text(&p.w.message), "with ESMTP"));
+	assert_non_null(strstr(base_buf_text(&p.w.message), "\r\nDate: "));
+	base_buf_init(&envelope, 10000);
+	front_session_envelope(&p.s, &p.w, 5, &envelope);
+	base_buf_append_slice(&envelope, base_buf_slice(&p.w.rcpts));
+	assert_true(envelope_get(base_buf_slice(&envelope), &e, &rest));
+	assert_int_equal(e.user.len, 0);
+	assert_true(e.flags & ENVELOPE_STRANGER); /* the sender is only said to be who it is */
+	base_buf_release(&envelope);
+	end(&p);
+}
+
+static char *accepted_domain[] = {(char *)"example.org"};
+
+static void start_stranger(struct play *p, unsigned zones)
+{
+	start_with(p, CONF_AUTH_OPTIONAL, (struct front_admission){.dnsbl_open = (uint8_t)zones});
+	p->listener.accept = (struct conf_strings){.items = accepted_domain, .count = 1};
+	say(p, "EHLO c.example.net\r\nMAIL FROM:<x@example.net>\r\n");
+}
+
+static void a_recipient_waits_for_the_zones(void **state)
+{
+	struct base_slice left;
+	struct play p;
+
+	start_stranger(&p, 2);
+	assert_true(p.w.in_transaction); /* MAIL did not wait */
+	left = say(&p, "RCPT TO:<a@example.com>\r\nRCPT TO:<a@example.org>\r\nNOOP\r\n");
+	assert_reply(&p, "550 5.7.1"); /* refused anyway */
+	assert_int_equal(p.s.wait, FRONT_WAIT_DNSBL);
+	assert_slice_equal(left, "NOOP\r\n");
+	base_buf_clear(&p.w.out);
+	front_session_dnsbl(&p.s, &p.w, NULL);
+	assert_int_equal(p.s.wait, FRONT_WAIT_DNSBL);
+	front_session_dnsbl(&p.s, &p.w, NULL);
+	assert_int_equal(p.s.wait, FRONT_WAIT_NONE);
+	assert_reply(&p, "250 2.1.5");
+	assert_true(p.w.effects & FRONT_WRITE);
+	end(&p);
+	/* The first that lists is enough; answers that come late change nothing. */
+	start_stranger(&p, 2);
+	say(&p, "RCPT TO:<a@example.org>\r\n");
+	base_buf_clear(&p.w.out);
+	front_session_dnsbl(&p.s, &p.w, "blocked by zone, see why");
+	assert_reply(&p, "554 5.7.1 blocked by zone, see why\r\n");
+	front_session_dnsbl(&p.s, &p.w, "blocked by another");
+	front_session_dnsbl(&p.s, &p.w, NULL);
+	say(&p, "RCPT TO:<b@example.org>\r\n");
+	assert_reply(&p, "554 5.7.1 blocked by zone");
+	say(&p, "RCPT TO:<postmaster@example.org>\r\n");
+	assert_reply(&p, "250 2.1.5");
+	end(&p);
+	/* Time is up while it waits: as if no zone listed it. */
+	start_stranger(&p, 1);
+	say(&p, "RCPT TO:<a@example.org>\r\n");
+	base_buf_clear(&p.w.out);
+	front_session_timeout(&p.s, &p.w);
+	assert_reply(&p, "250 2.1.5");
+	assert_false(p.s.closing);
+	front_session_dnsbl(&p.s, &p.w, NULL);
+	end(&p);
+	/* The client left. */
+	start_stranger(&p, 1);
+	say(&p, "RCPT TO:<a@example.org>\r\n");
+	front_session_lost(&p.s, &p.w, "disconnect");
+	assert_false(p.w.in_transaction);
+	end(&p);
+}
+
+static void a_login_is_not_judged_by_its_address(void **state)
+{
+	struct play p;
+
+	start_with(&p, CONF_AUTH_OPTIONAL, (struct front_admission){.dnsbl_open = 1});
+	p.listener.accept = (struct conf_strings){.items = accepted_domain, .count = 1};
+	p.listener.plaintext_without_tls = true;
+	front_listener_announce(&p.listener, &(struct front_mechanisms){0});
+	front_session_dnsbl(&p.s, NULL, "blocked");
+	log_in(&p);
+	say(&p, "MAIL FROM:<tim@example.org>\r\nRCPT TO:<a@example.org>\r\n");
+	assert_non_null(strstr(base_buf_text(&p.w.out), "250 2.1.5"));
 	end(&p);
 }
 
@@ -430,6 +550,9 @@ int main(void)
 		cmocka_unit_test(a_long_message_waits_for_a_file),
 		cmocka_unit_test(no_file_means_452_after_the_whole_body),
 		cmocka_unit_test(relaying_needs_a_login),
+		cmocka_unit_test(an_address_may_stand_for_a_login),
+		cmocka_unit_test(a_recipient_waits_for_the_zones),
+		cmocka_unit_test(a_login_is_not_judged_by_its_address),
 		cmocka_unit_test(auth_that_is_down_is_454_and_no_failure),
 		cmocka_unit_test(an_unfinished_login_is_told),
 		cmocka_unit_test(a_user_name_that_no_line_can_hold_is_nobody),

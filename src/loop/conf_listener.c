@@ -58,7 +58,8 @@ static void judge_dnsbl(
 		struct base_slice zone = base_slice_text(l->dnsbl.items[i]);
 
 		if (!base_host_name_valid(zone, false, false) || zone.len > ZONE_MAX_BYTES)
-			conf_fail(w, line, "dnsbl: \"%s\" is no zone; write {\"dnsbl.example.org\"}",
+			conf_fail(w, line,
+				"dnsbl: \"%s\" is no zone; write {\"dnsbl.example.org\"}",
 				l->dnsbl.items[i]);
 	}
 }

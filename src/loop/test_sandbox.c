@@ -37,6 +37,21 @@ static int try_open_outside(void)
 	return open(path, O_RDONLY) < 0 ? errno : 0;
 }
 
+/* What front may: ask what a name in a directory is, and no more. */
+static int try_look(void)
+{
+	struct stat st;
+
+	return fstatat(AT_FDCWD, outside, &st, AT_SYMLINK_NOFOLLOW) == 0 ? 0 : errno;
+}
+
+static int try_look_behind_links(void)
+{
+	struct stat st;
+
+	return fstatat(AT_FDCWD, outside, &st, 0) == 0 ? 0 : errno;
+}
+
 static int try_create_outside(void)
 {
 	char path[128];
@@ -238,6 +253,10 @@ static const struct row rows[] = {
 	{"nothing: kill", 0, try_kill, FORBIDDEN, SECCOMP},
 	{"nothing: executable memory", 0, try_executable_memory, FORBIDDEN, SECCOMP},
 	{"nothing: setuid", 0, try_setuid, FORBIDDEN, SECCOMP},
+	{"nothing: look", 0, try_look, FORBIDDEN, SECCOMP},
+	{"look: look", SANDBOX_LOOK, try_look, GOES, ANY},
+	{"look: look behind links", SANDBOX_LOOK, try_look_behind_links, FORBIDDEN, SECCOMP},
+	{"look: open", SANDBOX_LOOK, try_open_outside, FORBIDDEN, SECCOMP},
 	{"files: life", SANDBOX_FILES, try_ordinary_life, GOES, ANY},
 	{"files: inside", SANDBOX_FILES, try_files_inside, GOES, ANY},
 	{"files: sqlite", SANDBOX_FILES, try_sqlite_inside, GOES, ANY},

@@ -11,7 +11,7 @@ import socket
 import struct
 import threading
 
-TYPES = {"A": 1, "CNAME": 5, "MX": 15, "AAAA": 28}
+TYPES = {"A": 1, "CNAME": 5, "MX": 15, "TXT": 16, "AAAA": 28}
 
 
 def wire_name(name):
@@ -25,6 +25,9 @@ def wire_value(kind, value):
         return socket.inet_pton(socket.AF_INET6, value)
     if kind == "MX":
         return struct.pack(">H", value[0]) + wire_name(value[1])
+    if kind == "TXT":   # one string, or a list of them that make one record
+        parts = [v.encode("latin-1") for v in (value if isinstance(value, list) else [value])]
+        return b"".join(bytes([len(v)]) + v for v in parts)
     return wire_name(value)
 
 
