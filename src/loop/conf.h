@@ -202,6 +202,10 @@ const struct conf_provider *conf_provider_of_process(const struct conf *conf, un
 /* Of one provider, 0 if it has none; *out_first: the index of the first. */
 unsigned conf_provider_processes_of(
 	const struct conf *conf, const struct conf_provider *p, unsigned *out_first);
+/* What names without a domain get before @p is asked, "" for nothing: the one domain that it serves, else
+ * auth { default_domain }; a file of one domain's users that serves several is not told which; for a
+ * sasldb it is the realm, and the host name where there is nothing else. */
+const char *conf_provider_default_domain(const struct conf *conf, const struct conf_provider *p);
 /* Null: no section, and not the built-in store either. */
 const struct conf_provider *conf_provider_find(const struct conf *conf, const char *title);
 

@@ -111,6 +111,17 @@ const struct conf_provider *conf_provider_of_process(const struct conf *conf, un
 	return NULL;
 }
 
+const char *conf_provider_default_domain(const struct conf *conf, const struct conf_provider *p)
+{
+	if (p->domains.count == 1)
+		return p->domains.items[0];
+	if (p->type == CONF_PROVIDER_FILE && p->domains.count > 1)
+		return "";
+	if (p->type == CONF_PROVIDER_SASLDB && !conf->auth.default_domain[0])
+		return conf->hostname;
+	return conf->auth.default_domain;
+}
+
 /* Judging */
 
 static bool key_is_written(const struct conf_section *s, const char *name)

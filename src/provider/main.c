@@ -47,31 +47,17 @@ static const struct provider_source_type *type_of(enum conf_provider_type type)
 	return NULL;
 }
 
-/* Names without a domain: those of the one domain that the provider serves, else as auth { } says. A file
- * of one domain's users that serves several is not asked which. */
-static const char *default_domain(const struct conf *conf, const struct conf_provider *p)
-{
-	if (p->domains.count == 1)
-		return p->domains.items[0];
-	if (p->domains.count == 0 || p->type != CONF_PROVIDER_FILE)
-		return conf->auth.default_domain;
-	return "";
-}
-
 static struct provider_options options_of(const struct conf *conf, const struct conf_provider *p)
 {
 	struct provider_options o = {
 		.title = p->title,
 		.path = p->path ? p->path : "",
 		.format = p->format,
-		.default_domain = default_domain(conf, p),
+		.default_domain = conf_provider_default_domain(conf, p),
 		.service = p->service ? p->service : "",
 		.cram_legacy = p->cram_order == CONF_CRAM_LEGACY,
 	};
 
-	/* Cyrus' own way: a name without a realm is one of this machine's. */
-	if (p->type == CONF_PROVIDER_SASLDB && !o.default_domain[0])
-		o.default_domain = conf->hostname;
 	for (size_t i = 0; i < p->command.count && i < PROVIDER_COMMAND_MAX; i++)
 		o.command[i] = p->command.items[i];
 	return o;
