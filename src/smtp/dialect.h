@@ -55,6 +55,7 @@
 	X(RCPT_BAD, 501, "5.1.3", "bad recipient address") \
 	X(RCPT_MANY, 452, "4.5.3", "too many recipients") \
 	X(OK, 250, "2.0.0", "ok") \
+	X(RESET, 250, "2.0.0", "ok") \
 	X(VRFY, 252, "2.0.0", "send some mail and see") \
 	X(HELP, 214, "2.0.0", \
 		"EHLO STARTTLS AUTH MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT") \

@@ -262,7 +262,7 @@ enum smtp_server_event smtp_server_on_rset(struct smtp_server *s, struct smtp_st
 		return SMTP_SERVER_MORE;
 	}
 	smtp_server_end_transaction(s);
-	smtp_server_reply(smtp_server_say(s, SMTP_SAY_OK), step->out);
+	smtp_server_reply(smtp_server_say(s, SMTP_SAY_RESET), step->out);
 	return SMTP_SERVER_MORE;
 }
 
