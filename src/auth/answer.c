@@ -36,6 +36,11 @@ static void log_login(
 	login->client = r->client;
 	login->result = result;
 	login->reason = reason;
+	/* Its own words say more; the end of the text is kept, too. */
+	if (reason && r->said[0])
+		login->reason = (const char *)auth_effect_keep(
+			q, base_slice_make(r->said, strlen(r->said) + 1))
+					.ptr;
 	login->cached = r->cached;
 }
 
@@ -53,6 +58,9 @@ void auth_request_reply(struct auth_core *core, struct auth_request *r)
 	struct base_slice final = base_buf_slice(&r->final), user = shown_user(r);
 	bool fits;
 
+	/* The spelling of a source would tell that it knows the user. */
+	if (!r->accepted && r->external)
+		user = vault_key_slice(&r->whole_key);
 	if (r->accepted)
 		fits = wire_dovecot_server_ok(
 			&conn->out, r->id, user, r->has_final ? &final : NULL);
@@ -148,12 +156,13 @@ static bool mechanism_permitted(const struct auth_core *core, const struct auth_
 /* The one who proved to be the user may act as nobody else. */
 static bool authorised(const struct auth_core *core, const struct auth_request *r)
 {
+	const struct vault_key *own = r->external ? &r->whole_key : &r->key;
 	struct base_slice authzid = sasl_server_authzid(r->sasl);
 	struct vault_key key;
 
 	return !authzid.len ||
 		(vault_key_make(authzid, core->options.default_domain, &key) &&
-			base_slice_equal(vault_key_slice(&key), vault_key_slice(&r->key)));
+			base_slice_equal(vault_key_slice(&key), vault_key_slice(own)));
 }
 
 void auth_request_succeed(

@@ -34,9 +34,7 @@ static void take_options(struct auth_core *core, const struct auth_options *opti
 	take_text(core->default_domain, options->default_domain, &core->options.default_domain);
 	core->options.sources = NULL; /* the copies count */
 	auth_sources_take(core, options);
-	if (!auth_sources_have_store(core))
-		core->options.mechanisms &= SASL_MASK(SASL_MECHANISM_PLAIN) |
-			SASL_MASK(SASL_MECHANISM_LOGIN);
+	core->options.mechanisms &= auth_sources_serve(core);
 }
 
 struct auth_core *auth_core_new(const struct auth_options *options, const uint8_t mock_key[32],
@@ -46,6 +44,7 @@ struct auth_core *auth_core_new(const struct auth_options *options, const uint8_
 
 	static_assert(AUTH_RANDOM_BYTES >= 32 + VAULT_CACHE_KEY_BYTES + VAULT_THROTTLE_KEY_BYTES,
 		"seed and keys");
+	auth_list_init(&core->questions);
 	take_options(core, options);
 	memcpy(core->mock_key, mock_key, sizeof(core->mock_key));
 	memcpy(core->seed, random, sizeof(core->seed));
@@ -57,6 +56,7 @@ struct auth_core *auth_core_new(const struct auth_options *options, const uint8_
 	auth_list_init(&core->by_due);
 	auth_list_init(&core->waiting);
 	auth_list_init(&core->given);
+	auth_fair_init(&core->turns);
 	return core;
 }
 
@@ -69,6 +69,7 @@ void auth_core_free(struct auth_core **core_at)
 	while (!auth_list_empty(&core->conns))
 		auth_core_closed(core, AUTH_OF(core->conns.next, struct auth_conn, in_core), 0);
 	auth_tasks_free(core);
+	auth_questions_free(core);
 	auth_effects_free(core);
 	vault_cache_free(&core->cache);
 	vault_throttle_free(&core->throttle);
@@ -78,9 +79,31 @@ void auth_core_free(struct auth_core **core_at)
 	*core_at = NULL;
 }
 
-void auth_core_configure(struct auth_core *core, const struct auth_options *options)
+/* Which of @options each source of now will be, by name and kind; AUTH_SOURCES_MAX: none. */
+static void map_sources(const struct auth_core *core, const struct auth_options *options,
+	unsigned map[AUTH_SOURCES_MAX + 1])
 {
+	for (unsigned i = 0; i <= AUTH_SOURCES_MAX; i++) {
+		map[i] = AUTH_SOURCES_MAX;
+		for (unsigned k = 0; i < core->source_count && k < options->source_count; k++)
+			if (options->sources[k].kind == core->sources[i].kind &&
+				strcmp(options->sources[k].name, core->sources[i].name) == 0)
+				map[i] = k;
+	}
+}
+
+void auth_core_configure(struct auth_core *core, const struct auth_options *options, int64_t now_ms)
+{
+	unsigned map[AUTH_SOURCES_MAX + 1];
+
+	map_sources(core, options, map);
 	take_options(core, options);
+	for (struct auth_link *l = core->by_time.next; l != &core->by_time; l = l->next) {
+		struct auth_request *r = AUTH_OF(l, struct auth_request, by_time);
+
+		r->source = map[r->source < AUTH_SOURCES_MAX ? r->source : AUTH_SOURCES_MAX];
+	}
+	auth_questions_remap(core, map, now_ms);
 	vault_cache_set_ttl(core->cache, options->cache_ttl_ms);
 	/* The numbers of sources may mean others now. */
 	vault_cache_drop_all(core->cache);
@@ -288,7 +311,7 @@ static int64_t least(int64_t a, int64_t b)
 
 int64_t auth_core_wake(const struct auth_core *core)
 {
-	int64_t wake = auth_tasks_wake(core);
+	int64_t wake = least(auth_tasks_wake(core), auth_questions_wake(core));
 
 	if (!auth_list_empty(&core->by_due))
 		wake = least(wake, AUTH_OF(core->by_due.next, struct auth_request, by_due)->due_ms);
@@ -305,7 +328,7 @@ int64_t auth_core_wake(const struct auth_core *core)
 	return wake;
 }
 
-void auth_core_tick(struct auth_core *core, int64_t now_ms)
+void auth_core_tick(struct auth_core *core, int64_t now_ms, int64_t wall_ms)
 {
 	while (!auth_list_empty(&core->by_due)) {
 		struct auth_request *r = AUTH_OF(core->by_due.next, struct auth_request, by_due);
@@ -327,6 +350,7 @@ void auth_core_tick(struct auth_core *core, int64_t now_ms)
 		if (conn->list_due_ms && conn->list_due_ms <= now_ms)
 			send_list(core, conn);
 	}
+	auth_questions_tick(core, now_ms, wall_ms);
 	auth_tasks_tick(core, now_ms);
 }
 

@@ -5,7 +5,8 @@
  *   AUTH -> [exchange] -> CHALLENGE  -> wait CLIENT -> CONT -> [exchange]
  *                      -> question   -> wait STORE (a user's row), then STORE again (the secret) or
  *                                       WORKER (the password), or SOURCE (another
- *                                       provider), source after source, then [exchange]
+ *                                       provider, and perhaps WORKER with what it has
+ *                                       stored), source after source, then [exchange]
  *                      -> binding    -> wait BINDING -> CONT # -> [exchange]
  *                      -> the end    -> wait DELAY until the grid says so, then OK or FAIL
  *
@@ -22,6 +23,9 @@
 #define AUTH_WORKER_DEPTH 2 /* tasks that one worker has at a time */
 #define AUTH_TASKS_MAX 4096
 #define AUTH_TEXT_MAX_BYTES 255
+#define AUTH_QUESTION_MAX_BYTES 6144
+#define AUTH_FAIR_BUCKETS 64
+#define AUTH_WAITING_PER_BUCKET 1024
 #define AUTH_CHALLENGE_MAX_BYTES 12288 /* what makes too long a line is refused there */
 
 enum auth_wait {
@@ -36,6 +40,16 @@ enum auth_wait {
 
 struct auth_link {
 	struct auth_link *prev, *next;
+};
+
+/* Those who wait, by client; fair.c. */
+struct auth_bucket {
+	struct auth_link in_ring, items;
+	unsigned count;
+};
+struct auth_fair {
+	struct auth_link ring; /* buckets with items, perhaps; who is next */
+	struct auth_bucket buckets[AUTH_FAIR_BUCKETS];
 };
 
 struct auth_request {
@@ -55,15 +69,17 @@ struct auth_request {
 	int64_t due_ms;                   /* DELAY */
 	struct base_addr client;
 	char session[AUTH_TEXT_MAX_BYTES + 1];
-	struct vault_key key;
+	struct vault_key key, whole_key; /* whole: "name/label" is not split */
 	char label[VAULT_LABEL_MAX_BYTES + 1];
 	struct vault_user *user; /* null: unknown */
 	struct vault_user *apps;
 	size_t app_count;
 	unsigned source;                  /* which of the core's is asked */
 	bool source_down, source_refused; /* one of those before */
-	bool external;                    /* accepted by another than the store, under this name: */
+	bool external;                    /* known to another than the store, under this name: */
 	char external_name[AUTH_TEXT_MAX_BYTES + 1];
+	uint32_t scope;        /* of a cached success there, from before it was asked */
+	char said[96];         /* what it said for the log */
 	int64_t app_id;        /* the app password that was right; 0: the user's own */
 	struct base_buf final; /* SCRAM's v=, to go with OK */
 	bool has_final;
@@ -91,6 +107,8 @@ enum auth_task_kind { AUTH_TASK_LOGIN, AUTH_TASK_UPGRADE, AUTH_TASK_TEST };
 
 struct auth_task {
 	struct auth_link in_core; /* waiting, or given to a worker */
+	struct auth_link in_bucket;
+	unsigned bucket;
 	enum auth_task_kind kind;
 	uint32_t number;
 	int worker; /* -1: waits */
@@ -106,6 +124,27 @@ struct auth_task {
 	bool keep_hash;
 };
 
+/* To a process of a provider; questions.c. */
+struct auth_question {
+	struct auth_link in_core;
+	struct auth_link in_bucket; /* of its source's waiting ones */
+	unsigned bucket, source;
+	uint32_t number, token;
+	int process; /* -1: waits */
+	bool cancelled, retried;
+	int64_t until_ms, limit_ms; /* limit: not shortened because all processes were down */
+	enum auth_ask ask;
+	enum base_hash hash;
+	struct base_addr client;
+	struct base_buf bytes; /* secret: name, secret, challenge */
+	size_t name_len, secret_len;
+};
+
+struct auth_process {
+	bool up;
+	struct auth_question *question;
+};
+
 /* An effect that waits to be taken, with what it owns. */
 struct auth_queued {
 	struct auth_queued *next;
@@ -117,8 +156,12 @@ struct auth_queued {
 
 struct auth_named_source {
 	char name[64];
-	bool store;
-	char *domains; /* each with a space behind it; empty: all */
+	enum auth_source_kind kind;
+	bool cram, scram;
+	unsigned first, processes;
+	uint32_t generation; /* of what it says: a cached success of an older one counts no more */
+	char *domains;       /* each with a space behind it; empty: all */
+	struct auth_fair waiting;
 };
 
 struct auth_worker {
@@ -134,10 +177,13 @@ struct auth_core {
 	uint8_t mock_key[32];
 	uint8_t seed[32];
 	uint64_t drawn;
-	uint32_t pid, next_conn, next_token, next_task;
+	uint32_t pid, next_conn, next_token, next_task, next_question, next_generation;
 	struct vault_cache *cache;
 	struct vault_throttle *throttle;
 	struct auth_link conns, by_time, by_due, waiting, given;
+	struct auth_fair turns; /* of the waiting ones */
+	struct auth_link questions;
+	struct auth_process processes[AUTH_PROCESSES_MAX];
 	size_t waiting_count;
 	struct auth_worker workers[AUTH_WORKERS_MAX];
 	struct auth_queued *first, *last, *taken;
@@ -150,6 +196,15 @@ bool auth_list_empty(const struct auth_link *head);
 void auth_list_push(struct auth_link *head, struct auth_link *link); /* at the end */
 void auth_list_remove(struct auth_link *link);                       /* twice is fine */
 #define AUTH_OF(link, type, member) ((type *)(void *)((char *)(link)-offsetof(type, member)))
+
+/* fair.c */
+void auth_fair_init(struct auth_fair *fair);
+unsigned auth_fair_bucket(const struct auth_core *core, const struct base_addr *client);
+/* False: too many of this bucket wait. */
+bool auth_fair_push(struct auth_fair *fair, unsigned bucket, struct auth_link *link);
+void auth_fair_remove(struct auth_fair *fair, unsigned bucket, struct auth_link *link);
+/* Whose turn it is; still linked. Null: nobody waits. */
+struct auth_link *auth_fair_next(struct auth_fair *fair);
 
 /* core.c */
 void auth_core_draw(struct auth_core *core, uint8_t out[32]);
@@ -166,10 +221,28 @@ void auth_conn_told(struct auth_core *core, struct auth_conn *conn); /* OUTPUT, 
 /* sources.c */
 void auth_sources_take(struct auth_core *core, const struct auth_options *options);
 void auth_sources_free(struct auth_core *core);
-/* The first at or after @from that answers for @r, for any mechanism if @store_only; source_count: none. */
+/* The first at or after @from that answers for @r and its question; source_count: none. */
 unsigned auth_source_next(
-	const struct auth_core *core, const struct auth_request *r, unsigned from, bool store_only);
+	const struct auth_core *core, const struct auth_request *r, unsigned from);
 bool auth_sources_have_store(const struct auth_core *core);
+/* Mechanisms that one of them serves. */
+sasl_mechanism_mask auth_sources_serve(const struct auth_core *core);
+
+/* questions.c */
+/* False: too many wait. */
+bool auth_question_put(struct auth_core *core, struct auth_request *r, enum auth_ask ask,
+	struct base_slice secret, struct base_slice challenge, int64_t now_ms);
+void auth_questions_forget(struct auth_core *core, uint32_t token);
+void auth_questions_tick(struct auth_core *core, int64_t now_ms, int64_t wall_ms);
+int64_t auth_questions_wake(const struct auth_core *core);
+void auth_questions_remap(
+	struct auth_core *core, const unsigned map[AUTH_SOURCES_MAX + 1], int64_t now_ms);
+void auth_questions_free(struct auth_core *core);
+
+/* said.c */
+void auth_request_said(struct auth_core *core, struct auth_request *r, const struct auth_said *said,
+	int64_t now_ms, int64_t wall_ms);
+void auth_remember_external(struct auth_core *core, const struct auth_request *r, int64_t now_ms);
 
 /* request.c */
 void auth_request_begin(
@@ -198,12 +271,13 @@ enum sasl_server_result auth_ask(struct auth_core *core, struct auth_request *r,
 enum sasl_server_result auth_ask_from(struct auth_core *core, struct auth_request *r, unsigned from,
 	int64_t now_ms, struct base_buf *out);
 void auth_ask_store(struct auth_core *core, struct auth_request *r);
-enum sasl_server_result auth_scram_unknown(struct auth_request *r, struct base_buf *out);
+enum sasl_server_result auth_scram_unknown(
+	struct auth_core *core, struct auth_request *r, struct base_buf *out);
 enum sasl_server_result auth_accept_external(
 	struct auth_request *r, struct base_slice user, struct base_buf *out);
 void auth_note_attempt(struct auth_core *core, struct auth_request *r);
 /* What a cached success of another source is kept under; 0 and small numbers are the vault's. */
-uint32_t auth_source_scope(const struct auth_request *r);
+uint32_t auth_source_scope(const struct auth_core *core, const struct auth_request *r);
 
 /* answer.c */
 void auth_request_succeed(

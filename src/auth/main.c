@@ -151,7 +151,7 @@ static void on_timer(uv_timer_t *timer)
 {
 	struct auth_shell *s = timer->data;
 
-	auth_core_tick(s->core, base_clock_monotonic_ms());
+	auth_core_tick(s->core, base_clock_monotonic_ms(), base_clock_wall_ms());
 	auth_shell_pump(s);
 }
 
@@ -186,6 +186,9 @@ static void do_effect(struct auth_shell *s, const struct auth_effect *e)
 	case AUTH_EFFECT_ASK:
 		auth_provider_ask(s, e);
 		break;
+	case AUTH_EFFECT_QUESTION:
+		auth_process_ask(s, e);
+		break;
 	case AUTH_EFFECT_VERIFY:
 	case AUTH_EFFECT_HASH:
 		send_task(s, e);
@@ -215,30 +218,17 @@ void auth_shell_pump(struct auth_shell *s)
 
 /* Role */
 
-const struct conf_provider *auth_provider_find(const struct conf *conf, const char *title)
-{
-	for (size_t i = 0; i < conf->provider_count; i++)
-		if (strcmp(conf->providers[i].title, title) == 0)
-			return &conf->providers[i];
-	return NULL;
-}
-
 /* @sources: AUTH_SOURCES_MAX; borrowed by what is returned. */
 static struct auth_options make_options(const struct conf *conf, struct auth_source *sources)
 {
 	size_t count = 0;
 
 	for (size_t i = 0; i < conf->auth.providers.count && count < AUTH_SOURCES_MAX; i++) {
-		const struct conf_provider *p = auth_provider_find(
+		const struct conf_provider *p = conf_provider_find(
 			conf, conf->auth.providers.items[i]);
 
 		if (p)
-			sources[count++] = (struct auth_source){
-				.name = p->title,
-				.store = p->type == CONF_PROVIDER_STORE,
-				.domains = (const char *const *)p->domains.items,
-				.domain_count = p->domains.count,
-			};
+			sources[count++] = auth_process_source(conf, p);
 	}
 	return (struct auth_options){
 		.sources = sources,
@@ -254,7 +244,7 @@ static struct auth_options make_options(const struct conf *conf, struct auth_sou
 static bool has_outside(const struct conf *conf)
 {
 	for (size_t i = 0; i < conf->auth.providers.count; i++) {
-		const struct conf_provider *p = auth_provider_find(
+		const struct conf_provider *p = conf_provider_find(
 			conf, conf->auth.providers.items[i]);
 
 		if (p && p->type == CONF_PROVIDER_DOVECOT)
@@ -302,7 +292,7 @@ static int on_reload(struct role *r, const struct conf *conf, struct base_error 
 			"the first provider of type \"dovecot\" needs a restart: auth may not "
 			"connect "
 			"anywhere until then");
-	auth_core_configure(s->core, &options);
+	auth_core_configure(s->core, &options, base_clock_monotonic_ms());
 	auth_providers_take(s, conf);
 	return 0;
 }
@@ -317,6 +307,9 @@ static void on_peer(
 	} else if (peer == IPC_WORKER && ch) {
 		auth_core_worker_up(s->core, index, base_clock_monotonic_ms());
 		auth_shell_pump(s);
+	} else if (peer == IPC_PROVIDER && ch) {
+		auth_core_provider_up(s->core, index, base_clock_monotonic_ms());
+		auth_shell_pump(s);
 	} else if (fd >= 0) {
 		close(fd);
 	}
@@ -326,9 +319,13 @@ static void on_peer_gone(struct role *r, enum ipc_role peer, unsigned index)
 {
 	struct auth_shell *s = role_state(r);
 
-	if (peer != IPC_WORKER)
+	if (peer == IPC_WORKER)
+		auth_core_worker_down(s->core, index, base_clock_monotonic_ms());
+	else if (peer == IPC_PROVIDER)
+		auth_core_provider_down(
+			s->core, index, base_clock_monotonic_ms(), base_clock_wall_ms());
+	else
 		return;
-	auth_core_worker_down(s->core, index, base_clock_monotonic_ms());
 	auth_shell_pump(s);
 }
 
@@ -384,6 +381,8 @@ static void on_peer_frame(struct role *r, enum ipc_role peer, unsigned index,
 		on_secret_want(s, ch, frame);
 	else if (peer == IPC_WORKER)
 		on_worker_frame(s, index, frame);
+	else if (peer == IPC_PROVIDER)
+		auth_process_frame(s, index, frame);
 }
 
 static void on_listener(struct role *r, enum ipc_listener kind, const char *name, int fd)

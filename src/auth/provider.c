@@ -331,7 +331,7 @@ static bool is_named(const struct conf *conf, const struct auth_provider *p)
 {
 	for (size_t i = 0; i < conf->auth.providers.count; i++) {
 		const struct conf_provider *c = strcmp(conf->auth.providers.items[i], p->name) == 0
-			? auth_provider_find(conf, p->name)
+			? conf_provider_find(conf, p->name)
 			: NULL;
 
 		if (c && c->type == CONF_PROVIDER_DOVECOT && strcmp(c->path, p->path) == 0)
@@ -385,7 +385,7 @@ void auth_providers_take(struct auth_shell *s, const struct conf *conf)
 		provider_free(p);
 	}
 	for (size_t i = 0; i < conf->auth.providers.count; i++) {
-		const struct conf_provider *c = auth_provider_find(
+		const struct conf_provider *c = conf_provider_find(
 			conf, conf->auth.providers.items[i]);
 
 		if (c && c->type == CONF_PROVIDER_DOVECOT && !find(s, base_slice_text(c->title)))

@@ -52,6 +52,8 @@ void auth_request_free(struct auth_core *core, struct auth_request *r)
 {
 	if (r->wait == AUTH_WAIT_WORKER)
 		auth_tasks_forget(core, r->token);
+	else if (r->wait == AUTH_WAIT_SOURCE)
+		auth_questions_forget(core, r->token);
 	auth_list_remove(&r->by_conn);
 	auth_list_remove(&r->by_time);
 	auth_list_remove(&r->by_due);
@@ -233,6 +235,9 @@ void auth_request_begin(
 		.plus_offered = plus_offered(core, conn, r->mechanism),
 		.tls = r->tls,
 		.mock_key = base_slice_make(core->mock_key, sizeof(core->mock_key)),
+		/* Other systems made their hashes from what the client types; SCRAM prepares it itself. */
+		.raw = !auth_sources_have_store(core) &&
+			!(sasl_mechanism_info(r->mechanism)->flags & SASL_SCRAM),
 	};
 	base_buf_init_secret(&out, AUTH_CHALLENGE_MAX_BYTES);
 	result = sasl_server_begin(

@@ -35,9 +35,6 @@ void auth_shell_pump(struct auth_shell *s);
 /* Handle an error of the store: log it, not more often than every few seconds. */
 void auth_shell_complain(struct auth_shell *s, const char *what, const struct base_error *err);
 
-/* The section of a name in auth { providers }; null: none. */
-const struct conf_provider *auth_provider_find(const struct conf *conf, const char *title);
-
 /* streams.c */
 /* Take @fd, a connected stream. */
 void auth_client_new(struct auth_shell *s, int fd, bool front);
@@ -55,6 +52,11 @@ void auth_providers_take(struct auth_shell *s, const struct conf *conf);
 void auth_providers_close_all(struct auth_shell *s);
 /* Answered by auth_core_asked(), perhaps at once. */
 void auth_provider_ask(struct auth_shell *s, const struct auth_effect *e);
+
+/* processes.c: providers with processes of their own */
+struct auth_source auth_process_source(const struct conf *conf, const struct conf_provider *p);
+void auth_process_ask(struct auth_shell *s, const struct auth_effect *e);
+void auth_process_frame(struct auth_shell *s, unsigned index, struct ipc_frame *frame);
 
 /* control.c */
 void auth_control_request(

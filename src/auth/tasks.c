@@ -1,4 +1,4 @@
-/* Work for workers, first come, first served. A worker has AUTH_WORKER_DEPTH tasks at a time, so that it
+/* Work for workers; who waits is served in turn by client. A worker has AUTH_WORKER_DEPTH tasks at a time, so that it
  * need not wait for us between two; what a dead one had is given out once more, and then given up, in
  * case it was the task that killed it. */
 #include "auth/core_internal.h"
@@ -9,24 +9,33 @@
 
 static void task_free(struct auth_core *core, struct auth_task *t)
 {
-	if (t->worker < 0)
+	if (t->worker < 0) {
+		auth_fair_remove(&core->turns, t->bucket, &t->in_bucket);
 		core->waiting_count--;
-	else
+	} else {
 		core->workers[t->worker].count--;
+	}
 	auth_list_remove(&t->in_core);
 	base_secret_release(&t->password);
 	base_wipe(t, sizeof(*t));
 	free(t);
 }
 
+/* @client: null, who is nobody's. */
 static struct auth_task *task_new(struct auth_core *core, enum auth_task_kind kind,
-	struct base_slice stored, struct base_slice password, int64_t now_ms)
+	const struct base_addr *client, struct base_slice stored, struct base_slice password,
+	int64_t now_ms)
 {
 	struct auth_task *t;
 
 	if (core->waiting_count >= AUTH_TASKS_MAX)
 		return NULL;
 	t = base_alloc_zero(1, sizeof(*t));
+	t->bucket = client ? auth_fair_bucket(core, client) : 0;
+	if (!auth_fair_push(&core->turns, t->bucket, &t->in_bucket)) {
+		free(t);
+		return NULL;
+	}
 	t->kind = kind;
 	t->number = ++core->next_task;
 	t->worker = -1;
@@ -52,6 +61,7 @@ static void give(struct auth_core *core, struct auth_task *t, unsigned worker)
 	q->effect.stored = auth_effect_keep(q, base_slice_text(t->stored));
 	q->effect.password = auth_effect_keep(q, base_secret_slice(&t->password));
 	q->effect.mechanisms = t->mechanisms;
+	auth_fair_remove(&core->turns, t->bucket, &t->in_bucket);
 	auth_list_remove(&t->in_core);
 	auth_list_push(&core->given, &t->in_core);
 	t->worker = (int)worker;
@@ -72,20 +82,17 @@ static int idlest(const struct auth_core *core)
 
 static void give_out(struct auth_core *core)
 {
-	while (!auth_list_empty(&core->waiting)) {
-		int worker = idlest(core);
+	struct auth_link *link;
+	int worker;
 
-		if (worker < 0)
-			return;
-		give(core, AUTH_OF(core->waiting.next, struct auth_task, in_core),
-			(unsigned)worker);
-	}
+	while ((worker = idlest(core)) >= 0 && (link = auth_fair_next(&core->turns)))
+		give(core, AUTH_OF(link, struct auth_task, in_bucket), (unsigned)worker);
 }
 
 bool auth_task_login(struct auth_core *core, struct auth_request *r, struct base_slice stored,
 	struct base_slice password, int64_t now_ms)
 {
-	struct auth_task *t = task_new(core, AUTH_TASK_LOGIN, stored, password, now_ms);
+	struct auth_task *t = task_new(core, AUTH_TASK_LOGIN, &r->client, stored, password, now_ms);
 
 	if (!t)
 		return false;
@@ -102,7 +109,9 @@ void auth_task_upgrade(struct auth_core *core, const struct auth_request *r,
 
 	if (core->waiting_count > 16)
 		return;
-	t = task_new(core, AUTH_TASK_UPGRADE, BASE_SLICE_EMPTY, password, now_ms);
+	t = task_new(core, AUTH_TASK_UPGRADE, NULL, BASE_SLICE_EMPTY, password, now_ms);
+	if (!t)
+		return;
 	t->key = r->key;
 	t->user = *r->user;
 	t->mechanisms = mechanisms;
@@ -114,7 +123,7 @@ void auth_core_test(struct auth_core *core, uint32_t ticket, struct base_slice s
 	struct base_slice password, int64_t now_ms)
 {
 	struct auth_task *t = password.len <= BASE_SECRET_PASSWORD_MAX_BYTES
-		? task_new(core, AUTH_TASK_TEST, stored, password, now_ms)
+		? task_new(core, AUTH_TASK_TEST, NULL, stored, password, now_ms)
 		: NULL;
 	struct auth_queued *q;
 
@@ -213,7 +222,8 @@ void auth_core_worker_down(struct auth_core *core, unsigned worker, int64_t now_
 	{
 		if (t->worker != (int)worker)
 			continue;
-		if (t->cancelled || t->retried) {
+		if (t->cancelled || t->retried ||
+			!auth_fair_push(&core->turns, t->bucket, &t->in_bucket)) {
 			give_up(core, t, "the worker died", now_ms);
 			continue;
 		}

@@ -9,6 +9,7 @@
 #include "auth/core_internal.h"
 #include "base/base64.h"
 #include "sasl/client.h"
+#include "vault/stored.h"
 #include "vault/verify.h"
 
 #include <stdio.h>
@@ -32,11 +33,19 @@ struct fixture {
 	struct vault_user user, app;
 	bool store_down, source_down, auto_verify;
 	unsigned asks;
+	/* Processes of providers: nobody answers while hold; else as say_of_process() knows. */
+	bool hold;
+	unsigned questions, last_process;
+	uint32_t last_question;
+	enum auth_ask last_ask;
+	char last_source[16], last_name[64];
+	struct auth_said says;
+	uint8_t salt[SASL_SCRAM_SALT_BYTES];
 	unsigned lookups, verifies, upgrades, closes, logins, tested;
 	uint32_t last_task;
 	unsigned last_worker, last_tested;
 	bool upgrade_keeps_hash;
-	char reason[128], result[16], login_user[64];
+	char reason[128], result[16], login_user[64], last_password[32];
 };
 
 static void on_lookup(struct fixture *f, const struct auth_effect *e)
@@ -65,6 +74,7 @@ static void on_verify(struct fixture *f, const struct auth_effect *e)
 	f->verifies++;
 	f->last_task = e->task;
 	f->last_worker = e->worker;
+	snprintf(f->last_password, sizeof(f->last_password), "%.*s", BASE_SLICE_ARGS(e->password));
 	if (!f->auto_verify)
 		return;
 	/* The default work is left out: tests would take long. */
@@ -86,6 +96,21 @@ static void on_ask(struct fixture *f, const struct auth_effect *e)
 			: right ? SASL_CREDENTIALS_KNOWN
 				: SASL_CREDENTIALS_UNKNOWN,
 		BASE_SLICE("bert@example.org"), f->now_ms, WALL_MS);
+}
+
+/* What a process of a provider is asked, and what it says. */
+static void on_question(struct fixture *f, const struct auth_effect *e)
+{
+	f->questions++;
+	f->last_process = e->worker;
+	f->last_question = e->task;
+	f->last_ask = e->ask;
+	snprintf(f->last_source, sizeof(f->last_source), "%.*s", BASE_SLICE_ARGS(e->source));
+	snprintf(f->last_name, sizeof(f->last_name), "%.*s", BASE_SLICE_ARGS(e->name));
+	if (e->ask == AUTH_ASK_SCRAM && e->password.len == sizeof(f->salt))
+		memcpy(f->salt, e->password.ptr, sizeof(f->salt));
+	if (!f->hold)
+		auth_core_said(f->core, e->worker, e->task, &f->says, f->now_ms, WALL_MS);
 }
 
 static void on_login(struct fixture *f, const struct auth_login *login)
@@ -119,6 +144,9 @@ static void pump(struct fixture *f)
 		case AUTH_EFFECT_ASK:
 			on_ask(f, &e);
 			break;
+		case AUTH_EFFECT_QUESTION:
+			on_question(f, &e);
+			break;
 		case AUTH_EFFECT_VERIFY:
 			on_verify(f, &e);
 			break;
@@ -151,7 +179,7 @@ static void say(struct fixture *f, const char *text)
 static void pass(struct fixture *f, int64_t ms)
 {
 	f->now_ms += ms;
-	auth_core_tick(f->core, f->now_ms);
+	auth_core_tick(f->core, f->now_ms, WALL_MS);
 	pump(f);
 }
 
@@ -825,8 +853,11 @@ static void loopback_is_never_slow_and_others_get_slower(void **state)
 
 static void use_sources(struct fixture *f, bool store, const char *const *domains, size_t count)
 {
-	const struct auth_source sources[] = {
-		{"store", true, NULL, 0}, {"dove", false, domains, count}};
+	const struct auth_source sources[] = {{.name = "store", .kind = AUTH_SOURCE_STORE},
+		{.name = "dove",
+			.kind = AUTH_SOURCE_SERVER,
+			.domains = domains,
+			.domain_count = count}};
 	struct auth_options options = {.mechanisms = ALL,
 		.host_name = BASE_SLICE("mail.example.org"),
 		.default_domain = BASE_SLICE("example.org"),
@@ -834,7 +865,7 @@ static void use_sources(struct fixture *f, bool store, const char *const *domain
 		.sources = store ? sources : sources + 1,
 		.source_count = store ? 2 : 1};
 
-	auth_core_configure(f->core, &options);
+	auth_core_configure(f->core, &options, f->now_ms);
 }
 
 static void another_source_is_asked_for_those_the_store_does_not_know(void **state)
@@ -906,6 +937,440 @@ static void without_the_store_only_passwords_are_offered(void **state)
 	assert_int_equal(f->lookups, 0);
 }
 
+/* Providers with processes */
+
+static const struct auth_source flat = {.name = "flat",
+	.kind = AUTH_SOURCE_FILE,
+	.cram = true,
+	.scram = true,
+	.first = 0,
+	.processes = 1};
+static const struct auth_source checker = {
+	.name = "old", .kind = AUTH_SOURCE_CHECKER, .cram = true, .first = 1, .processes = 2};
+static const struct auth_source pam = {
+	.name = "pam", .kind = AUTH_SOURCE_CHECKER, .first = 3, .processes = 1};
+static const struct auth_source store = {.name = "store", .kind = AUTH_SOURCE_STORE};
+
+static void use(struct fixture *f, const struct auth_source *sources, size_t count)
+{
+	struct auth_options options = {.mechanisms = ALL,
+		.host_name = BASE_SLICE("mail.example.org"),
+		.default_domain = BASE_SLICE("example.org"),
+		.cache_ttl_ms = 300000,
+		.sources = sources,
+		.source_count = count};
+
+	auth_core_configure(f->core, &options, f->now_ms);
+	for (unsigned i = 0; i < 4; i++)
+		auth_core_provider_up(f->core, i, f->now_ms);
+}
+
+/* Logs bert in by CRAM-MD5 with @password. */
+static void cram(struct fixture *f, const char *password)
+{
+	struct base_buf decoded, response;
+	struct base_slice challenge;
+	uint8_t sum[64];
+
+	base_buf_init(&decoded, 4096);
+	base_buf_init(&response, 4096);
+	say(f, "AUTH\t1\tCRAM-MD5\tservice=smtp\n");
+	challenge = challenge_of(f, &decoded);
+	base_hmac(BASE_HASH_MD5, base_slice_text(password), challenge, sum);
+	base_buf_append_text(&response, "bert ");
+	base_hex_encode(base_slice_make(sum, 16), &response);
+	say_cont(f, base_buf_slice(&response));
+	base_buf_release(&decoded);
+	base_buf_release(&response);
+}
+
+enum way { WAY_PLAIN, WAY_CRAM };
+enum end { END_OK, END_FAIL, END_LATER };
+
+static const struct {
+	const char *name;
+	const struct auth_source *source;
+	enum way way;
+	struct auth_said said;
+	enum auth_ask ask;
+	bool asked;
+	enum end end;
+	unsigned verifies;
+	const char *user;
+} sayings[] = {
+#define S(x) \
+	{ \
+		(const uint8_t *)(x), sizeof(x) - 1 \
+	}
+	{"checker right", &checker, WAY_PLAIN, {.result = AUTH_SAID_RIGHT}, AUTH_ASK_PASSWORD, true,
+		END_OK, 0, "bert@example.org"},
+	{"checker right, other name", &checker, WAY_PLAIN,
+		{.result = AUTH_SAID_RIGHT, .name = S("Bert@x")}, AUTH_ASK_PASSWORD, true, END_OK,
+		0, "Bert@x"},
+	{"checker wrong", &checker, WAY_PLAIN, {.result = AUTH_SAID_REFUSED}, AUTH_ASK_PASSWORD,
+		true, END_FAIL, 0, "bert@example.org"},
+	{"checker unknown", &checker, WAY_PLAIN, {.result = AUTH_SAID_UNKNOWN}, AUTH_ASK_PASSWORD,
+		true, END_FAIL, 0, "bert@example.org"},
+	{"checker away", &checker, WAY_PLAIN, {.result = AUTH_SAID_CANNOT}, AUTH_ASK_PASSWORD, true,
+		END_LATER, 0, "bert@example.org"},
+	{"checker says what is stored", &checker, WAY_PLAIN,
+		{.result = AUTH_SAID_FOUND, .stored = S("{PLAIN}bertig")}, AUTH_ASK_PASSWORD, true,
+		END_LATER, 0, "bert@example.org"},
+	{"checker cram right", &checker, WAY_CRAM, {.result = AUTH_SAID_RIGHT}, AUTH_ASK_CRAM, true,
+		END_OK, 0, "bert@example.org"},
+	{"checker cram wrong", &checker, WAY_CRAM, {.result = AUTH_SAID_REFUSED}, AUTH_ASK_CRAM,
+		true, END_FAIL, 0, "bert@example.org"},
+	{"checker cram away", &checker, WAY_CRAM, {.result = AUTH_SAID_CANNOT}, AUTH_ASK_CRAM, true,
+		END_LATER, 0, "bert@example.org"},
+	{"pam right", &pam, WAY_PLAIN, {.result = AUTH_SAID_RIGHT}, AUTH_ASK_PASSWORD, true, END_OK,
+		0, "bert@example.org"},
+	{"pam cannot cram", &pam, WAY_CRAM, {.result = AUTH_SAID_RIGHT}, AUTH_ASK_CRAM, false,
+		END_FAIL, 0, "bert@example.org"},
+	{"file right", &flat, WAY_PLAIN,
+		{.result = AUTH_SAID_FOUND, .stored = S("{PLAIN}bertig"), .name = S("Bert")},
+		AUTH_ASK_LOOKUP, true, END_OK, 1, "Bert@example.org"},
+	{"file wrong", &flat, WAY_PLAIN, {.result = AUTH_SAID_FOUND, .stored = S("{PLAIN}other")},
+		AUTH_ASK_LOOKUP, true, END_FAIL, 1, "bert@example.org"},
+	{"file wrong, other spelling", &flat, WAY_PLAIN,
+		{.result = AUTH_SAID_FOUND,
+			.stored = S("{PLAIN}other"),
+			.name = S("BERT@Example.org")},
+		AUTH_ASK_LOOKUP, true, END_FAIL, 1, "bert@example.org"},
+	{"file refuses", &flat, WAY_PLAIN, {.result = AUTH_SAID_REFUSED}, AUTH_ASK_LOOKUP, true,
+		END_FAIL, 1, "bert@example.org"},
+	{"file unknown", &flat, WAY_PLAIN, {.result = AUTH_SAID_UNKNOWN}, AUTH_ASK_LOOKUP, true,
+		END_FAIL, 1, "bert@example.org"},
+	{"file away", &flat, WAY_PLAIN, {.result = AUTH_SAID_CANNOT}, AUTH_ASK_LOOKUP, true,
+		END_LATER, 0, "bert@example.org"},
+	{"file judges", &flat, WAY_PLAIN, {.result = AUTH_SAID_RIGHT}, AUTH_ASK_LOOKUP, true,
+		END_LATER, 0, "bert@example.org"},
+	{"file with a NUL", &flat, WAY_PLAIN,
+		{.result = AUTH_SAID_FOUND, .stored = S("{PLAIN}bertig\0x")}, AUTH_ASK_LOOKUP, true,
+		END_LATER, 0, "bert@example.org"},
+	{"file cram", &flat, WAY_CRAM, {.result = AUTH_SAID_FOUND, .stored = S("{PLAIN}bertig")},
+		AUTH_ASK_CRAM, true, END_OK, 0, "bert@example.org"},
+	{"file cram wrong", &flat, WAY_CRAM,
+		{.result = AUTH_SAID_FOUND, .stored = S("{PLAIN}other")}, AUTH_ASK_CRAM, true,
+		END_FAIL, 0, "bert@example.org"},
+	{"file cram, hashed", &flat, WAY_CRAM, {.result = AUTH_SAID_FOUND, .stored = S("$1$a$b")},
+		AUTH_ASK_CRAM, true, END_FAIL, 0, "bert@example.org"},
+	{"file cram refuses", &flat, WAY_CRAM, {.result = AUTH_SAID_REFUSED}, AUTH_ASK_CRAM, true,
+		END_FAIL, 0, "bert@example.org"},
+	{"file cram unknown", &flat, WAY_CRAM, {.result = AUTH_SAID_UNKNOWN}, AUTH_ASK_CRAM, true,
+		END_FAIL, 0, "bert@example.org"},
+	{"file cram away", &flat, WAY_CRAM, {.result = AUTH_SAID_CANNOT}, AUTH_ASK_CRAM, true,
+		END_LATER, 0, "bert@example.org"},
+#undef S
+};
+
+/* Each alone and each behind the store, which does not know bert. */
+static void what_a_provider_says_decides(void **state)
+{
+	struct fixture *f = *state;
+	char expected[128];
+
+	for (size_t k = 0; k < 2 * BASE_COUNT(sayings); k++) {
+		size_t i = k / 2;
+		const struct auth_source *source = sayings[i].source;
+		struct auth_source both[2] = {store, *source};
+		/* CRAM-MD5 of nobody's is not offered where only pam is. */
+		bool alone = k % 2 == 0 && source != &pam;
+
+		use(f, alone ? source : both, alone ? 1 : 2);
+		f->says = sayings[i].said;
+		f->questions = f->verifies = 0;
+		if (sayings[i].way == WAY_CRAM)
+			cram(f, "bertig");
+		else
+			plain(f, BASE_SLICE("\0bert\0bertig"));
+		pass(f, 2000);
+		snprintf(expected, sizeof(expected), "%s\t1\tuser=%s%s\n",
+			sayings[i].end == END_OK ? "OK" : "FAIL", sayings[i].user,
+			sayings[i].end == END_LATER ? "\tcode=temp_fail\ttemp" : "");
+		if (strcmp(base_buf_text(&f->seen), expected) != 0)
+			fail_msg("%s: %s, not %s", sayings[i].name, base_buf_text(&f->seen),
+				expected);
+		base_buf_clear(&f->seen);
+		if (f->questions != sayings[i].asked || f->verifies != sayings[i].verifies ||
+			(sayings[i].asked &&
+				(f->last_ask != sayings[i].ask ||
+					strcmp(f->last_name, "bert") != 0 ||
+					strcmp(f->last_source, source->name) != 0)))
+			fail_msg("%s: %u questions, the last %d about %s of %s, %u verified",
+				sayings[i].name, f->questions, (int)f->last_ask, f->last_name,
+				f->last_source, f->verifies);
+	}
+}
+
+static void a_file_that_knows_the_user_ends_the_search(void **state)
+{
+	static const struct {
+		enum auth_said_result result;
+		unsigned questions;
+	} rows[] = {{AUTH_SAID_FOUND, 1}, {AUTH_SAID_REFUSED, 1}, {AUTH_SAID_UNKNOWN, 2},
+		{AUTH_SAID_CANNOT, 2}};
+	const struct auth_source sources[] = {flat, checker};
+	struct fixture *f = *state;
+
+	use(f, sources, 2);
+	for (size_t i = 0; i < BASE_COUNT(rows); i++) {
+		f->questions = 0;
+		f->says = (struct auth_said){
+			.result = rows[i].result, .stored = BASE_SLICE("{PLAIN}other")};
+		plain(f, BASE_SLICE("\0bert\0bertig"));
+		pass(f, 2000);
+		assert_int_equal(f->questions, rows[i].questions);
+		base_buf_clear(&f->seen);
+	}
+	/* The other way around, a checker's no is no end: it cannot tell. */
+	f->questions = 0;
+	f->says = (struct auth_said){.result = AUTH_SAID_REFUSED};
+	use(f, (const struct auth_source[]){checker, flat}, 2);
+	plain(f, BASE_SLICE("\0bert\0bertig"));
+	assert_int_equal(f->questions, 2);
+}
+
+static void successes_are_remembered_until_the_source_changes(void **state)
+{
+	const struct auth_source sources[] = {checker, flat};
+	struct fixture *f = *state;
+
+	use(f, sources, 2);
+	for (unsigned round = 0; round < 2; round++) {
+		f->says = (struct auth_said){
+			.result = AUTH_SAID_FOUND, .stored = BASE_SLICE("{PLAIN}bertig")};
+		if (round)
+			use(f, sources + 1, 1);
+		else
+			f->says = (struct auth_said){.result = AUTH_SAID_RIGHT};
+		f->questions = 0;
+		plain(f, BASE_SLICE("\0bert\0bertig"));
+		plain(f, BASE_SLICE("\0bert@example.org\0bertig"));
+		assert_int_equal(f->questions, 1);
+		auth_core_source_changed(f->core, BASE_SLICE("another"));
+		plain(f, BASE_SLICE("\0bert\0bertig"));
+		assert_int_equal(f->questions, 1);
+		auth_core_source_changed(f->core, round ? BASE_SLICE("flat") : BASE_SLICE("old"));
+		plain(f, BASE_SLICE("\0bert\0bertig"));
+		assert_int_equal(f->questions, 2);
+		plain(f, BASE_SLICE("\0bert\0falsch"));
+		assert_int_equal(f->questions, 3);
+		pass(f, 2000);
+		base_buf_clear(&f->seen);
+	}
+}
+
+/* What was asked before the change is not remembered after it. */
+static void an_answer_from_before_a_change_is_not_remembered(void **state)
+{
+	struct auth_said right = {.result = AUTH_SAID_RIGHT};
+	struct fixture *f = *state;
+
+	use(f, &checker, 1);
+	f->hold = true;
+	plain(f, BASE_SLICE("\0bert\0bertig"));
+	auth_core_source_changed(f->core, BASE_SLICE("old"));
+	auth_core_said(f->core, f->last_process, f->last_question, &right, f->now_ms, WALL_MS);
+	pump(f);
+	expect(f, "OK\t1\tuser=bert@example.org\n");
+	plain(f, BASE_SLICE("\0bert\0bertig"));
+	assert_int_equal(f->questions, 2);
+}
+
+static void name_with_a_label_is_not_remembered_for_the_name(void **state)
+{
+	const struct auth_source sources[] = {store, checker};
+	struct fixture *f = *state;
+
+	use(f, sources, 2);
+	f->says = (struct auth_said){.result = AUTH_SAID_RIGHT};
+	plain(f, BASE_SLICE("\0bert/phone\0bertig"));
+	expect(f, "OK\t1\tuser=bert/phone@example.org\n");
+	f->says = (struct auth_said){.result = AUTH_SAID_REFUSED};
+	plain(f, BASE_SLICE("\0bert\0bertig"));
+	pass(f, 2000);
+	expect(f, "FAIL\t1\tuser=bert@example.org\n");
+}
+
+static void a_process_has_one_question_and_a_dead_one_loses_none(void **state)
+{
+	struct auth_said right = {.result = AUTH_SAID_RIGHT};
+	struct fixture *f = *state;
+	unsigned first;
+
+	use(f, &checker, 1);
+	f->hold = true;
+	plain(f, BASE_SLICE("\0bert\0one"));
+	first = f->last_process;
+	say(f, "AUTH\t2\tPLAIN\tservice=smtp\tresp=AGJlcnQAdHdv\n");
+	say(f, "AUTH\t3\tPLAIN\tservice=smtp\tresp=AGJlcnQAdGhyZWU=\n");
+	assert_int_equal(f->questions, 2);
+	auth_core_said(f->core, f->last_process, f->last_question, &right, f->now_ms, WALL_MS);
+	pump(f);
+	expect(f, "OK\t2\tuser=bert@example.org\n");
+	assert_int_equal(f->questions, 3); /* the third */
+	auth_core_provider_down(f->core, first, f->now_ms, WALL_MS);
+	pump(f);
+	assert_int_equal(f->questions, 3); /* the other process is busy */
+	auth_core_provider_up(f->core, first, f->now_ms);
+	pump(f);
+	assert_int_equal(f->questions, 4);
+	assert_int_equal(f->last_process, first);
+	/* A second death is the end: nobody knows. */
+	auth_core_provider_down(f->core, first, f->now_ms, WALL_MS);
+	pump(f);
+	expect(f, "FAIL\t1\tuser=bert@example.org\tcode=temp_fail\ttemp\n");
+	assert_string_equal(f->reason, "its process died");
+}
+
+static void questions_have_their_time(void **state)
+{
+	struct auth_said right = {.result = AUTH_SAID_RIGHT};
+	struct fixture *f = *state;
+
+	use(f, &pam, 1);
+	f->hold = true;
+	plain(f, BASE_SLICE("\0bert\0one"));
+	say(f, "AUTH\t2\tPLAIN\tservice=smtp\tresp=AGJlcnQAdHdv\n");
+	assert_int_equal(auth_core_wake(f->core), f->now_ms + AUTH_WORKER_WAIT_MS);
+	pass(f, AUTH_WORKER_WAIT_MS);
+	expect(f,
+		"FAIL\t1\tuser=bert@example.org\tcode=temp_fail\ttemp\n"
+		"FAIL\t2\tuser=bert@example.org\tcode=temp_fail\ttemp\n");
+	/* It still is busy with the first, and then free. */
+	say(f, "AUTH\t3\tPLAIN\tservice=smtp\tresp=AGJlcnQAdGhyZWU=\n");
+	assert_int_equal(f->questions, 1);
+	auth_core_said(f->core, f->last_process, f->last_question, &right, f->now_ms, WALL_MS);
+	pump(f);
+	assert_int_equal(f->questions, 2);
+	/* Without any process, patience is short. */
+	auth_core_provider_down(f->core, 3, f->now_ms, WALL_MS);
+	pump(f);
+	assert_int_equal(auth_core_wake(f->core), f->now_ms + AUTH_DOWN_WAIT_MS);
+	pass(f, AUTH_DOWN_WAIT_MS);
+	expect(f, "FAIL\t3\tuser=bert@example.org\tcode=temp_fail\ttemp\n");
+}
+
+static void a_new_configuration_keeps_questions(void **state)
+{
+	struct auth_said right = {.result = AUTH_SAID_RIGHT};
+	const struct auth_source sources[] = {flat, checker};
+	struct auth_source moved = checker;
+	struct fixture *f = *state;
+	uint32_t question;
+	unsigned process;
+
+	use(f, sources, 2);
+	f->says = (struct auth_said){.result = AUTH_SAID_UNKNOWN};
+	plain(f, BASE_SLICE("\0bert\0bertig"));
+	pass(f, 2000);
+	base_buf_clear(&f->seen);
+	use(f, &checker, 1);
+	f->hold = true;
+	plain(f, BASE_SLICE("\0bert\0bertig"));
+	process = f->last_process;
+	question = f->last_question;
+	moved.first = 0;
+	use(f, (const struct auth_source[]){store, moved}, 2);
+	pump(f);
+	auth_core_said(f->core, process, question, &right, f->now_ms, WALL_MS);
+	pump(f);
+	expect(f, "OK\t1\tuser=bert@example.org\n");
+	/* Its section is gone: nobody can tell. */
+	plain(f, BASE_SLICE("\0bert\0falsch"));
+	use(f, &flat, 1);
+	auth_core_said(f->core, f->last_process, f->last_question, &right, f->now_ms, WALL_MS);
+	pump(f);
+	expect(f, "FAIL\t1\tuser=bert@example.org\tcode=temp_fail\ttemp\n");
+}
+
+/* Unknown or known by its clear password: one name, one salt. */
+static void salts_of_files_do_not_tell_who_exists(void **state)
+{
+	static const char *const names[] = {
+		"bert", "BERT@Example.org", "bert/x", "bert@example.org/x"};
+	const struct auth_source chains[][2] = {{flat}, {store, flat}, {flat, store}};
+	struct fixture *f = *state;
+	struct sasl_scram_keys keys;
+	struct base_buf stored;
+	char known[64], unknown[64];
+
+	base_buf_init_secret(&stored, 1024);
+	for (size_t i = 0; i < BASE_COUNT(names) * BASE_COUNT(chains); i++) {
+		const char *name = names[i % BASE_COUNT(names)];
+
+		use(f, chains[i / BASE_COUNT(names)], i < BASE_COUNT(names) ? 1 : 2);
+		f->says = (struct auth_said){.result = AUTH_SAID_UNKNOWN};
+		salt_of(f, name, unknown);
+		assert_int_equal(f->last_ask, AUTH_ASK_SCRAM);
+		assert_true(sasl_scram_derive(BASE_HASH_SHA256, BASE_SLICE("bertig"),
+			base_slice_make(f->salt, sizeof(f->salt)), SASL_SCRAM_ITERATIONS, &keys));
+		base_buf_clear(&stored);
+		vault_stored_scram_put(BASE_HASH_SHA256, &keys, &stored);
+		f->says = (struct auth_said){
+			.result = AUTH_SAID_FOUND, .stored = base_buf_slice(&stored)};
+		salt_of(f, name, known);
+		if (strcmp(known, unknown) != 0)
+			fail_msg("%s in chain %zu", name, i / BASE_COUNT(names));
+	}
+	base_buf_release(&stored);
+}
+
+static void scram_by_a_file(void **state)
+{
+	static const uint8_t salt[SASL_SCRAM_SALT_BYTES] = "0123456789abcde";
+	const struct auth_source sources[] = {store, pam, flat};
+	struct fixture *f = *state;
+	struct sasl_scram_keys keys;
+	struct base_buf stored;
+
+	base_buf_init_secret(&stored, 1024);
+	assert_true(sasl_scram_derive(BASE_HASH_SHA256, BASE_SLICE("bertig"),
+		base_slice_make(salt, sizeof(salt)), SASL_SCRAM_ITERATIONS, &keys));
+	vault_stored_scram_put(BASE_HASH_SHA256, &keys, &stored);
+	use(f, sources + 1, 2);
+	f->says = (struct auth_said){.result = AUTH_SAID_FOUND, .stored = base_buf_slice(&stored)};
+	run_scram(
+		f, &(struct scram_run){"bertig", SASL_MECHANISM_SCRAM_SHA_256, false, false, NULL});
+	assert_int_equal(strncmp(base_buf_text(&f->seen), "CONT\t1\tdj", 9), 0);
+	base_buf_clear(&f->seen);
+	say(f, "CONT\t1\t\n");
+	expect(f, "OK\t1\tuser=anna@example.org\n");
+	assert_string_equal(f->last_source, "flat");
+	run_scram(
+		f, &(struct scram_run){"falsch", SASL_MECHANISM_SCRAM_SHA_256, false, false, NULL});
+	pass(f, 500);
+	expect(f, "FAIL\t1\tuser=anna@example.org\n");
+	base_buf_release(&stored);
+}
+
+/* A flood of one client leaves every second turn to another. */
+static void clients_take_turns(void **state)
+{
+	static const char other[] = "AUTH\t900\tPLAIN\tservice=smtp\trip=198.51.100.1\tresp="
+				    "AGFubmEAb3RoZXI=\n";
+	struct fixture *f = *state;
+	char line[128];
+	unsigned turns = 0;
+
+	f->auto_verify = false;
+	for (unsigned i = 0; i < 100; i++) {
+		snprintf(line, sizeof(line),
+			"AUTH\t%u\tPLAIN\tservice=smtp\trip=192.0.2.7\tresp=AGFubmEAZmFsc2No\n",
+			i + 1);
+		say(f, line);
+	}
+	assert_int_equal(f->verifies, AUTH_WORKER_DEPTH);
+	say(f, other);
+	while (strcmp(f->last_password, "other") != 0 && turns < 100) {
+		auth_core_verified(
+			f->core, 0, f->last_task, VAULT_VERIFY_WRONG, false, f->now_ms, WALL_MS);
+		pump(f);
+		turns++;
+	}
+	assert_in_range(turns, 1, 2);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 #define BARE(f) cmocka_unit_test_teardown(f, tear_down)
 
@@ -944,6 +1409,17 @@ int main(void)
 		TEST(unknown_while_a_source_is_down_is_temporary),
 		TEST(a_source_answers_for_its_domains),
 		TEST(without_the_store_only_passwords_are_offered),
+		TEST(what_a_provider_says_decides),
+		TEST(a_file_that_knows_the_user_ends_the_search),
+		TEST(successes_are_remembered_until_the_source_changes),
+		TEST(an_answer_from_before_a_change_is_not_remembered),
+		TEST(name_with_a_label_is_not_remembered_for_the_name),
+		TEST(a_process_has_one_question_and_a_dead_one_loses_none),
+		TEST(questions_have_their_time),
+		TEST(a_new_configuration_keeps_questions),
+		TEST(salts_of_files_do_not_tell_who_exists),
+		TEST(scram_by_a_file),
+		TEST(clients_take_turns),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -46,7 +46,7 @@ static enum sasl_server_result answer_scram(
 	bool known = u && u->scram[hash].iterations && permitted(core, r);
 
 	if (!known)
-		return auth_scram_unknown(r, out);
+		return auth_scram_unknown(core, r, out);
 	if (r->label[0])
 		r->app_id = u->app_id;
 	return sasl_server_scram_answer(r->sasl, SASL_CREDENTIALS_KNOWN, &u->scram[hash], out);
@@ -163,15 +163,15 @@ void auth_core_looked_up(struct auth_core *core, uint32_t token, enum sasl_crede
 		r->app_count = app_count;
 	}
 	base_buf_init_secret(&out, AUTH_CHALLENGE_MAX_BYTES);
-	if (r->question == SASL_SERVER_NEED_SCRAM) {
+	if (!r->user) {
+		r->source_down |= state == SASL_CREDENTIALS_UNAVAILABLE;
+		result = auth_ask_from(core, r, r->source + 1, now_ms, &out);
+	} else if (r->question == SASL_SERVER_NEED_SCRAM) {
 		result = answer_scram(core, r, &out);
 	} else if (r->question == SASL_SERVER_NEED_SECRET) {
 		result = answer_secret(core, r, &out);
-	} else if (r->user) {
-		result = check_password(core, r, now_ms, &out);
 	} else {
-		r->source_down |= state == SASL_CREDENTIALS_UNAVAILABLE;
-		result = auth_ask_from(core, r, r->source + 1, now_ms, &out);
+		result = check_password(core, r, now_ms, &out);
 	}
 	/* Still the same question: it was put to somebody. */
 	if (result == r->question)
@@ -185,18 +185,14 @@ void auth_core_asked(struct auth_core *core, uint32_t token, enum sasl_credentia
 {
 	struct auth_request *r = auth_request_by_token(core, token);
 	enum sasl_server_result result;
-	struct vault_key key;
 	struct base_buf out;
 
 	if (!r || r->wait != AUTH_WAIT_SOURCE)
 		return;
 	base_buf_init_secret(&out, AUTH_CHALLENGE_MAX_BYTES);
 	if (state == SASL_CREDENTIALS_KNOWN) {
-		/* Under another name it is asked again: the cache keeps no names. */
-		if (vault_key_make(user, BASE_SLICE_EMPTY, &key) &&
-			base_slice_equal(vault_key_slice(&key), vault_key_slice(&r->key)))
-			vault_cache_put(core->cache, vault_key_slice(&r->key),
-				sasl_server_password(r->sasl), auth_source_scope(r), now_ms);
+		auth_text_copy(r->external_name, sizeof(r->external_name), user);
+		auth_remember_external(core, r, now_ms);
 		result = auth_accept_external(r, user, &out);
 	} else {
 		r->source_down |= state == SASL_CREDENTIALS_UNAVAILABLE;
@@ -251,13 +247,17 @@ void auth_request_verified(struct auth_core *core, struct auth_request *r, unsig
 			sasl_server_password(r->sasl), 0, now_ms);
 		upgrade(core, r, wants_upgrade, now_ms);
 		next = accept_password(r, 0, &out);
+	} else if (result == VAULT_VERIFY_RIGHT && r->external) {
+		auth_remember_external(core, r, now_ms);
+		next = sasl_server_password_answer(r->sasl, SASL_CREDENTIALS_KNOWN, true, &out);
 	} else if (result == VAULT_VERIFY_CANNOT) {
 		next = sasl_server_password_answer(
 			r->sasl, SASL_CREDENTIALS_UNAVAILABLE, false, &out);
 	} else {
 		auth_note_attempt(core, r);
 		next = sasl_server_password_answer(r->sasl,
-			r->user ? SASL_CREDENTIALS_KNOWN : SASL_CREDENTIALS_UNKNOWN, false, &out);
+			r->user || r->external ? SASL_CREDENTIALS_KNOWN : SASL_CREDENTIALS_UNKNOWN,
+			false, &out);
 	}
 	auth_request_go_on(core, r, next, &out, now_ms, wall_ms);
 }
