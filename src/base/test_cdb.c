@@ -4,6 +4,8 @@
 #include "base/cdb.h"
 #include "base/test_cdb.h"
 
+#include <stdio.h>
+
 static const struct test_record records[] = {
 	{BASE_SLICE_INIT("one"), BASE_SLICE_INIT("Hello")},
 	{BASE_SLICE_INIT("two"), BASE_SLICE_INIT("Goodbye")},
@@ -213,7 +215,48 @@ static void next_damaged(void **state)
 	}
 }
 
-int main(void)
+/* As a program beside tinycdb's "cdb": -c writes the records above to standard output, -d FILE dumps,
+ * -q FILE KEY looks one up (status 100: none). */
+static int as_program(int argc, char **argv)
+{
+	struct base_buf file;
+	struct base_slice key, data;
+	size_t cursor = 0;
+	FILE *in;
+
+	if (strcmp(argv[1], "-c") == 0) {
+		test_cdb_make(&file, records, BASE_COUNT(records));
+		fwrite(file.ptr, 1, file.len, stdout);
+		base_buf_release(&file);
+		return 0;
+	}
+	in = argc > 2 ? fopen(argv[2], "rb") : NULL;
+	if (!in)
+		return 111;
+	base_buf_init(&file, 64 << 20);
+	for (int c = getc(in); c != EOF; c = getc(in))
+		base_buf_append_byte(&file, (uint8_t)c);
+	fclose(in);
+	if (strcmp(argv[1], "-q") == 0 && argc > 3) {
+		if (find(base_buf_slice(&file), argv[3], &data) != BASE_CDB_FOUND)
+			return 100;
+		fwrite(data.ptr, 1, data.len, stdout);
+	} else {
+		while (base_cdb_next(base_buf_slice(&file), &cursor, &key, &data) ==
+			BASE_CDB_FOUND) {
+			printf("+%zu,%zu:", key.len, data.len);
+			fwrite(key.ptr, 1, key.len, stdout);
+			printf("->");
+			fwrite(data.ptr, 1, data.len, stdout);
+			putchar('\n');
+		}
+		putchar('\n');
+	}
+	base_buf_release(&file);
+	return 0;
+}
+
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(finds),
@@ -225,5 +268,7 @@ int main(void)
 		cmocka_unit_test(next_damaged),
 	};
 
+	if (argc > 1)
+		return as_program(argc, argv);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
 /* postern user: people, and the passwords of their applications. */
+#include "cli/user_import.h"
 #include "cli/vault.h"
 
 #include <string.h>
@@ -205,6 +206,10 @@ static int check_options(const struct cli *cli, const char *verb)
 		{"disable", "add passwd"},
 		{"enable", "add passwd"},
 		{"without", "list"},
+		{"format", "import"},
+		{"domain", "import"},
+		{"replace", "import"},
+		{"dry-run", "import"},
 	};
 
 	for (size_t i = 0; i < BASE_COUNT(uses); i++)
@@ -232,25 +237,25 @@ static int run_verb(struct user *u)
 static int run(struct cli *cli)
 {
 	struct user u = {.cli = cli, .verb = cli->args[0], .name = cli->args[1]};
-	bool list = strcmp(u.verb, "list") == 0;
+	bool list = strcmp(u.verb, "list") == 0, import = strcmp(u.verb, "import") == 0;
 	int status;
 
-	if (strcmp(u.verb, "import") == 0)
-		return cli_fail(cli, CLI_USAGE, "import: not available in this build");
-	if (list != (cli->arg_count == 1))
+	if (!import && list != (cli->arg_count == 1))
 		return cli_fail(cli, CLI_USAGE,
 			list ? "list takes no name"
 			     : "%s needs a NAME: postern "
 			       "user %s NAME",
 			u.verb, u.verb);
 	status = check_options(cli, u.verb);
+	if (status == CLI_OK && import)
+		status = cli_user_import_check(cli);
 	if (status != CLI_OK)
 		return status;
 	u.conf = cli_conf(cli);
 	if (!u.conf)
 		return CLI_FAILED;
 	base_buf_init_secret(&u.answer, CLI_ANSWER_MAX_BYTES);
-	status = run_verb(&u);
+	status = import ? cli_user_import(cli, u.conf) : run_verb(&u);
 	base_buf_release(&u.answer);
 	cli_request_release(&u.request);
 	conf_free(&u.conf);
@@ -278,6 +283,12 @@ static const struct cli_option options[] = {
 	{"disable", 0, CLI_FLAG, NULL, "refuse all logins"},
 	{"enable", 0, CLI_FLAG, NULL, "take logins again"},
 	{"without", 0, CLI_VALUE, "MECH", "list: only who cannot use this mechanism"},
+	{"format", 0, CLI_VALUE, "FORMAT",
+		"import: passwd (Dovecot's {SCHEME} prefixes), htpasswd,\n"
+		"authuser, vpasswd, vmailmgr or sasldb"},
+	{"domain", 0, CLI_VALUE, "DOMAIN", "import: add @DOMAIN to names without one"},
+	{"replace", 0, CLI_FLAG, NULL, "import: new passwords for users that exist, too"},
+	{"dry-run", 0, CLI_FLAG, NULL, "import: say what would be done, and change nothing"},
 	CLI_OPTION_JSON,
 	CLI_OPTION_CONF,
 	CLI_OPTION_END,
@@ -285,10 +296,13 @@ static const struct cli_option options[] = {
 
 const struct cli_command cli_command_user = {
 	.name = "user",
-	.summary = "add, change, list and test users",
-	.synopsis = "user add|passwd|remove|show|test NAME [OPTIONS]\nuser list [--without MECH]",
+	.summary = "add, change, list, test and import users",
+	.synopsis = "user add|passwd|remove|show|test NAME [OPTIONS]\nuser list [--without MECH]\n"
+		    "user import --format FORMAT [OPTIONS] FILE",
 	.details = "Takes effect at once on a running server; without one the files are changed.\n"
-		   "test exits 0 if the password is right, 1 if it is not.\n",
+		   "test exits 0 if the password is right, 1 if it is not.\n"
+		   "import exits 0 if no user of the file was refused, else 1; FILE may be - for\n"
+		   "standard input.\n",
 	.options = options,
 	.verbs = verbs,
 	.args_min = 1,

@@ -47,8 +47,11 @@ static enum vault_file_result read_entry(
 	reason = f->format == VAULT_FILE_PASSWD ? extra_reason(line) : NULL;
 	if (reason)
 		return vault_file_refuse(out, reason);
-	if (f->format == VAULT_FILE_HTPASSWD && vault_stored_clear(stored, &password))
-		return vault_file_refuse(out, "a password in clear text is none of this format");
+	if (f->format == VAULT_FILE_HTPASSWD &&
+		(vault_stored_clear(stored, &password) ||
+			vault_stored_kind(stored) == VAULT_STORED_BARE))
+		return vault_file_refuse(
+			out, "the password is clear text, or no hash that is known");
 	return vault_file_take(out, stored);
 }
 

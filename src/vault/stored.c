@@ -151,8 +151,7 @@ const char *vault_stored_reason(enum vault_stored_kind kind)
 	case VAULT_STORED_LOCKED:
 		return "the password is locked";
 	case VAULT_STORED_BARE:
-		return "the password is no hash that is known, and clear text needs {PLAIN} before "
-		       "it";
+		return "the password is no hash that is known; clear text needs {PLAIN}";
 	case VAULT_STORED_SCHEME:
 		return "the {SCHEME} of the password is not known";
 	case VAULT_STORED_BROKEN:

@@ -236,7 +236,7 @@ static const struct {
 		"K 1 anna {PLAIN}cl\nB 2 b b there are bytes in the name that vpopmail forbids\n"
 		"R 4 bob NO_RELAY is set in its flags\n"},
 	{VAULT_FILE_HTPASSWD, "a:{PLAIN}x\nb:" APR1 "\n",
-		"R 1 a a password in clear text is none of this format\nK 2 b " APR1 "\n"},
+		"R 1 a the password is clear text, or no hash that is known\nK 2 b " APR1 "\n"},
 };
 
 static void steps(void **state)
