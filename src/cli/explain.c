@@ -1,150 +1,296 @@
+/* postern explain: a transcript, each line with what it means and what is wrong with it. */
 #include "cli/explain.h"
 
-#include "base/base64.h"
-#include "base/escape.h"
+#include "cli/explain_read.h"
+#include "cli/input.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-static bool take_prefix(struct base_slice *s, const char *prefix)
+enum { SESSIONS_MAX = 64, TEXT_WIDTH_MAX = 44, TRANSCRIPT_MAX_BYTES = 16 << 20 };
+
+struct session {
+	uint64_t pid;
+	struct explain *engine;
+	struct base_buf pieces[2]; /* of the client's line, of the server's */
+};
+
+struct job {
+	struct cli *cli;
+	struct explain_options options;
+	enum explain_format format;
+	struct session sessions[SESSIONS_MAX];
+	size_t session_count, next_to_go;
+	struct {
+		unsigned number;
+		struct explain_line line;
+	} * lines;
+	size_t count, room, mistakes;
+};
+
+static void session_release(struct session *s)
 {
-	if (!base_slice_starts_with_nocase(*s, base_slice_text(prefix)))
-		return false;
-	*s = base_slice_from(*s, strlen(prefix));
-	return true;
+	explain_free(&s->engine);
+	base_buf_release(&s->pieces[0]);
+	base_buf_release(&s->pieces[1]);
 }
 
-static bool is_scram(const struct explain *e)
+/* The session of @pid; with too many of them the oldest is forgotten. */
+static struct session *session_of(struct job *j, uint64_t pid)
 {
-	return sasl_mechanism_info(e->mechanism)->flags & SASL_SCRAM;
-}
+	struct session *s;
 
-static const char *at_start(const struct explain *e)
-{
-	unsigned flags = sasl_mechanism_info(e->mechanism)->flags;
-
-	if (e->mechanism == SASL_MECHANISM_PLAIN)
-		return "PLAIN: user and password themselves, between NUL bytes, in base64; fit for "
-		       "TLS only";
-	if (e->mechanism == SASL_MECHANISM_LOGIN)
-		return "LOGIN: user and password themselves, one after the other; fit for TLS only";
-	if (e->mechanism == SASL_MECHANISM_CRAM_MD5)
-		return "CRAM-MD5: the password is not sent, but the server must keep it readable";
-	if (flags & SASL_CHANNEL_BINDING)
-		return "client-first: user, a nonce, and p=: the login will be bound to this TLS "
-		       "channel";
-	if (flags & SASL_SCRAM)
-		return "client-first: user and a nonce; the password is never sent";
-	return "a mechanism that this server does not have";
-}
-
-/* "r=…,s=…,i=4096" */
-static void server_first(struct base_slice challenge, struct base_buf *out)
-{
-	struct base_slice rest = challenge, part;
-
-	base_buf_append_text(out, "server-first: both nonces (r=), the user's salt (s=)");
-	while (base_slice_split(&rest, ',', &part)) {
-		uint64_t rounds;
-
-		if (take_prefix(&part, "i=") && base_slice_to_u64(part, &rounds))
-			base_buf_printf(
-				out, ", %llu rounds of PBKDF2 (i=)", (unsigned long long)rounds);
+	for (size_t i = 0; i < j->session_count; i++)
+		if (j->sessions[i].pid == pid)
+			return &j->sessions[i];
+	if (j->session_count < SESSIONS_MAX) {
+		s = &j->sessions[j->session_count++];
+	} else {
+		s = &j->sessions[j->next_to_go];
+		j->next_to_go = (j->next_to_go + 1) % SESSIONS_MAX;
+		session_release(s);
 	}
+	*s = (struct session){.pid = pid, .engine = explain_new(&j->options)};
+	base_buf_init_secret(&s->pieces[0], TRANSCRIPT_MAX_BYTES);
+	base_buf_init_secret(&s->pieces[1], TRANSCRIPT_MAX_BYTES);
+	return s;
 }
 
-static void on_challenge(struct explain *e, struct base_slice text, struct base_buf *out)
+static struct explain_line *add_line(struct job *j, unsigned number)
 {
-	struct base_buf challenge;
-
-	e->challenges++;
-	base_buf_init(&challenge, 16384);
-	if (base64_decode(base_slice_trim(text), &challenge, NULL) != BASE64_OK)
-		base_buf_append_text(out, "no base64: a client would give up here");
-	else if (e->mechanism == SASL_MECHANISM_PLAIN)
-		base_buf_append_text(out, "go on: the server waits for the message");
-	else if (!is_scram(e)) {
-		base_buf_append_text(out,
-			e->mechanism == SASL_MECHANISM_LOGIN ? "the server asks: "
-							     : "the challenge, used once: ");
-		base_escape_log(base_buf_slice(&challenge), 200, out);
-	} else if (e->challenges == 1 && challenge.len == 0)
-		base_buf_append_text(out, "go on: the server waits for client-first");
-	else if (base_slice_starts_with(base_buf_slice(&challenge), BASE_SLICE("v=")))
-		base_buf_append_text(out,
-			"server-final: v= proves that the server knows the password's "
-			"keys, and is no impostor");
-	else
-		server_first(base_buf_slice(&challenge), out);
-	base_buf_release(&challenge);
+	if (j->count == j->room) {
+		j->room = j->room ? 2 * j->room : 64;
+		j->lines = base_realloc(j->lines, j->room * sizeof(j->lines[0]));
+	}
+	j->lines[j->count].number = number;
+	explain_line_init(&j->lines[j->count].line);
+	return &j->lines[j->count++].line;
 }
 
-static void on_response(struct explain *e, struct base_buf *out)
+static void take_line(struct job *j, unsigned number, struct base_slice line)
 {
-	e->responses++;
-	if (e->mechanism == SASL_MECHANISM_PLAIN)
-		base_buf_append_text(out, "user and password between NUL bytes, in base64");
-	else if (e->mechanism == SASL_MECHANISM_LOGIN)
-		base_buf_append_text(out,
-			e->responses == 1 && e->challenges == 1
-				? "the user, in base64 (or the password, if the "
-				  "user came with AUTH)"
-				: "the password, in base64");
-	else if (e->mechanism == SASL_MECHANISM_CRAM_MD5)
-		base_buf_append_text(
-			out, "user, a blank, and HMAC-MD5 of the challenge under the password");
-	else if (e->responses == 1)
-		base_buf_append_text(out,
-			"client-final: channel binding (c=), both nonces (r=), and the "
-			"proof (p=) made from salted password and all of the above");
-	else
-		base_buf_append_text(out, "empty: the client has checked the server's proof");
-}
+	struct explain_read r = explain_read(j->format, line);
+	struct session *s = session_of(j, r.pid);
+	struct base_buf *pieces = &s->pieces[r.who == EXPLAIN_SERVER];
+	struct explain_line *l;
 
-static void on_end(struct explain *e, struct base_slice reply, struct base_buf *out)
-{
-	e->running = false;
-	if (take_prefix(&reply, "235"))
-		base_buf_printf(out, "logged in by %s", sasl_mechanism_info(e->mechanism)->name);
-	else if (take_prefix(&reply, "535"))
-		base_buf_append_text(out,
-			"user or password is wrong; the reply never says which "
-			"(postern why tells the administrator)");
-	else if (take_prefix(&reply, "538"))
-		base_buf_append_text(
-			out, "this mechanism would show the password: STARTTLS comes first");
-	else if (take_prefix(&reply, "504"))
-		base_buf_append_text(out, "the server does not offer this mechanism here");
-	else if (take_prefix(&reply, "501"))
-		base_buf_append_text(out, "cancelled, or not as base64 and the mechanism demand");
-	else if (take_prefix(&reply, "503"))
-		base_buf_append_text(
-			out, "AUTH comes after EHLO, once, and not inside a transaction");
-	else if (take_prefix(&reply, "4"))
-		base_buf_append_text(
-			out, "the server cannot tell now; the client may come again later");
-}
-
-void explain_line(struct explain *e, struct base_slice line, struct base_buf *out)
-{
-	bool client = take_prefix(&line, "C: ");
-
-	if (!client && !take_prefix(&line, "S: "))
+	if (r.piece) {
+		base_buf_append_slice(pieces, r.text);
 		return;
-	if (client && !e->running && take_prefix(&line, "AUTH ")) {
-		size_t end = base_slice_find(line, ' ');
+	}
+	if (pieces->len && !r.noise) {
+		base_buf_append_slice(pieces, r.text);
+		r.text = base_buf_slice(pieces);
+		if (r.text.ptr[r.text.len - 1] == '\r')
+			r.text.len--;
+	}
+	if (r.tls)
+		explain_tls(s->engine);
+	if (r.who == EXPLAIN_NOBODY && j->format == EXPLAIN_FORMAT_BARE && !r.noise)
+		r.who = explain_guess(s->engine, r.text);
+	l = add_line(j, number);
+	explain_push(s->engine, r.who, r.text, l);
+	j->mistakes += l->mistake_count;
+	if (!r.noise)
+		base_buf_clear(pieces);
+}
 
-		*e = (struct explain){.running = true,
-			.mechanism = sasl_mechanism_parse(base_slice_first(line, end))};
-		base_buf_append_text(out, at_start(e));
-	} else if (client && e->running) {
-		if (base_slice_equal_text(base_slice_trim(line), "*"))
-			base_buf_append_text(out, "the client gives up");
-		else
-			on_response(e, out);
-	} else if (e->running) {
-		if (take_prefix(&line, "334"))
-			on_challenge(e, line, out);
-		else
-			on_end(e, line, out);
+static void take_all(struct job *j, struct base_slice transcript)
+{
+	struct base_slice line;
+	unsigned number = 0;
+
+	j->format = explain_format_guess(transcript);
+	while (base_slice_split(&transcript, '\n', &line))
+		take_line(j, ++number, line);
+}
+
+static void job_release(struct job *j)
+{
+	for (size_t i = 0; i < j->session_count; i++)
+		session_release(&j->sessions[i]);
+	for (size_t i = 0; i < j->count; i++)
+		explain_line_release(&j->lines[i].line);
+	free(j->lines);
+}
+
+/* ---- for eyes ---- */
+
+/* Characters, not bytes. */
+static int width(struct base_slice s)
+{
+	int n = 0;
+
+	for (size_t i = 0; i < s.len; i++)
+		n += (s.ptr[i] & 0xc0) != 0x80;
+	return n;
+}
+
+static int text_width(const struct job *j)
+{
+	int most = 0;
+
+	for (size_t i = 0; i < j->count; i++) {
+		int w = width(base_buf_slice(&j->lines[i].line.text));
+
+		if (j->lines[i].line.meaning.len && w > most && w <= TEXT_WIDTH_MAX)
+			most = w;
+	}
+	return most;
+}
+
+static void print_line(unsigned number, struct explain_line *l, int column)
+{
+	static const char marks[] = {
+		[EXPLAIN_NOBODY] = ' ', [EXPLAIN_CLIENT] = 'C', [EXPLAIN_SERVER] = 'S'};
+	int used = width(base_buf_slice(&l->text));
+
+	printf("%4u %c  %s", number, marks[l->who], base_buf_text(&l->text));
+	if (l->meaning.len && used <= column)
+		printf("%*s  %s", column - used, "", base_buf_text(&l->meaning));
+	else if (l->meaning.len)
+		printf("\n%*s  %s", 8 + column, "", base_buf_text(&l->meaning));
+	putchar('\n');
+	for (size_t i = 0; i < l->mistake_count; i++) {
+		const char *detail = l->mistakes[i].detail;
+
+		printf("        ! %s%s%s [%s]\n", explain_rule_words(l->mistakes[i].rule),
+			detail[0] ? ": " : "", detail, explain_rule_document(l->mistakes[i].rule));
 	}
 }
+
+static void print_all(struct job *j)
+{
+	int column = text_width(j);
+
+	for (size_t i = 0; i < j->count; i++)
+		print_line(j->lines[i].number, &j->lines[i].line, column);
+	if (j->mistakes == 0)
+		puts("\nNo mistake.");
+	else
+		printf("\n%zu mistake%s.\n", j->mistakes, j->mistakes == 1 ? "" : "s");
+}
+
+/* ---- for programs ---- */
+
+static json_t *mistakes_json(const struct explain_line *l)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < l->mistake_count; i++) {
+		const char *detail = l->mistakes[i].detail;
+		json_t *rule = json_sprintf("%s%s%s", explain_rule_words(l->mistakes[i].rule),
+			detail[0] ? ": " : "", detail);
+
+		json_array_append_new(list,
+			json_pack("{s:o, s:s}", "rule", rule, "rfc",
+				explain_rule_document(l->mistakes[i].rule)));
+	}
+	return list;
+}
+
+static void print_json(struct job *j)
+{
+	static const char *const names[] = {
+		[EXPLAIN_NOBODY] = NULL, [EXPLAIN_CLIENT] = "client", [EXPLAIN_SERVER] = "server"};
+	json_t *all = json_array();
+
+	for (size_t i = 0; i < j->count; i++) {
+		struct explain_line *l = &j->lines[i].line;
+
+		json_array_append_new(all,
+			json_pack("{s:i, s:s?, s:s%, s:s%, s:o}", "line", (int)j->lines[i].number,
+				"who", names[l->who], "text", base_buf_text(&l->text), l->text.len,
+				"meaning", base_buf_text(&l->meaning), l->meaning.len, "mistakes",
+				mistakes_json(l)));
+	}
+	json_dumpf(all, stdout, JSON_INDENT(2));
+	putchar('\n');
+	json_decref(all);
+}
+
+static int read_transcript(struct cli *cli, struct base_buf *out)
+{
+	const char *path = cli->arg_count ? cli->args[0] : "-";
+	int fd = strcmp(path, "-") == 0 ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+	int status;
+
+	if (fd < 0)
+		return cli_fail(cli, CLI_USAGE, "cannot read \"%s\": %s", path, strerror(errno));
+	status = cli_read_all(cli, fd, out);
+	if (fd != STDIN_FILENO)
+		close(fd);
+	return status == CLI_OK ? CLI_OK : CLI_USAGE;
+}
+
+static int run_with(struct cli *cli, struct base_slice password)
+{
+	struct job j = {.cli = cli,
+		.options = {.show_secrets = cli_has(cli, "show-secrets"),
+			.tls = cli_has(cli, "tls"),
+			.user = base_slice_text(cli_value(cli, "user")),
+			.password = password}};
+	struct base_buf transcript;
+	int status;
+
+	base_buf_init_secret(&transcript, TRANSCRIPT_MAX_BYTES);
+	status = read_transcript(cli, &transcript);
+	if (status == CLI_OK) {
+		take_all(&j, base_buf_slice(&transcript));
+		if (cli_has(cli, "json"))
+			print_json(&j);
+		else
+			print_all(&j);
+		status = j.mistakes ? CLI_FAILED : CLI_OK;
+	}
+	job_release(&j);
+	base_buf_release(&transcript);
+	return status;
+}
+
+static int run(struct cli *cli)
+{
+	struct base_secret password = {0};
+	int status = CLI_OK;
+
+	if (cli_has(cli, "user") != cli_has(cli, "password-stdin"))
+		return cli_fail(cli, CLI_USAGE,
+			"--user and --password-stdin belong together: proofs are checked for both");
+	if (cli_has(cli, "password-stdin"))
+		status = cli_password(cli, true, false, "", &password);
+	if (status == CLI_OK)
+		status = run_with(cli, base_secret_slice(&password));
+	else
+		status = CLI_USAGE;
+	base_secret_release(&password);
+	return status;
+}
+
+static const struct cli_option options[] = {
+	{"user", 0, CLI_VALUE, "USER", "check proofs for this user …"},
+	{"password-stdin", 0, CLI_FLAG, NULL,
+		"… and this password: the first line of standard input;\n"
+		"without FILE the transcript follows it"},
+	{"tls", 0, CLI_FLAG, NULL, "all of it ran over TLS, though the transcript does not say so"},
+	{"show-secrets", 0, CLI_FLAG, NULL, "show passwords and tokens, decoded too"},
+	{"json", 0, CLI_FLAG, NULL, "an array of {line, who, text, meaning, mistakes}"},
+	CLI_OPTION_END,
+};
+
+const struct cli_command cli_command_explain = {
+	.name = "explain",
+	.summary = "what each line of an SMTP dialogue means, and what is wrong with it",
+	.synopsis =
+		"explain [--user USER --password-stdin] [--tls] [--show-secrets] [--json] [FILE]",
+	.details = "FILE (or standard input) is a transcript: bare lines, C: and S: marks, the "
+		   "output of\n"
+		   "postern record, recordio, swaks or openssl s_client. Exit 0 without a mistake, "
+		   "1 with\n"
+		   "some, 2 when the transcript cannot be read.\n",
+	.options = options,
+	.args_max = 1,
+	.run = run,
+};

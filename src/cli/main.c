@@ -15,6 +15,7 @@ const struct cli_command *const cli_commands[] = {
 	&cli_command_queue,
 	&cli_command_why,
 	&cli_command_send,
+	&cli_command_explain,
 	&cli_command_base64,
 	&cli_command_xtext,
 	NULL,
@@ -22,7 +23,7 @@ const struct cli_command *const cli_commands[] = {
 
 /* Commands that Postern will have: known, so that nobody looks for a typing error. */
 static const char *const later[] = {
-	"sender", "probe", "explain", "unban", "dkim", "conform", "sendmail", "import", NULL};
+	"sender", "probe", "unban", "dkim", "conform", "sendmail", "import", NULL};
 
 static void print_help(FILE *out)
 {

@@ -1,7 +1,7 @@
 /* postern try: a server on loopback that needs no set-up and shows what it does. Everything it
  * makes is in ./postern-try. The master's standard error passes through here, so that the ports can
  * be named at the moment when they listen. */
-#include "cli/explain.h"
+#include "cli/explain_read.h"
 #include "cli/make.h"
 
 #include <errno.h>
@@ -165,29 +165,41 @@ static void on_signal(int number)
 	stop_signal = number;
 }
 
+/* What an AUTH line means. Sessions that overlap share the dialogue, and may confuse it. */
+static void explain_to_people(struct base_slice line)
+{
+	static const struct explain_options none = {0};
+	static struct explain *dialogue;
+	struct explain_read r = explain_read(EXPLAIN_FORMAT_MARKS, line);
+	struct explain_line words;
+
+	if (r.who == EXPLAIN_NOBODY)
+		return;
+	if (!dialogue)
+		dialogue = explain_new(&none);
+	explain_line_init(&words);
+	explain_push(dialogue, r.who, r.text, &words);
+	if (words.auth && words.meaning.len)
+		fprintf(stderr, "   (%.*s)\n", BASE_SLICE_ARGS(base_buf_slice(&words.meaning)));
+	explain_line_release(&words);
+}
+
 /* Copy the server's bytes to our standard error, line by line: each AUTH line is explained, and the
  * banner stands behind the line that says ready. */
 static void copy_lines(const struct try *t, struct base_buf *held, bool *io_ready)
 {
 	static const char mark[] = "postern: ready";
-	static struct explain dialogue;
-	struct base_buf words;
 	size_t end;
 
-	base_buf_init(&words, 4096);
 	while ((end = base_slice_find(base_buf_slice(held), '\n')) < held->len) {
 		fwrite(held->ptr, 1, end + 1, stderr);
-		base_buf_clear(&words);
-		explain_line(&dialogue, base_slice_make(held->ptr, end), &words);
-		if (words.len)
-			fprintf(stderr, "   (%.*s)\n", BASE_SLICE_ARGS(base_buf_slice(&words)));
+		explain_to_people(base_slice_make(held->ptr, end));
 		if (!*io_ready && memmem(held->ptr, end, mark, sizeof(mark) - 1)) {
 			*io_ready = true;
 			say_ready(t);
 		}
 		base_buf_consume(held, end + 1);
 	}
-	base_buf_release(&words);
 }
 
 static int wait_for_master(const struct try *t, pid_t master)
