@@ -24,6 +24,7 @@ static struct ub_ctx *resolver_new(bool hosts, struct base_error *err)
 		base_error_set(err, BASE_ERROR_CONFIG, 0, "no memory for the resolver");
 		return NULL;
 	}
+	(void)ub_ctx_debugout(ctx, NULL); /* descriptor 2 is not ours to write to */
 	(void)ub_ctx_set_option(ctx, "do-not-query-localhost:", "no");
 	(void)ub_ctx_set_option(ctx, "module-config:", "iterator");
 	(void)ub_ctx_set_option(ctx, "outgoing-range:", "16");

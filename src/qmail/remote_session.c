@@ -336,7 +336,7 @@ static void on_ready(struct session *s)
 	const struct remote_job *job = s->job;
 	unsigned offered = smtp_client_extensions(s->client);
 	struct remote_message_facts facts = {.size_bytes = 0};
-	struct smtp_client_mail mail = {.sender = job->sender, .auth = job->plan->user};
+	struct smtp_client_mail mail = {.sender = job->sender};
 
 	if (offered & (SMTP_EXT_SIZE | SMTP_EXT_8BITMIME))
 		facts = remote_message_scan(&job->message);
@@ -344,6 +344,8 @@ static void on_ready(struct session *s)
 	/* Where 8-bit text is not announced it is sent all the same, as qmail always did. */
 	mail.body_8bit = facts.has_8bit && (offered & SMTP_EXT_8BITMIME);
 	mail.auth_identity = job->plan->credentials && can_be_told(job->plan->user);
+	if (mail.auth_identity)
+		mail.auth = job->plan->user;
 	if (offered & SMTP_EXT_SMTPUTF8)
 		for (size_t i = 0; i < job->rcpt_count; i++)
 			mail.smtputf8 |= !is_ascii(job->rcpts[i].address);
