@@ -19,6 +19,7 @@ static struct explain_read read_marks(struct base_slice line)
 	struct explain_read r = {.text = line};
 	struct base_slice rest = line;
 
+	r.tls = starts(line, "-- TLS "); /* postern send --trace */
 	while (rest.len && (rest.ptr[0] == ' ' || rest.ptr[0] == '\t'))
 		rest = base_slice_from(rest, 1);
 	if (rest.len < 2 || rest.ptr[1] != ':' || (rest.ptr[0] != 'C' && rest.ptr[0] != 'S'))

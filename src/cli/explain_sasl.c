@@ -65,9 +65,13 @@ static void begin(struct explain *e, struct base_slice name)
 	explain_exchange_release(x);
 	x->running = true;
 	x->announced = e->knows_offer && explain_offers(e, name);
-	for (size_t i = 0; i < name.len && i < 20; i++)
-		x->name[i] = name.ptr[i] >= 'a' && name.ptr[i] <= 'z' ? (char)(name.ptr[i] - 32)
-								      : (char)name.ptr[i];
+	if (sasl_mechanism_name_valid(name))
+		for (size_t i = 0; i < name.len; i++)
+			x->name[i] = name.ptr[i] >= 'a' && name.ptr[i] <= 'z'
+				? (char)(name.ptr[i] - 32)
+				: (char)name.ptr[i];
+	else
+		x->name[0] = '?';
 	x->mechanism = sasl_mechanism_parse(name);
 	if (sasl_mechanism_info(x->mechanism)->flags & SASL_SCRAM)
 		x->kind = EXPLAIN_KIND_SCRAM;
@@ -89,12 +93,16 @@ static const char *scram_words(const struct explain_exchange *x)
 		: "the password is never sent";
 }
 
-/* "(response, 4 characters, not shown)" of postern try and "<4 bytes>" of postern record; a real
- * response holds no such sign. */
+/* "(response, 4 characters, not shown)" of postern try, "<4 bytes>" of postern record, "[response]" of
+ * postern send; a real response holds no such sign. */
 static bool is_mark(struct base_slice text)
 {
-	return text.len > 1 && (text.ptr[0] == '(' || text.ptr[0] == '<') &&
-		(text.ptr[text.len - 1] == ')' || text.ptr[text.len - 1] == '>');
+	static const char open[] = "(<[", close[] = ")>]";
+
+	for (size_t i = 0; i < 3; i++)
+		if (text.len > 1 && text.ptr[0] == open[i] && text.ptr[text.len - 1] == close[i])
+			return true;
+	return false;
 }
 
 static bool holds_secret(const struct explain_exchange *x)

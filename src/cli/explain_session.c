@@ -316,6 +316,7 @@ static const char *reply_words(unsigned code)
 	} table[] = {
 		{220, "go on"},
 		{221, "the server closes"},
+		{235, "logged in"},
 		{250, "done"},
 		{354, "send the message, then a line of one dot"},
 		{421, "the server closes; come again later"},
@@ -329,6 +330,7 @@ static const char *reply_words(unsigned code)
 		{503, "not at this point"},
 		{504, "the server does not have this parameter"},
 		{521, "no mail here"},
+		{535, "user or password is wrong"},
 		{530, "log in first (or STARTTLS first)"},
 		{550, "refused"},
 		{552, "too large"},

@@ -484,6 +484,7 @@ static const struct read_row {
 } read_rows[] = {
 	{EXPLAIN_FORMAT_MARKS, "C: EHLO x", EXPLAIN_CLIENT, "EHLO x", 0, false, false},
 	{EXPLAIN_FORMAT_MARKS, "  S:250 x\r", EXPLAIN_SERVER, "250 x", 0, false, false},
+	{EXPLAIN_FORMAT_MARKS, "-- TLS TLSv1.3", EXPLAIN_NOBODY, "-- TLS TLSv1.3", 0, false, true},
 	{EXPLAIN_FORMAT_MARKS, "   (words)", EXPLAIN_NOBODY, "   (words)", 0, false, false},
 	{EXPLAIN_FORMAT_RECORDIO, "12 < EHLO x\r ", EXPLAIN_CLIENT, "EHLO x", 12, false, false},
 	{EXPLAIN_FORMAT_RECORDIO, "12 > 334 \r ", EXPLAIN_SERVER, "334 ", 12, false, false},
