@@ -151,7 +151,7 @@ void cli_text_safe(struct base_slice text, struct base_buf *out);
 extern const struct cli_command cli_command_init, cli_command_try, cli_command_serve,
 	cli_command_check, cli_command_user, cli_command_account, cli_command_queue,
 	cli_command_why, cli_command_send, cli_command_base64, cli_command_xtext,
-	cli_command_status, cli_command_explain;
+	cli_command_status, cli_command_import, cli_command_explain;
 
 /* Path of a role or session program ("postern-master"), found beside the running one; false: not
  * there. */

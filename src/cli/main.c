@@ -18,12 +18,13 @@ const struct cli_command *const cli_commands[] = {
 	&cli_command_explain,
 	&cli_command_base64,
 	&cli_command_xtext,
+	&cli_command_import,
 	NULL,
 };
 
 /* Commands that Postern will have: known, so that nobody looks for a typing error. */
 static const char *const later[] = {
-	"sender", "probe", "unban", "dkim", "conform", "sendmail", "import", NULL};
+	"sender", "probe", "unban", "dkim", "conform", "sendmail", NULL};
 
 static void print_help(FILE *out)
 {

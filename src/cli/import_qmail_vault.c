@@ -1,0 +1,45 @@
+/* postern import qmail --vault: passwords of accounts into the vault, as postern account add does. */
+#include "cli/import_qmail.h"
+#include "cli/vault.h"
+
+static int keep(struct import *i, const struct conf *conf, const struct import_account *a)
+{
+	struct cli_request request = {0};
+	struct base_secret none = {0};
+	struct base_buf answer;
+	struct base_error err;
+	int rc;
+
+	base_buf_init_secret(&answer, CLI_ANSWER_MAX_BYTES);
+	cli_request_add(&request, "account");
+	cli_request_add(&request, "add");
+	cli_request_add(&request, "%s", a->name);
+	cli_request_add(&request, "url=%s", a->url);
+	cli_request_add(&request, "user=%s", a->user);
+	rc = cli_vault_change(conf, &request, 0, a->password, &answer, &none, &err);
+	base_buf_release(&answer);
+	cli_request_release(&request);
+	if (rc == 0)
+		fprintf(stderr, "account %s: its password is in the vault of \"%s\"\n", a->name,
+			i->cli->conf_path);
+	else
+		cli_fail_error(i->cli, &err);
+	return rc;
+}
+
+int import_to_vault(struct import *i)
+{
+	struct conf *conf = cli_conf(i->cli);
+	int status = CLI_OK;
+
+	if (!conf)
+		return CLI_FAILED;
+	if (!i->account_count)
+		fprintf(stderr, "no account was found, so the vault of \"%s\" stays as it is\n",
+			i->cli->conf_path);
+	for (size_t k = 0; k < i->account_count; k++)
+		if (keep(i, conf, &i->accounts[k]) != 0)
+			status = CLI_FAILED;
+	conf_free(&conf);
+	return status;
+}
