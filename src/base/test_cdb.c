@@ -44,6 +44,33 @@ static void finds(void **state)
 	base_buf_release(&made);
 }
 
+/* Forty keys of one table: most are not in their first slot, and some walk round its end. */
+static void collisions(void **state)
+{
+	char keys[40][16];
+	struct test_record same[BASE_COUNT(keys)];
+	struct base_buf made;
+	struct base_slice file, data;
+	size_t count = 0;
+
+	for (unsigned i = 0; count < BASE_COUNT(keys); i++) {
+		snprintf(keys[count], sizeof(keys[count]), "user%u", i);
+		if (test_cdb_hash(base_slice_text(keys[count])) % 256 != 7)
+			continue;
+		same[count].key = same[count].data = base_slice_text(keys[count]);
+		count++;
+	}
+	test_cdb_make(&made, same, count - 1);
+	file = exact_copy(base_buf_slice(&made));
+	for (size_t i = 0; i + 1 < count; i++) {
+		assert_int_equal(base_cdb_find(file, same[i].key, &data), BASE_CDB_FOUND);
+		assert_true(base_slice_equal(data, same[i].key));
+	}
+	assert_int_equal(base_cdb_find(file, same[count - 1].key, &data), BASE_CDB_MISSING);
+	free_copy(file);
+	base_buf_release(&made);
+}
+
 static void steps(void **state)
 {
 	struct base_buf made;
@@ -260,6 +287,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(finds),
+		cmocka_unit_test(collisions),
 		cmocka_unit_test(steps),
 		cmocka_unit_test(empty),
 		cmocka_unit_test(cut),

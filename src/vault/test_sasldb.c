@@ -27,6 +27,7 @@ static const struct {
 	ROW("carl\0example.org\0userPassword", ""),
 	ROW("dora\0example.org\0userPassword", "nul\0inside"),
 	ROW("not a key", "x"),
+	ROW("x\0y\0z\0userPassword", "reached by a NUL in the name"),
 	ROW("emil@home\0example.org\0userPassword", "secret:1"),
 #undef ROW
 };
@@ -99,9 +100,9 @@ static void finds(void **state)
 			assert_string_equal(base_buf_text(&e.name), rows[i].out_name);
 		assert_int_equal(err.class != 0, result == VAULT_FILE_BROKEN);
 	}
-	/* A NUL in a name would reach into the realm and the property. */
-	assert_int_equal(vault_sasldb_find(*state, BASE_SLICE("anna\0example.org\0userPassword"),
-				 BASE_SLICE_EMPTY, &e, NULL),
+	/* A NUL in a name would reach into what stands behind it. */
+	assert_int_equal(
+		vault_sasldb_find(*state, BASE_SLICE("x\0y@z"), BASE_SLICE_EMPTY, &e, NULL),
 		VAULT_FILE_UNKNOWN);
 	vault_file_entry_release(&e);
 }
