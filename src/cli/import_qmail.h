@@ -33,6 +33,7 @@ struct import {
 	size_t file_count;
 	struct import_account *accounts;
 	size_t account_count;
+	unsigned senders; /* lines of authsenders that only a route by sender could be */
 	struct base_buf out;
 	bool incomplete; /* a file could not be read */
 };

@@ -353,6 +353,7 @@ static void put_senders(struct routes *r)
 
 		if (line->dead || line == r->all)
 			continue;
+		i->senders++;
 		base_buf_printf(&i->out, "# authsenders:%u: mail from \"", line->number);
 		import_put_escaped(i, line->relay.key);
 		if (line->account != NO_ACCOUNT)

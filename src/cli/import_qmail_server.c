@@ -40,7 +40,7 @@ static void host_name(struct import *i)
 				"instead.\n");
 		if (gethostname(own, sizeof(own) - 1) != 0 ||
 			!base_host_name_valid(base_slice_text(own), false, false))
-			strcpy(own, "localhost");
+			snprintf(own, sizeof(own), "localhost");
 		me = base_slice_text(own);
 	}
 	say_if_other(i, "helohost", me, "in EHLO too");
