@@ -19,6 +19,7 @@ import pathlib
 import re
 import shutil
 import socket
+import struct
 import subprocess
 import threading
 
@@ -76,6 +77,43 @@ def write_cdb(path, keys):
         lines += b"+%d,%d:%s->%s\n" % (len(key), len(data), key, data)
     subprocess.run(["cdb", "-c", "-t", f"{path}.tmp", path], input=lines + b"\n", check=True)
     pathlib.Path(path).chmod(0o644)
+
+
+class Names:
+    """What tcpserver and rblsmtpd ask the DNS: every address is called HOST; @listed addresses have a TXT record in
+    bl.example. It needs port 53, so root; set $DNSCACHEIP to .address."""
+
+    def __init__(self, listed=()):
+        self.listed = {".".join(reversed(a.split("."))) + ".bl.example": text for a, text in dict(listed).items()}
+        self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        for last in range(53, 253):
+            with contextlib.suppress(OSError):
+                self.address = f"127.53.0.{last}"
+                self.sock.bind((self.address, 53))
+                break
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def close(self):
+        self.sock.close()
+
+    def _serve(self):
+        with contextlib.suppress(OSError):
+            while True:
+                query, client = self.sock.recvfrom(4096)
+                at, labels = 12, []
+                while query[at]:
+                    labels.append(query[at + 1:at + 1 + query[at]].decode())
+                    at += 1 + query[at]
+                kind, = struct.unpack_from(">H", query, at + 1)
+                text = self.listed.get(".".join(labels))
+                data = b""
+                if kind == 12:
+                    data = b"".join(bytes([len(x)]) + x.encode() for x in HOST.split(".")) + b"\0"
+                elif kind == 16 and text:
+                    data = bytes([len(text)]) + text.encode()
+                answer = b"\xc0\x0c" + struct.pack(">HHIH", kind, 1, 60, len(data)) + data if data else b""
+                self.sock.sendto(query[:2] + struct.pack(">HHHHH", 0x8580 | (0 if data else 3), 1, bool(data), 0, 0) +
+                                 query[12:at + 5] + answer, client)
 
 
 class Session(Wire):
@@ -160,8 +198,10 @@ class Session(Wire):
 class Tcp(Session):
     """The same over TCP, to a program that tcpserver starts."""
 
-    def __init__(self, port, greet=True, timeout=20):
-        Wire.__init__(self, port, timeout, greet)
+    def __init__(self, port, greet=True, timeout=20, source="127.0.0.1"):
+        self.sock = socket.create_connection(("127.0.0.1", port), timeout, (source, 0))
+        self.buffer = b""
+        self.greeting = self.reply() if greet else None
 
     def finish(self, quit=True, seconds=15):
         reply = self.command("QUIT") if quit else None
@@ -194,8 +234,8 @@ class Service:
     def wait_log(self, pattern, seconds=10):
         return wait_for(lambda: self.logged(pattern), lambda: f"a line like {pattern!r} in\n{self.text()}", seconds)
 
-    def connect(self, greet=True):
-        self.sessions.append(Tcp(self.port, greet))
+    def connect(self, greet=True, source="127.0.0.1"):
+        self.sessions.append(Tcp(self.port, greet, source=source))
         return self.sessions[-1]
 
     def stop(self):
@@ -253,7 +293,7 @@ class Qmail:
         env = {"PATH": "/usr/local/bin:/usr/bin:/bin", "QMAILHOME": str(self.home), "PROTO": "TCP",
                "TCPREMOTEIP": PEER, "TCPREMOTEPORT": "40000", "TCPREMOTEHOST": HOST, "TCPLOCALIP": "192.0.2.1",
                "TCPLOCALPORT": "25", "TCPLOCALHOST": ME}
-        for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS"):
+        for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS", "DNSCACHEIP"):
             if name in os.environ:
                 env[name] = os.environ[name]
         for name, value in changes.items():
