@@ -23,6 +23,10 @@ int tls_server_context_new(struct tls_context **out, struct base_slice chain, st
 /* Client context: the system's authorities, and those in the PEM bytes @extra_ca. */
 int tls_client_context_new(
 	struct tls_context **out, struct base_slice extra_ca, struct base_error *err);
+/* The same with the authorities of the PEM bytes @only_ca and no others; empty: for sessions that
+ * verify nothing, and need not read what the system trusts. */
+int tls_client_context_only_new(
+	struct tls_context **out, struct base_slice only_ca, struct base_error *err);
 /* Sessions keep what they need of it. */
 void tls_context_free(struct tls_context **ctx);
 

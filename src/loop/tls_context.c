@@ -166,18 +166,19 @@ static void trust_system(SSL_CTX *ssl)
 	ERR_clear_error();
 }
 
-int tls_client_context_new(
-	struct tls_context **out, struct base_slice extra_ca, struct base_error *err)
+static int client_context_new(
+	struct tls_context **out, bool system, struct base_slice ca, struct base_error *err)
 {
 	SSL_CTX *ssl = context_new(TLS_client_method());
 	int rc = 0;
 
 	SSL_CTX_set_read_ahead(ssl, 1); /* a record in one read, not two */
-	trust_system(ssl);
+	if (system)
+		trust_system(ssl);
 	/* A certificate that the administrator names is trusted though it is no authority. */
 	X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(ssl), X509_V_FLAG_PARTIAL_CHAIN);
-	if (extra_ca.len)
-		rc = trust(ssl, extra_ca, err);
+	if (ca.len)
+		rc = trust(ssl, ca, err);
 	if (rc != 0) {
 		SSL_CTX_free(ssl);
 		return rc;
@@ -185,6 +186,18 @@ int tls_client_context_new(
 	*out = base_alloc(sizeof(**out));
 	(*out)->ssl = ssl;
 	return 0;
+}
+
+int tls_client_context_new(
+	struct tls_context **out, struct base_slice extra_ca, struct base_error *err)
+{
+	return client_context_new(out, true, extra_ca, err);
+}
+
+int tls_client_context_only_new(
+	struct tls_context **out, struct base_slice only_ca, struct base_error *err)
+{
+	return client_context_new(out, false, only_ca, err);
 }
 
 void tls_context_free(struct tls_context **ctx)

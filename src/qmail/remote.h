@@ -169,6 +169,7 @@ struct remote_job {
 	const struct remote_control *control;
 	const struct remote_plan *plan;
 	struct tls_context *context; /* made when it is needed */
+	bool context_verifies;       /* it has authorities */
 	struct base_slice sender;
 	const struct smtp_client_rcpt *rcpts;
 	size_t rcpt_count;

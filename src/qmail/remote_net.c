@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -87,7 +88,7 @@ int remote_net_connect(
 	int64_t deadline_ms = base_clock_monotonic_ms() + (int64_t)plan->connect_s * 1000;
 	struct sockaddr_storage ss;
 	socklen_t len = socket_addr(addr, 0, &ss), code_len;
-	int code;
+	int code, one = 1;
 
 	*net = (struct remote_net){.fd = -1, .reply_ms = (int64_t)plan->reply_s * 1000};
 	net->fd = socket(ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -103,6 +104,8 @@ int remote_net_connect(
 		getsockopt(net->fd, SOL_SOCKET, SO_ERROR, &code, &code_len);
 	if (code != 0)
 		remote_net_close(net);
+	else /* the lines of a dialogue are not to wait for each other */
+		(void)setsockopt(net->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	return code;
 }
 

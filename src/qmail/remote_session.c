@@ -1,7 +1,6 @@
 #include "base/clock.h"
 #include "qmail/remote.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 /* One session; the engine decides, this file words the reports.
@@ -130,15 +129,21 @@ static bool may_be_clear(const struct session *s)
 	return s->tls.mode == SMTP_CLIENT_TLS_MAY && !s->job->plan->credentials;
 }
 
-/* Authorities: control/cafile alone where it is, else what OpenSSL has or $SSL_CERT_FILE names. */
+/* Authorities: control/cafile alone where it is, else what OpenSSL has or $SSL_CERT_FILE names. One
+ * context for all targets, made anew only where a later one is to be verified. */
 static bool make_context(struct session *s, struct base_error *err)
 {
 	struct base_slice ca = s->job->control->file[REMOTE_FILE_CAFILE];
+	bool verify = s->tls.verify;
 
-	if (s->job->context)
+	if (s->job->context && (s->job->context_verifies || !verify))
 		return true;
-	if (ca.len)
-		(void)setenv("SSL_CERT_FILE", "/dev/null", 1);
+	tls_context_free(&s->job->context);
+	s->job->context_verifies = verify;
+	if (!verify)
+		ca = BASE_SLICE_EMPTY;
+	if (!verify || ca.len)
+		return tls_client_context_only_new(&s->job->context, ca, err) == 0;
 	return tls_client_context_new(&s->job->context, ca, err) == 0;
 }
 
