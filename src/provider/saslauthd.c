@@ -46,9 +46,8 @@ static int reach(struct saslauthd_source *d, int64_t end_ms, struct base_error *
 	int fd, rc;
 
 	while ((rc = local_connect(d->path, SOCK_STREAM, true, &fd, err)) != 0) {
-		/* A directory cannot be connected to: its name is refused. */
-		if (rc == BASE_ERROR_NOT_FOUND &&
-			local_connect(d->mux, SOCK_STREAM, true, &fd, NULL) == 0)
+		/* A directory refuses to be connected to, or its mode does. */
+		if (err->code != EAGAIN && local_connect(d->mux, SOCK_STREAM, true, &fd, NULL) == 0)
 			return fd;
 		if (err->code != EAGAIN || base_clock_monotonic_ms() >= end_ms)
 			return -1;

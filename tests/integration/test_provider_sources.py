@@ -1,6 +1,5 @@
 """Users who live elsewhere: files, checkpassword programs and a saslauthd that misbehaves, behind a whole server."""
 
-import base64
 import os
 import pathlib
 import signal
@@ -12,37 +11,8 @@ import time
 
 import pytest
 
-from postern import Server, open_to_roles, wait_for
-
-MECHANISMS = 'mechanisms = {"SCRAM-SHA-256", "SCRAM-SHA-1", "CRAM-MD5", "PLAIN", "LOGIN"}'
-
-
-def serve(folder, provider, providers='"store", "other"', auth="", users=None):
-    open_to_roles(folder)
-    return Server(folder, users=users or {"anna@example.org": "correct horse"},
-                  auth=f"{MECHANISMS}  providers = {{{providers}}}  {auth}", extra=f"provider other {{ {provider} }}")
-
-
-def login(server, user, password):
-    """The reply code of AUTH PLAIN."""
-    wire = server.tls_socket()
-    try:
-        wire.command("EHLO client.example.org")
-        plain = base64.b64encode(b"\0" + user.encode() + b"\0" + password.encode()).decode()
-        return wire.command("AUTH PLAIN " + plain)[:3]
-    finally:
-        wire.close()
-
-
-def send(server, mechanism, user, password):
-    """postern send as a client of every mechanism."""
-    done = subprocess.run(
-        [str(server.postern), "send", "--server", f"127.0.0.1:{server.implicit}", "--tls", "implicit", "--ca",
-         str(server.authority.ca), "--auth", mechanism, "--user", user, "--password-stdin",
-         "--from", user if "@" in user else f"{user}@example.org", "--to", "bob@example.org"],
-        input=f"{password}\nSubject: x\n\nx\n", text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
-    return done.returncode
-
+from postern import open_to_roles, wait_for
+from providers import login, send, serve
 
 # ---- files ----
 
