@@ -212,7 +212,7 @@ log {{ {o["log"]} }}
 
     def kill(self):
         """kill -9 of every process of the server, as a power cut would."""
-        pids = [pid for role in ROLES for pid in self.pids(role)]
+        pids = [pid for role in [*ROLES, "provider"] for pid in self.pids(role)]
         self.process.kill()
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
