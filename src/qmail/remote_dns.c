@@ -1,7 +1,9 @@
 #include "base/clock.h"
+#include "base/utf8.h"
 #include "qmail/remote.h"
 
 #include <arpa/inet.h>
+#include <idn2.h>
 #include <ifaddrs.h>
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -105,11 +107,32 @@ static uint16_t port_of(const struct remote_plan *plan)
 	return MX_PORT;
 }
 
+/* A name in UTF-8 as the DNS has it; anything else, and what is no name, as it is. */
+static struct base_slice to_ascii(struct base_slice host, char out[ROUTE_DNS_NAME_MAX_BYTES])
+{
+	char *text, *ascii = NULL;
+	size_t len;
+
+	if (base_is_ascii(host) || base_slice_has(host, 0) || !base_utf8_valid(host) ||
+		host.len > 4 * ROUTE_DNS_NAME_MAX_BYTES)
+		return host;
+	text = base_slice_dup(host);
+	if (idn2_to_ascii_8z(text, &ascii, IDN2_NONTRANSITIONAL | IDN2_NFC_INPUT) == IDN2_OK &&
+		(len = strlen(ascii)) < ROUTE_DNS_NAME_MAX_BYTES) {
+		memcpy(out, ascii, len + 1);
+		host = base_slice_make(out, len);
+	}
+	idn2_free(ascii);
+	free(text);
+	return host;
+}
+
 int remote_dns_find(struct route_mx *m, const struct remote_plan *plan, struct base_slice own_name,
 	struct base_error *err)
 {
+	char ascii[ROUTE_DNS_NAME_MAX_BYTES];
 	struct route_mx_options options = {
-		.destination = plan->host,
+		.destination = to_ascii(plan->host, ascii),
 		.own_name = own_name,
 		.mx = !plan->routed,
 		.allow_special = true, /* as qmail: an MX in a private network is wanted there */

@@ -1,4 +1,5 @@
 #include "base/clock.h"
+#include "base/utf8.h"
 #include "qmail/remote.h"
 
 #include <string.h>
@@ -319,14 +320,6 @@ static void on_credentials(struct session *s)
 	base_wipe(random, sizeof(random));
 }
 
-static bool is_ascii(struct base_slice text)
-{
-	for (size_t i = 0; i < text.len; i++)
-		if (text.ptr[i] >= 0x80)
-			return false;
-	return true;
-}
-
 /* MAIL says whose login it was, if that can be said. */
 static bool can_be_told(struct base_slice user)
 {
@@ -353,7 +346,7 @@ static void on_ready(struct session *s)
 		mail.auth = job->plan->user;
 	if (offered & SMTP_EXT_SMTPUTF8)
 		for (size_t i = 0; i < job->rcpt_count; i++)
-			mail.smtputf8 |= !is_ascii(job->rcpts[i].address);
+			mail.smtputf8 |= !base_is_ascii(job->rcpts[i].address);
 	smtp_client_send_mail(s->client, &mail, job->rcpts, job->rcpt_count, &s->out);
 }
 

@@ -367,6 +367,18 @@ def test_a_silent_server_is_left_in_time(home):
         assert 0.9 < time.monotonic() - begun < 10
 
 
+@pytest.mark.parametrize("how", ["postern remote", "qmail-remote"])
+def test_called_as_scripts_do(home, how):
+    argv = [str(BUILD.resolve() / "postern"), "remote"] if how == "postern remote" else \
+        [str(BUILD.resolve() / "libexec" / "postern" / "qmail" / "qmail-remote")]
+    with Talk(serve()) as peer, open(os.devnull) as nothing:
+        home.write(smtproutes=f":{IP}:{peer.port}\n")
+        done = subprocess.run([*argv, "dest.example", "-f@example.org", "bob@dest.example"], stdin=nothing,
+                              env={"QMAILHOME": str(home.folder)}, stdout=subprocess.PIPE, check=True, timeout=20)
+    assert done.stdout == ACCEPTED
+    assert "MAIL FROM:<-f@example.org>" in peer.lines
+
+
 # The message
 
 MESSAGES = {
@@ -412,6 +424,31 @@ def test_parameters_of_a_file(home):
     assert [line for line in peer.lines if line.startswith("MAIL")] == [
         "MAIL FROM:<anna@example.org> SIZE=4 BODY=8BITMIME", "MAIL FROM:<anna@example.org> SIZE=3",
         "MAIL FROM:<anna@example.org>"]
+
+
+def test_8_bit_text_is_sent_where_nothing_announces_it(home):
+    """As qmail always did: refusing it would bounce mail that arrives."""
+    with Talk(serve(ehlo=("hi", "SIZE 1000000"))) as peer:
+        home.write(smtproutes=f":{IP}:{peer.port}\n")
+        assert home.run(message="ä\n".encode()) == ACCEPTED
+    assert peer.bodies == ["ä\r\n.\r\n".encode()]
+
+
+def test_internationalised_addresses(home):
+    with Talk(serve(ehlo=("hi", "SMTPUTF8", "8BITMIME"))) as peer:
+        home.write(smtproutes=f":{IP}:{peer.port}\n")
+        assert home.run(sender="jürgen@example.org", to=["åsa@dest.example"]) == ACCEPTED
+    assert [line.encode("latin-1").decode() for line in peer.lines[1:3]] == [
+        "MAIL FROM:<jürgen@example.org> SMTPUTF8", "RCPT TO:<åsa@dest.example>"]
+    with Talk(serve()) as peer:
+        home.write(smtproutes=f":{IP}:{peer.port}\n")
+        got = home.run(sender="jürgen@example.org")
+        assert got.startswith(b"DConnected to 127.0.0.1 but sender was rejected.\nthe message needs SMTPUTF8"), got
+
+
+def test_an_internationalised_destination(home):
+    with names({"xn--bcher-kva.example": {"A": ["127.0.0.1"]}}) as dns, Talk(serve()) as peer:
+        assert home.run(host="bücher.example", env=by_mx(dns, peer.port)) == ACCEPTED
 
 
 def test_addresses_on_the_wire(home):
