@@ -237,6 +237,8 @@ static void number(struct import *i, const char *name, const char *key, uint64_t
 	if (value == UINT64_MAX) {
 		import_say(i, name, 0, "is no number, which qmail ignores; the default of %s stays",
 			key);
+	} else if (value == 0) {
+		import_say(i, name, 0, "0 means no limit; Postern has one, the default of %s", key);
 	} else if (value < min || value > max) {
 		import_say(i, name, 0,
 			"%" PRIu64 " is not possible (%" PRIu64 " to %" PRIu64
