@@ -31,26 +31,26 @@ static int say(struct base_error *err, enum base_error_class class, int code, co
 		code == EINVAL ? "it is no sasldb (a Berkeley DB)" : db_strerror(code));
 }
 
-static int open_file(const char *path, DB **out, struct base_error *err)
+/* Null: it cannot be opened; *out_class is the error's. */
+static DB *open_file(const char *path, int *out_class, struct base_error *err)
 {
+	enum base_error_class class = BASE_ERROR_TEMPORARY;
 	DB *db;
 	int rc = db_create(&db, NULL, 0);
 
-	if (rc != 0)
-		return say(err, BASE_ERROR_TEMPORARY, rc, "open", path);
-	db->set_errcall(db, be_silent);
-	rc = db->open(db, NULL, path, NULL, DB_UNKNOWN, DB_RDONLY, 0);
-	if (rc != 0) {
+	if (rc == 0) {
+		db->set_errcall(db, be_silent);
+		rc = db->open(db, NULL, path, NULL, DB_UNKNOWN, DB_RDONLY, 0);
+		if (rc == 0)
+			return db;
 		(void)db->close(db, 0);
-		return say(err,
-			rc == ENOENT                        ? BASE_ERROR_NOT_FOUND
-				: rc == ENOMEM || rc == EIO ? BASE_ERROR_TEMPORARY
-				: rc == EMFILE              ? BASE_ERROR_TEMPORARY
-							    : BASE_ERROR_CONFIG,
-			rc, "open", path);
+		if (rc == ENOENT)
+			class = BASE_ERROR_NOT_FOUND;
+		else if (rc != ENOMEM && rc != EIO && rc != EMFILE)
+			class = BASE_ERROR_CONFIG;
 	}
-	*out = db;
-	return 0;
+	*out_class = say(err, class, rc, "open", path);
+	return NULL;
 }
 
 static bool put(uint8_t *key, size_t *len, struct base_slice s)
@@ -112,9 +112,11 @@ enum vault_file_result vault_sasldb_find(const char *path, struct base_slice nam
 	uint8_t key[KEY_MAX_BYTES];
 	enum vault_file_result result;
 	DB *db;
+	int class;
 
 	clear(out);
-	if (open_file(path, &db, err) != 0)
+	db = open_file(path, &class, err);
+	if (!db)
 		return vault_file_break(out, "the file cannot be opened");
 	if (!login.len || !put(key, &key_len, login) || !put(key, &key_len, realm)) {
 		(void)db->close(db, 0);
@@ -174,11 +176,11 @@ int vault_sasldb_each(const char *path, vault_sasldb_fn fn, void *arg, struct ba
 {
 	struct vault_file_entry e;
 	DBC *cursor;
-	DB *db;
-	int rc = open_file(path, &db, err), code;
+	int class, code;
+	DB *db = open_file(path, &class, err);
 
-	if (rc != 0)
-		return rc;
+	if (!db)
+		return class;
 	code = db->cursor(db, NULL, &cursor, 0);
 	if (code == 0) {
 		vault_file_entry_init(&e);
