@@ -1249,6 +1249,15 @@ static void questions_have_their_time(void **state)
 	assert_int_equal(auth_core_wake(f->core), f->now_ms + AUTH_DOWN_WAIT_MS);
 	pass(f, AUTH_DOWN_WAIT_MS);
 	expect(f, "FAIL\t3\tuser=bert@example.org\tcode=temp_fail\ttemp\n");
+	say(f, "AUTH\t4\tPLAIN\tservice=smtp\tresp=AGJlcnQAdGhyZWU=\n");
+	assert_int_equal(auth_core_wake(f->core), f->now_ms + AUTH_DOWN_WAIT_MS);
+	/* One that is asked at last has its whole time. */
+	pass(f, AUTH_DOWN_WAIT_MS - 1);
+	auth_core_provider_up(f->core, 3, f->now_ms);
+	pump(f);
+	assert_int_equal(f->questions, 3);
+	assert_int_equal(
+		auth_core_wake(f->core), f->now_ms + AUTH_WORKER_WAIT_MS - (AUTH_DOWN_WAIT_MS - 1));
 }
 
 static void a_new_configuration_keeps_questions(void **state)
@@ -1276,12 +1285,48 @@ static void a_new_configuration_keeps_questions(void **state)
 	auth_core_said(f->core, process, question, &right, f->now_ms, WALL_MS);
 	pump(f);
 	expect(f, "OK\t1\tuser=bert@example.org\n");
+	/* One that waits goes on waiting, in its source's new place. */
+	f->questions = 0;
+	plain(f, BASE_SLICE("\0bert\0one"));
+	say(f, "AUTH\t2\tPLAIN\tservice=smtp\tresp=AGJlcnQAdHdv\n");
+	say(f, "AUTH\t3\tPLAIN\tservice=smtp\tresp=AGJlcnQAdGhyZWU=\n");
+	assert_int_equal(f->questions, 2);
+	use(f, (const struct auth_source[]){flat, checker, store}, 3);
+	pump(f);
+	assert_int_equal(f->questions, 3); /* of its processes, one is another than before */
+	f->hold = false;
+	f->says = right;
+	auth_core_provider_down(f->core, 0, f->now_ms, WALL_MS);
+	auth_core_provider_down(f->core, 1, f->now_ms, WALL_MS);
+	auth_core_provider_up(f->core, 0, f->now_ms);
+	auth_core_provider_up(f->core, 1, f->now_ms);
+	auth_core_provider_down(f->core, 2, f->now_ms, WALL_MS);
+	auth_core_provider_up(f->core, 2, f->now_ms);
+	pump(f);
+	assert_int_equal(auth_core_status(f->core).ok, 4);
+	base_buf_clear(&f->seen);
+	f->hold = true;
 	/* Its section is gone: nobody can tell. */
 	plain(f, BASE_SLICE("\0bert\0falsch"));
 	use(f, &flat, 1);
 	auth_core_said(f->core, f->last_process, f->last_question, &right, f->now_ms, WALL_MS);
 	pump(f);
 	expect(f, "FAIL\t1\tuser=bert@example.org\tcode=temp_fail\ttemp\n");
+}
+
+static void the_next_source_is_that_of_the_new_configuration(void **state)
+{
+	struct auth_said refused = {.result = AUTH_SAID_REFUSED};
+	struct fixture *f = *state;
+
+	use(f, (const struct auth_source[]){pam, flat}, 2);
+	f->hold = true;
+	plain(f, BASE_SLICE("\0bert\0bertig"));
+	assert_string_equal(f->last_source, "pam");
+	use(f, (const struct auth_source[]){store, pam, checker}, 3);
+	auth_core_said(f->core, f->last_process, f->last_question, &refused, f->now_ms, WALL_MS);
+	pump(f);
+	assert_string_equal(f->last_source, "old");
 }
 
 /* Unknown or known by its clear password: one name, one salt. */
@@ -1417,6 +1462,7 @@ int main(void)
 		TEST(a_process_has_one_question_and_a_dead_one_loses_none),
 		TEST(questions_have_their_time),
 		TEST(a_new_configuration_keeps_questions),
+		TEST(the_next_source_is_that_of_the_new_configuration),
 		TEST(salts_of_files_do_not_tell_who_exists),
 		TEST(scram_by_a_file),
 		TEST(clients_take_turns),
