@@ -26,6 +26,7 @@ static void hang_up(struct auth_client *c)
 	c->fd = -1;
 	base_buf_clear(&c->in);
 	base_buf_clear(&c->out);
+	c->used = 0;
 }
 
 void auth_client_release(struct auth_client *c)
@@ -86,11 +87,11 @@ static bool read_more(struct auth_client *c, int64_t until_ms)
 static enum wire_dovecot_client_event next(struct auth_client *c, int64_t until_ms)
 {
 	for (;;) {
-		size_t used;
-		enum wire_dovecot_client_event event = wire_dovecot_client_next(
-			&c->codec, base_buf_slice(&c->in), &used, &c->scratch);
+		enum wire_dovecot_client_event event;
 
-		base_buf_consume(&c->in, used);
+		base_buf_consume(&c->in, c->used);
+		event = wire_dovecot_client_next(
+			&c->codec, base_buf_slice(&c->in), &c->used, &c->scratch);
 		if (event == WIRE_CLIENT_MORE && read_more(c, until_ms))
 			continue;
 		if (event == WIRE_CLIENT_MORE || event == WIRE_CLIENT_BROKEN) {

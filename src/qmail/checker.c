@@ -86,16 +86,18 @@ static int hear_failure(int fd)
 }
 
 /* True: it ended; *out_status is as waitpid() gives it. */
-static bool wait_for(pid_t pid, int *out_status)
+static bool wait_for(pid_t pid, int client_fd, int *out_status)
 {
 	int64_t until = base_clock_monotonic_ms() + CHECKER_LIMIT_MS;
 	int fd = (int)syscall(SYS_pidfd_open, pid, 0);
-	struct pollfd p = {.fd = fd, .events = POLLIN};
-	bool ended = false;
+	/* Of the client only what needs no asking: POLLHUP and POLLERR. */
+	struct pollfd p[] = {{.fd = fd, .events = POLLIN}, {.fd = client_fd}};
+	bool ended = false, gone = false;
 
-	while (!ended && base_clock_monotonic_ms() < until) {
+	while (!ended && !gone && base_clock_monotonic_ms() < until) {
 		/* Without pidfd: look again and again. */
-		(void)poll(&p, fd >= 0 ? 1 : 0, fd >= 0 ? CHECKER_LIMIT_MS : TICK_MS);
+		(void)poll(p, BASE_COUNT(p), fd >= 0 ? CHECKER_LIMIT_MS : TICK_MS);
+		gone = p[1].revents != 0;
 		ended = waitpid(pid, out_status, WNOHANG) == pid;
 	}
 	if (fd >= 0)
@@ -116,7 +118,8 @@ static int judge(const char *name, int failed, bool ended, int status, int *out_
 			"cannot execute the checker \"%s\"", name);
 	if (!ended)
 		return base_error_set(err, BASE_ERROR_TEMPORARY, ETIMEDOUT,
-			"the checker \"%s\" took longer than %d s", name, CHECKER_LIMIT_MS / 1000);
+			"the checker \"%s\" had no answer within %d s, or the client left before",
+			name, CHECKER_LIMIT_MS / 1000);
 	if (!WIFEXITED(status))
 		return base_error_set(err, BASE_ERROR_TEMPORARY, 0,
 			"the checker \"%s\" was killed by signal %d", name, WTERMSIG(status));
@@ -124,8 +127,8 @@ static int judge(const char *name, int failed, bool ended, int status, int *out_
 	return 0;
 }
 
-int checker_run(
-	char *const argv[], struct base_slice bytes, int *out_status, struct base_error *err)
+int checker_run(char *const argv[], struct base_slice bytes, int client_fd, int *out_status,
+	struct base_error *err)
 {
 	int question[2], failure[2], failed, status = 0;
 	bool ended;
@@ -155,7 +158,7 @@ int checker_run(
 	close(question[1]);
 	failed = hear_failure(failure[0]);
 	close(failure[0]);
-	ended = wait_for(pid, &status);
+	ended = wait_for(pid, client_fd, &status);
 	return judge(argv[0], failed, ended, status, out_status, err);
 }
 

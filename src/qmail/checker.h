@@ -13,9 +13,10 @@
 #define CHECKER_LIMIT_MS (120 * 1000)
 
 /* 0: it ended by itself, *out_status is its exit status. TEMPORARY: it could not be started, was killed
- * or took too long; err says which. @argv: null-ended, looked up in PATH. */
-BASE_MUST_USE int checker_run(
-	char *const argv[], struct base_slice bytes, int *out_status, struct base_error *err);
+ * or took too long; err says which. @argv: null-ended, looked up in PATH.
+ * @client_fd: when it hangs up both ways, nobody waits any more: the program is killed; -1: none. */
+BASE_MUST_USE int checker_run(char *const argv[], struct base_slice bytes, int client_fd,
+	int *out_status, struct base_error *err);
 /* Is there something to execute under this name, in PATH where it has no '/'? */
 bool checker_exists(const char *name);
 

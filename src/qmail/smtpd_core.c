@@ -98,7 +98,7 @@ static void end_transaction(struct smtpd *s)
 {
 	if (s->open)
 		s->abort_due = true;
-	s->open = s->full = s->refused = s->last = s->bad_sender = s->in_body = false;
+	s->open = s->refused = s->last = s->bad_sender = s->in_body = false;
 	base_buf_clear(&s->sender);
 	base_buf_clear(&s->rcpt);
 	base_buf_clear(&s->envid);
@@ -289,14 +289,24 @@ void smtpd_asked(struct smtpd *s, enum smtpd_answer answer)
 
 /* ---- the message ---- */
 
+/* Bytes of the field at the front of @text, its folds included. */
+static size_t field_len(struct base_slice text)
+{
+	size_t at = 0;
+
+	do
+		at += base_slice_find(base_slice_from(text, at), '\n') + 1;
+	while (at < text.len && (text.ptr[at] == ' ' || text.ptr[at] == '\t'));
+	return at < text.len ? at : text.len;
+}
+
+/* The trace is the original's whatever queue it goes to; Authentication-Results is ours. */
 static void begin_intake(struct smtpd *s, const struct smtpd_now *now)
 {
 	const struct smtpd_options *o = s->options;
 	struct mail_origin origin = {
 		.host_name = o->host_name,
 		.helo = smtp_server_helo(&s->smtp),
-		.show_client = o->trace_client,
-		.client_pseudonym = BASE_SLICE("hidden"),
 		.esmtp = smtp_server_is_esmtp(&s->smtp) || s->authenticated,
 		.tls = s->tls_version != NULL,
 		.authenticated = s->authenticated,
@@ -304,16 +314,17 @@ static void begin_intake(struct smtpd *s, const struct smtpd_now *now)
 		.tls_version = base_slice_text(s->tls_version),
 		.tls_cipher = base_slice_text(s->tls_cipher),
 		.user = smtpd_user(s),
-		.show_user = o->trace_user,
-		.user_pseudonym = BASE_SLICE("hidden"),
 		.message_id = s->message_id,
 		.now_ms = now->wall_ms,
 	};
 
-	if (!base_addr_parse(o->remote_ip, &origin.client))
-		origin.client = (struct base_addr){0};
+	base_buf_clear(&s->hold);
 	mail_intake_begin(&s->intake, s->authenticated || o->relay ? MAIL_INTAKE_FIXUP : 0, &origin,
-		&s->message);
+		&s->hold);
+	smtpd_received_write(s, now->wall_ms, "\r\n", &s->message);
+	base_buf_append_slice(&s->message,
+		base_slice_from(base_buf_slice(&s->hold), field_len(base_buf_slice(&s->hold))));
+	base_buf_clear(&s->hold);
 }
 
 void smtpd_opened(struct smtpd *s, bool ok, const struct smtpd_now *now)
@@ -331,7 +342,7 @@ void smtpd_opened(struct smtpd *s, bool ok, const struct smtpd_now *now)
 	if (s->options->own_queue)
 		begin_intake(s, now);
 	else
-		smtpd_received_write(s, now->wall_ms, &s->message);
+		smtpd_received_write(s, now->wall_ms, "\n", &s->message);
 	s->message_bytes = s->message.len;
 	smtp_server_data_answer(&s->smtp, smtpd_say(s, SMTPD_SAY_DATA_OK), &s->out);
 }

@@ -53,7 +53,6 @@ struct smtpd_options {
 	uint16_t auth_failures_max;      /* 0: unlimited */
 	bool compat;
 	bool own_queue; /* Postern's: its own trace fields and envelope */
-	bool trace_user, trace_client;
 
 	enum smtpd_auth auth;
 	bool auth_broken; /* the command line is wrong: AUTH is answered by 454 */
@@ -134,7 +133,6 @@ struct smtpd {
 	/* transaction */
 	bool bad_sender;
 	bool open;     /* the queue holds a message of ours that has no end */
-	bool full;     /* the queue was not to be had: refuse */
 	bool refused;  /* the body is being refused */
 	bool last;     /* after this write comes the commit */
 	struct base_buf sender; /* as it goes into the envelope */
@@ -226,7 +224,9 @@ struct smtp_reply smtpd_say(const struct smtpd *s, enum smtpd_saying what);
 void smtpd_words_fill(struct smtpd *s);
 
 /* smtpd_trace.c */
-void smtpd_received_write(const struct smtpd *s, int64_t wall_ms, struct base_buf *out);
+/* @line_end: "\n" for qmail-queue, "\r\n" for Postern's. */
+void smtpd_received_write(const struct smtpd *s, int64_t wall_ms, const char *line_end,
+	struct base_buf *out);
 
 /* smtpd_log.c: lines are appended to s->log. */
 enum smtpd_event {

@@ -111,7 +111,8 @@ static void run_checker(struct program *p)
 	enum smtpd_check result = SMTPD_REJECTED;
 	int status;
 
-	if (checker_run(p->setup.checker, base_buf_slice(&p->core.question), &status, &p->err)) {
+	if (checker_run(p->setup.checker, base_buf_slice(&p->core.question), p->wire.out, &status,
+		    &p->err)) {
 		log_error(p);
 		result = SMTPD_UNAVAILABLE;
 	} else if (status == WIRE_CHECKPASSWORD_ACCEPTED) {
@@ -285,7 +286,7 @@ static enum smtpd_answer ask_program(
 	base_buf_init(&question, key.len + 3);
 	base_buf_append_slice(&question, key);
 	base_buf_append(&question, "\0\0\0", 3);
-	if (count == 0 || checker_run(argv, base_buf_slice(&question), &status, &p->err) != 0)
+	if (count == 0 || checker_run(argv, base_buf_slice(&question), -1, &status, &p->err) != 0)
 		log_error(p);
 	else if (status != WIRE_CHECKPASSWORD_TEMPORARY)
 		answer = status == 0 ? SMTPD_YES : SMTPD_NO;

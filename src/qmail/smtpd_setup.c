@@ -154,28 +154,16 @@ static const char *base_name(const char *path)
 	return slash ? slash + 1 : path;
 }
 
-static bool is_host_name(const char *word)
-{
-	const char *local = getenv("TCPLOCALHOST");
-	char host[256];
-
-	if (strchr(word, '/'))
-		return false;
-	if (strchr(word, '.') || (local && strcasecmp(word, local) == 0))
-		return true;
-	return gethostname(host, sizeof(host)) == 0 && strcasecmp(word, host) == 0;
-}
-
 /* Mistakes that would let everybody in, or nobody without a word why. */
 static bool checker_is_sane(struct smtpd_setup *s)
 {
 	const char *name = s->checker[0];
 
-	if (!checker_exists(name) && is_host_name(name))
+	if (!checker_exists(name) && !strchr(name, '/'))
 		complain(s,
-			"the first argument \"%s\" is no program but looks like a host name, which "
-			"only version 0.31 of the AUTH patch took; take it out of the run script: "
-			"postern smtpd CHECKPASSWORD PROG. AUTH is off",
+			"the first argument \"%s\" is no program in $PATH; if it is the host name, "
+			"which only version 0.31 of the AUTH patch took, take it out of the run "
+			"script: postern smtpd CHECKPASSWORD PROG. AUTH is off",
 			name);
 	else if (strcmp(base_name(name), "true") == 0)
 		complain(s,
@@ -363,7 +351,7 @@ static void load_certificate(struct smtpd_setup *s, bool home, bool socket)
 	if (home && read_pem(s, "control/servercert.pem", &chain, true)) {
 		key_pem = base_buf_slice(&chain);
 		ok = true;
-	} else if (!s->certificate_found && s->conf && s->conf->has_tls) {
+	} else if (!s->certificate_found && s->conf_path && s->conf->has_tls) {
 		ok = read_pem(s, s->conf->tls_certificate, &chain, false) &&
 			read_pem(s, s->conf->tls_key, &key, false);
 		key_pem = base_buf_slice(&key);
@@ -409,6 +397,7 @@ bool smtpd_setup_load(struct smtpd_setup *s, bool socket)
 
 	if (!load_conf(s) && s->conf_path)
 		return refuse(s, "unable to read the configuration", "unable to read controls");
+	smtpd_relay_ctrl_check();
 	home = go_home();
 	if (!home && !s->conf)
 		return refuse(s, "unable to read controls", "unable to read controls");
@@ -423,8 +412,6 @@ bool smtpd_setup_load(struct smtpd_setup *s, bool socket)
 	o->log = s->log;
 	o->cram_order = s->cram_order;
 	o->pid = (long)getpid();
-	o->trace_client = !s->conf || s->conf->trace_client_address;
-	o->trace_user = !s->conf || s->conf->trace_user;
 	o->legacy_announcement = s->conf && s->conf->auth.legacy_announcement;
 	o->auth_failures_max = FAILURES_MAX;
 	if (s->compat)
@@ -452,7 +439,8 @@ void smtpd_setup_offer(struct smtpd_setup *s, uint32_t server_mask)
 		break;
 	case SMTPD_AUTH_CHECKER:
 		mask = checkers;
-		clear = clear || !s->certificate_found;
+		clear = clear || !s->certificate_found ||
+			(s->conf && s->conf->auth.plaintext_without_tls);
 		break;
 	case SMTPD_AUTH_SERVER:
 		mask = server_mask;

@@ -52,6 +52,8 @@ bool smtpd_setup_parse(struct smtpd_setup *s, int argc, char **argv);
 bool smtpd_setup_load(struct smtpd_setup *s, bool socket);
 /* @server_mask: mechanisms of the running server, where there is no checker. */
 void smtpd_setup_offer(struct smtpd_setup *s, uint32_t server_mask);
+/* smtpd_relay_ctrl.c: set $RELAYCLIENT for a client that relay-ctrl knows. */
+void smtpd_relay_ctrl_check(void);
 void smtpd_setup_release(struct smtpd_setup *s);
 
 #endif

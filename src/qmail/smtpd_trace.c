@@ -49,7 +49,8 @@ static void put_date(int64_t wall_ms, struct base_buf *out)
 	base_buf_release(&text);
 }
 
-void smtpd_received_write(const struct smtpd *s, int64_t wall_ms, struct base_buf *out)
+void smtpd_received_write(
+	const struct smtpd *s, int64_t wall_ms, const char *line_end, struct base_buf *out)
 {
 	const struct smtpd_options *o = s->options;
 	struct base_slice helo = smtp_server_helo(&s->smtp);
@@ -68,9 +69,9 @@ void smtpd_received_write(const struct smtpd *s, int64_t wall_ms, struct base_bu
 		base_buf_append_byte(out, '@');
 	}
 	put_safe(o->remote_ip, out);
-	base_buf_append_text(out, ")\n  by ");
+	base_buf_printf(out, ")%s  by ", line_end);
 	put_safe(o->host_name, out);
 	base_buf_printf(out, " with %s; ", smtpd_protocol(s));
 	put_date(wall_ms, out);
-	base_buf_append_byte(out, '\n');
+	base_buf_append_text(out, line_end);
 }

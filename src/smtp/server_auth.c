@@ -122,17 +122,25 @@ static enum smtp_server_event cancel(
 	return SMTP_SERVER_MORE;
 }
 
+/* Clients that people type into end lines in blanks; they mean nothing. */
+static struct base_slice without_end_blanks(struct base_slice s)
+{
+	while (s.len && (s.ptr[s.len - 1] == ' ' || s.ptr[s.len - 1] == '\t'))
+		s.len--;
+	return s;
+}
+
 enum smtp_server_event smtp_server_step_auth(struct smtp_server *s, struct base_slice in,
 	size_t *out_used, struct base_buf *line, struct base_buf *out)
 {
 	enum smtp_line_result result = smtp_line_push(
 		&s->line, SMTP_LINE_RESPONSE, in, out_used, line);
-	struct base_slice text = base_buf_slice(line);
+	struct base_slice text = smtp_server_is_lenient(s)
+		? without_end_blanks(base_buf_slice(line))
+		: base_buf_slice(line);
 	struct smtp_reply reply = smtp_server_say(s, SMTP_SAY_AUTH_BASE64);
 
 	s->line_held = line->len > 0;
-	if (smtp_server_is_lenient(s))
-		text = base_slice_trim(text);
 	switch (result) {
 	case SMTP_LINE_MORE:
 		return SMTP_SERVER_MORE;
