@@ -106,7 +106,7 @@ static struct explain_read read_bare(struct base_slice line)
 
 struct explain_read explain_read(enum explain_format format, struct base_slice line)
 {
-	struct explain_read r = {0};
+	struct explain_read r;
 
 	line = without_cr(line);
 	switch (format) {

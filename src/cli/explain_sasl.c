@@ -97,9 +97,9 @@ static const char *scram_words(const struct explain_exchange *x)
  * postern send; a real response holds no such sign. */
 static bool is_mark(struct base_slice text)
 {
-	static const char open[] = "(<[", close[] = ")>]";
+	static const uint8_t open[] = {'(', '<', '['}, close[] = {')', '>', ']'};
 
-	for (size_t i = 0; i < 3; i++)
+	for (size_t i = 0; i < BASE_COUNT(open); i++)
 		if (text.len > 1 && text.ptr[0] == open[i] && text.ptr[text.len - 1] == close[i])
 			return true;
 	return false;

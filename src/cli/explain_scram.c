@@ -12,7 +12,7 @@ static bool take(struct base_slice *rest, char name, struct base_slice *out)
 {
 	struct base_slice part;
 
-	if (!base_slice_split(rest, ',', &part) || part.len < 2 || part.ptr[0] != name ||
+	if (!base_slice_split(rest, ',', &part) || part.len < 2 || part.ptr[0] != (uint8_t)name ||
 		part.ptr[1] != '=')
 		return false;
 	*out = base_slice_from(part, 2);

@@ -442,6 +442,54 @@ static void each_dialogue_and_its_mistakes(void **state)
 	}
 }
 
+/* A command, a reply, an initial response and a response that are too long, and ones that just fit. */
+static void limits_of_lines(void **state)
+{
+	static const struct {
+		const char *before;
+		size_t len;
+		enum explain_who who;
+		bool too_long;
+	} lines[] = {
+		{"NOOP ", 510, EXPLAIN_CLIENT, false},
+		{"NOOP ", 511, EXPLAIN_CLIENT, true},
+		{"250 ", 510, EXPLAIN_SERVER, false},
+		{"250 ", 511, EXPLAIN_SERVER, true},
+		{"MAIL FROM:<a@b.c> ENVID=", 900, EXPLAIN_CLIENT, false},
+		{"250 ok", 6, EXPLAIN_SERVER, false},
+		{"RSET", 4, EXPLAIN_CLIENT, false},
+		{"250 ok", 6, EXPLAIN_SERVER, false},
+		{"AUTH XOAUTH2 ", 513, EXPLAIN_CLIENT, true},
+		{"334 ", 12292, EXPLAIN_SERVER, false},
+		{"", 12288, EXPLAIN_CLIENT, false},
+		{"334 ", 12296, EXPLAIN_SERVER, true},
+		{"", 12292, EXPLAIN_CLIENT, true},
+	};
+	struct explain_options options = {.tls = true};
+	struct explain *e = explain_new(&options);
+	struct explain_line l;
+	struct base_buf text;
+
+	explain_line_init(&l);
+	base_buf_init(&text, 65536);
+	for (size_t i = 0; i < BASE_COUNT(lines); i++) {
+		bool found = false;
+
+		base_buf_clear(&text);
+		base_buf_append_text(&text, lines[i].before);
+		while (text.len < lines[i].len)
+			base_buf_append_byte(&text, 'A');
+		explain_push(e, lines[i].who, base_buf_slice(&text), &l);
+		for (size_t m = 0; m < l.mistake_count; m++)
+			found |= l.mistakes[m].rule == EXPLAIN_LINE_LENGTH;
+		if (found != lines[i].too_long)
+			fail_msg("line %zu: %s", i, found ? "too long" : "not too long");
+	}
+	base_buf_release(&text);
+	explain_line_release(&l);
+	explain_free(&e);
+}
+
 /* Passwords, tokens and their base64 are not in what comes out. */
 static void secrets_stay_inside(void **state)
 {
@@ -523,6 +571,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_dialogue_and_its_mistakes),
+		cmocka_unit_test(limits_of_lines),
 		cmocka_unit_test(secrets_stay_inside),
 		cmocka_unit_test(each_kind_of_mark),
 	};

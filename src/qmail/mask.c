@@ -358,7 +358,7 @@ static void on_reply(struct mask *m, bool challenge, bool good, unsigned code)
 	}
 	if (m->in_exchange && (m->owed == 0 || code == 235)) {
 		m->in_exchange = false;
-		m->distrust = !good;
+		m->distrust = code ? code != 235 : !good;
 	} else if (m->owed) {
 		m->owed--;
 	}
