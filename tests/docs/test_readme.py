@@ -59,6 +59,9 @@ def test_configurations(tmp_path, number):
     if "hostname" not in text:
         text = f'hostname = "mail.example.org"\ndata = "{tmp_path}/data"\nrun = "{tmp_path}/run"\n' + text
     text = text.replace("/var/lib/postern", f"{tmp_path}/data").replace("/run/postern", f"{tmp_path}/run")
+    for users in re.findall(r'path = "([^"]+)" +format', text):
+        (tmp_path / "users").write_text("anna:{PLAIN}secret\n")
+        text = text.replace(users, f"{tmp_path}/users")
     certificate = re.search(r"certificate", text)
     if certificate:
         subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
