@@ -11,6 +11,8 @@
 #include <unistd.h>
 
 enum { SESSIONS_MAX = 64, TEXT_WIDTH_MAX = 44, TRANSCRIPT_MAX_BYTES = 16 << 20 };
+/* Of PBKDF2, over all proofs of a transcript: some ten seconds. */
+enum { ROUNDS_MAX = 20000000 };
 
 struct session {
 	uint64_t pid;
@@ -21,14 +23,15 @@ struct session {
 struct job {
 	struct cli *cli;
 	struct explain_options options;
+	uint64_t rounds_left;
 	enum explain_format format;
 	struct session sessions[SESSIONS_MAX];
 	size_t session_count, next_to_go;
-	struct {
-		unsigned number;
-		struct explain_line line;
-	} * lines;
-	size_t count, room, mistakes;
+	struct explain_line line;
+	int column; /* how wide the texts are that have their meaning beside them */
+	size_t mistakes;
+	bool any; /* JSON: an object was written */
+	void (*emit)(struct job *j, unsigned number, struct explain_line *l);
 };
 
 static void session_release(struct session *s)
@@ -59,23 +62,11 @@ static struct session *session_of(struct job *j, uint64_t pid)
 	return s;
 }
 
-static struct explain_line *add_line(struct job *j, unsigned number)
-{
-	if (j->count == j->room) {
-		j->room = j->room ? 2 * j->room : 64;
-		j->lines = base_realloc(j->lines, j->room * sizeof(j->lines[0]));
-	}
-	j->lines[j->count].number = number;
-	explain_line_init(&j->lines[j->count].line);
-	return &j->lines[j->count++].line;
-}
-
 static void take_line(struct job *j, unsigned number, struct base_slice line)
 {
 	struct explain_read r = explain_read(j->format, line);
 	struct session *s = session_of(j, r.pid);
 	struct base_buf *pieces = &s->pieces[r.who == EXPLAIN_SERVER];
-	struct explain_line *l;
 
 	if (r.piece) {
 		base_buf_append_slice(pieces, r.text);
@@ -91,30 +82,25 @@ static void take_line(struct job *j, unsigned number, struct base_slice line)
 		explain_tls(s->engine);
 	if (r.who == EXPLAIN_NOBODY && j->format == EXPLAIN_FORMAT_BARE && !r.noise)
 		r.who = explain_guess(s->engine, r.text);
-	l = add_line(j, number);
-	explain_push(s->engine, r.who, r.text, l);
-	j->mistakes += l->mistake_count;
+	explain_push(s->engine, r.who, r.text, &j->line);
+	j->emit(j, number, &j->line);
 	if (!r.noise)
 		base_buf_clear(pieces);
 }
 
-static void take_all(struct job *j, struct base_slice transcript)
+/* Every line once, from the beginning. */
+static void pass(struct job *j, struct base_slice transcript,
+	void (*emit)(struct job *, unsigned, struct explain_line *))
 {
 	struct base_slice line;
 	unsigned number = 0;
 
-	j->format = explain_format_guess(transcript);
+	j->emit = emit;
 	while (base_slice_split(&transcript, '\n', &line))
 		take_line(j, ++number, line);
-}
-
-static void job_release(struct job *j)
-{
 	for (size_t i = 0; i < j->session_count; i++)
 		session_release(&j->sessions[i]);
-	for (size_t i = 0; i < j->count; i++)
-		explain_line_release(&j->lines[i].line);
-	free(j->lines);
+	j->session_count = 0;
 }
 
 /* ---- for eyes ---- */
@@ -129,31 +115,28 @@ static int width(struct base_slice s)
 	return n;
 }
 
-static int text_width(const struct job *j)
+static void measure(struct job *j, unsigned number, struct explain_line *l)
 {
-	int most = 0;
+	int w = width(base_buf_slice(&l->text));
 
-	for (size_t i = 0; i < j->count; i++) {
-		int w = width(base_buf_slice(&j->lines[i].line.text));
-
-		if (j->lines[i].line.meaning.len && w > most && w <= TEXT_WIDTH_MAX)
-			most = w;
-	}
-	return most;
+	(void)number;
+	if (l->meaning.len && w > j->column && w <= TEXT_WIDTH_MAX)
+		j->column = w;
 }
 
-static void print_line(unsigned number, struct explain_line *l, int column)
+static void print_line(struct job *j, unsigned number, struct explain_line *l)
 {
 	static const char marks[] = {
 		[EXPLAIN_NOBODY] = ' ', [EXPLAIN_CLIENT] = 'C', [EXPLAIN_SERVER] = 'S'};
 	int used = width(base_buf_slice(&l->text));
 
 	printf("%4u %c  %s", number, marks[l->who], base_buf_text(&l->text));
-	if (l->meaning.len && used <= column)
-		printf("%*s  %s", column - used, "", base_buf_text(&l->meaning));
+	if (l->meaning.len && used <= j->column)
+		printf("%*s  %s", j->column - used, "", base_buf_text(&l->meaning));
 	else if (l->meaning.len)
-		printf("\n%*s  %s", 8 + column, "", base_buf_text(&l->meaning));
+		printf("\n%*s  %s", 8 + j->column, "", base_buf_text(&l->meaning));
 	putchar('\n');
+	j->mistakes += l->mistake_count;
 	for (size_t i = 0; i < l->mistake_count; i++) {
 		const char *detail = l->mistakes[i].detail;
 
@@ -162,12 +145,15 @@ static void print_line(unsigned number, struct explain_line *l, int column)
 	}
 }
 
-static void print_all(struct job *j)
+/* Widths first, without a password: proofs cost time. */
+static void print_all(struct job *j, struct base_slice transcript)
 {
-	int column = text_width(j);
+	struct base_slice password = j->options.password;
 
-	for (size_t i = 0; i < j->count; i++)
-		print_line(j->lines[i].number, &j->lines[i].line, column);
+	j->options.password = BASE_SLICE_EMPTY;
+	pass(j, transcript, measure);
+	j->options.password = password;
+	pass(j, transcript, print_line);
 	if (j->mistakes == 0)
 		puts("\nNo mistake.");
 	else
@@ -192,24 +178,26 @@ static json_t *mistakes_json(const struct explain_line *l)
 	return list;
 }
 
-static void print_json(struct job *j)
+static void print_object(struct job *j, unsigned number, struct explain_line *l)
 {
 	static const char *const names[] = {
 		[EXPLAIN_NOBODY] = NULL, [EXPLAIN_CLIENT] = "client", [EXPLAIN_SERVER] = "server"};
-	json_t *all = json_array();
+	json_t *object = json_pack("{s:i, s:s?, s:s%, s:s%, s:o}", "line", (int)number, "who",
+		names[l->who], "text", base_buf_text(&l->text), l->text.len, "meaning",
+		base_buf_text(&l->meaning), l->meaning.len, "mistakes", mistakes_json(l));
 
-	for (size_t i = 0; i < j->count; i++) {
-		struct explain_line *l = &j->lines[i].line;
+	j->mistakes += l->mistake_count;
+	fputs(j->any ? ",\n" : "\n", stdout);
+	j->any = true;
+	json_dumpf(object, stdout, 0);
+	json_decref(object);
+}
 
-		json_array_append_new(all,
-			json_pack("{s:i, s:s?, s:s%, s:s%, s:o}", "line", (int)j->lines[i].number,
-				"who", names[l->who], "text", base_buf_text(&l->text), l->text.len,
-				"meaning", base_buf_text(&l->meaning), l->meaning.len, "mistakes",
-				mistakes_json(l)));
-	}
-	json_dumpf(all, stdout, JSON_INDENT(2));
-	putchar('\n');
-	json_decref(all);
+static void print_json(struct job *j, struct base_slice transcript)
+{
+	putchar('[');
+	pass(j, transcript, print_object);
+	puts(j->any ? "\n]" : "]");
 }
 
 static int read_transcript(struct cli *cli, struct base_buf *out)
@@ -229,6 +217,7 @@ static int read_transcript(struct cli *cli, struct base_buf *out)
 static int run_with(struct cli *cli, struct base_slice password)
 {
 	struct job j = {.cli = cli,
+		.rounds_left = ROUNDS_MAX,
 		.options = {.show_secrets = cli_has(cli, "show-secrets"),
 			.tls = cli_has(cli, "tls"),
 			.user = base_slice_text(cli_value(cli, "user")),
@@ -239,14 +228,16 @@ static int run_with(struct cli *cli, struct base_slice password)
 	base_buf_init_secret(&transcript, TRANSCRIPT_MAX_BYTES);
 	status = read_transcript(cli, &transcript);
 	if (status == CLI_OK) {
-		take_all(&j, base_buf_slice(&transcript));
+		j.options.rounds_left = &j.rounds_left;
+		j.format = explain_format_guess(base_buf_slice(&transcript));
+		explain_line_init(&j.line);
 		if (cli_has(cli, "json"))
-			print_json(&j);
+			print_json(&j, base_buf_slice(&transcript));
 		else
-			print_all(&j);
+			print_all(&j, base_buf_slice(&transcript));
+		explain_line_release(&j.line);
 		status = j.mistakes ? CLI_FAILED : CLI_OK;
 	}
-	job_release(&j);
 	base_buf_release(&transcript);
 	return status;
 }

@@ -133,6 +133,8 @@ struct explain_options {
 	bool tls;                   /* all of it ran over TLS */
 	struct base_slice user;     /* to check proofs against; both empty: do not */
 	struct base_slice password; /* copied */
+	uint64_t
+		*rounds_left; /* of PBKDF2, for all sessions; null: no limit but each proof's own */
 };
 
 struct explain;

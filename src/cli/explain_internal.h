@@ -60,6 +60,7 @@ struct explain {
 	bool show_secrets, tls;
 	struct base_buf user;
 	struct base_buf password; /* secret */
+	uint64_t *rounds_left;
 	bool greeted, ehlo, helo, authenticated;
 	bool seen; /* a line of the dialogue's beginning: what is missing now is missing */
 	bool in_mail, has_rcpt, in_body;

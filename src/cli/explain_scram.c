@@ -153,8 +153,10 @@ static bool compute(struct explain *e, struct base_slice without_proof, uint8_t 
 	bool ready = explain_knows_password(e) && s->salt.len && s->first_bare.len && s->rounds &&
 		s->rounds <= SASL_CLIENT_ITERATIONS_MAX;
 
-	if (!ready)
+	if (!ready || (e->rounds_left && *e->rounds_left < s->rounds))
 		return false;
+	if (e->rounds_left)
+		*e->rounds_left -= s->rounds;
 	base_secret_init(&password, 4096);
 	ready = sasl_prep(base_buf_slice(&e->password), false, &password) && password.len;
 	if (ready) {

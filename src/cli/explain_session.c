@@ -17,6 +17,7 @@ struct explain *explain_new(const struct explain_options *options)
 
 	e->show_secrets = options->show_secrets;
 	e->tls = options->tls;
+	e->rounds_left = options->rounds_left;
 	base_buf_init(&e->user, 4096);
 	base_buf_init_secret(&e->password, 4096);
 	base_buf_init(&e->offer, 4096);

@@ -34,12 +34,12 @@ static const struct row {
 		{"S220 hi\r\n",
 			"CEHLO x\r\nNOOP\r\nAUTH LOGIN\r\ndGVzdA==\r\nMTIzNA==\r\nMAIL "
 			"FROM:<>\r\n",
-			"S250 x\r\n502 what\r\n", "CbGF0ZXI=\r\n", "S334 VXNlcm5hbWU6\r\n",
+			"S250 x\r\n502 what\r\n", "CNOOP\r\n", "S334 VXNlcm5hbWU6\r\n",
 			"Cd29yZA==\r\n", "S334 UGFzc3dvcmQ6\r\n235 ok\r\n", "CQUIT\r\n"},
 		{"S220 hi\r\n",
 			"CEHLO x\r\nNOOP\r\nAUTH LOGIN\r\n<8 bytes>\r\n<8 bytes>\r\n<12 "
 			"bytes>\r\n",
-			"S250 x\r\n502 what\r\n", "C<8 bytes>\r\n", "S334 VXNlcm5hbWU6\r\n",
+			"S250 x\r\n502 what\r\n", "C<4 bytes>\r\n", "S334 VXNlcm5hbWU6\r\n",
 			"C<8 bytes>\r\n", "S334 UGFzc3dvcmQ6\r\n235 ok\r\n", "CQUIT\r\n"}},
 	{"cancelled, empty",
 		{"S220 hi\r\n", "CAUTH PLAIN =\r\n", "S334 \r\n", "C*\r\n", "S501 ok\r\n",

@@ -155,6 +155,24 @@ def test_hostile_input_is_quick_and_safe():
     assert not [b for b in done.stdout if (b < 32 and b != 10) or b == 127]
 
 
+def test_much_of_everything_costs_little():
+    """Millions of empty lines, and thousands of proofs of a million rounds each."""
+    script = "import resource, subprocess, sys; subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL); " \
+             "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+    for data in (b"\n" * 3000000, b"5 < x+\n" * 100000):
+        done = subprocess.run(["/usr/bin/python3", "-c", script, POSTERN, "explain"], input=data, stdout=subprocess.PIPE,
+                              timeout=60)
+        assert int(done.stdout) < 120000, "KiB"
+    first = base64.b64encode(b"n,,n=user,r=abc").decode()
+    challenge = base64.b64encode(b"r=abcd,s=QQ==,i=1000000").decode()
+    final = base64.b64encode(b"c=biws,r=abcd,p=" + base64.b64encode(b"x" * 32)).decode()
+    text = f"C: AUTH SCRAM-SHA-256 {first}\nS: 334 {challenge}\nC: {final}\nS: 535 no\n" * 1000
+    begin = time.monotonic()
+    out = explain(text, "--tls", "--user", "user", "--password-stdin", stdin_before="pencil\n")
+    assert time.monotonic() - begin < 50
+    assert out.count("the proof does not match") == 20 and out.count("the proof cannot be checked") == 980
+
+
 def test_try_speaks_with_the_same_words(tmp_path):
     port = free_ports(1)[0]
     process = subprocess.Popen([POSTERN, "try", "--port", str(port)], cwd=tmp_path, stdout=subprocess.PIPE,
