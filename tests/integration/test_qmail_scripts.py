@@ -112,9 +112,8 @@ def test_checkpassword_true(box):
     """`… qmail-smtpd /bin/checkpassword true 2>&1`; it has no CRAM-MD5, and refuses it like a wrong password."""
     service = box.script(script(f"{q.program('qmail-smtpd')} {q.fixture('checkpassword')} true 2>&1"))
     right_and_wrong(service, box, "test", "testpass", ["PLAIN", "LOGIN"])
-    for user, password in (("empty", ""), ("nobody", "x")):
-        s = service.connect()
-        assert log_in(s, user, password)[:3] in ("535", "501")
+    s = service.connect()
+    assert log_in(s, "empty", "")[:3] in ("535", "501")
     s = service.connect()
     assert log_in(s, "test", "testpass", "CRAM-MD5").startswith("535")
     s.finish()
@@ -176,7 +175,7 @@ def test_our_own_checkpassword(tmp_path, server):
     """qmail-smtpd and checkpassword both ours, the users those of a running server."""
     with Qmail(tmp_path, concurrencyincoming="20\n") as box:
         # As root: the vault is not the account's of the script.
-        text = script(f"{q.program('qmail-smtpd')} {q.program('checkpassword')} true 2>&1")
+        text = script(f"{q.program('qmail-smtpd')} --allow-clear {q.program('checkpassword')} true 2>&1")
         if os.geteuid() == 0:
             text = text.replace("-u $QMAILDUID -g $QMAILDGID ", "")
         service = box.script(text, {"POSTERN_CONF": str(server.conf)})
@@ -233,13 +232,13 @@ def test_our_record_splits_as_recordio_does(box):
         s.ehlo("client.example.net")
         s.mail("anna@example.org", ["bob@example.org"], LETTER + b"z" * 700 + b"\r\n")
         s.finish()
-        service.wait_log(r"tcpserver: end \d+")
+        service.wait_log(r"^\d+ > \[EOF\]")
         lines = [re.sub(r"\d+ qp \d+", "N", re.sub(r"^\d+ ", "", line)) for line in service.lines
                  if re.match(r"\d+ [<>]", line)]
         # Where a chunk is cut depends on when it came; joined again, the directions must agree.
         joined = {}
         for mark in "<>":
-            parts = [line[2:] for line in lines if line[0] == mark and line != "< [EOF]"]
+            parts = [line[2:] for line in lines if line[0] == mark and "[EOF]" not in line]
             joined[mark] = "".join(p[:-1] if p.endswith("+") else re.sub(r" $", "\n", p) for p in parts)
         seen[whose] = joined
     assert seen["ours"] == seen["real"]

@@ -135,8 +135,7 @@ def test_the_checker_is_searched_for_in_path(box, tmp_path):
 
 # ---- what the checker's end means ----
 
-ENDS = [("0", "235"), ("1", "535"), ("2", "535"), ("3", "535"), ("12", "535"), ("110", "535"), ("111", "454"),
-        ("signal:9", "454"), ("signal:11", "454")]
+ENDS = [("0", "235"), ("1", "535"), ("2", "535"), ("12", "535"), ("111", "454"), ("signal:9", "454"), ("signal:11", "454")]
 
 
 @pytest.mark.parametrize("outcome, code", ENDS)
@@ -150,35 +149,54 @@ def test_the_checkers_end(box, outcome, code):
     assert len(box.recorded()) == 1
 
 
-@pytest.mark.parametrize("outcome, code", [("early:0", None), ("early:1", "535"), ("early:111", "454")])
+@pytest.mark.parametrize("outcome, code", [("early:0", "235"), ("early:1", "535"), ("early:111", "454")])
 def test_a_checker_that_does_not_read(box, outcome, code):
-    """Its status counts; only `accepted` by a checker that has seen nothing must never be taken."""
+    """Its status counts, whether or not it came to the bytes."""
     s = box.session(box.recorder(outcome))
     s.ehlo()
-    reply = say_plain_at_once(s)
-    assert reply.startswith(code or ("454", "535", "235")), reply
+    assert say_plain_at_once(s).startswith(code)
     assert s.in_step()
 
 
 @pytest.mark.parametrize("path", ["/nonexistent/checkpassword", "/etc/passwd", "/"])
 def test_a_checker_that_cannot_be_started(box, path):
+    """Temporary for the client; whoever wrote the run script reads which program it is."""
     s = box.session([path, "prog"])
-    if s.greeting:
-        s.ehlo()
-        assert say_plain_at_once(s)[:3] in ("454", "503")
-        assert s.in_step()
-        assert s.mail(to=[FOREIGN]).startswith("553")
+    s.ehlo()
+    assert say_plain_at_once(s).startswith("454")
+    assert s.in_step()
+    assert s.mail(to=[FOREIGN]).startswith("553")
+    assert f'"{path}"' in s.finish()[1]
 
 
 def test_a_checker_that_hangs_ends_with_the_session(box):
-    s = box.session(box.recorder("hang"), greet=True)
+    s = box.session(box.recorder("hang"))
     s.ehlo()
     s.send("AUTH PLAIN " + plain("test", "testpass") + "\r\n")
     checker = wait_for(box.recorded, "the checker to start")[0].pid
     s.sock.close()
     s.process.wait(15)
-    wait_for(lambda: not pathlib.Path(f"/proc/{checker}").exists() or
-             "\nState:\tZ" in pathlib.Path(f"/proc/{checker}/status").read_text(), "the checker to end", 10)
+    status = pathlib.Path(f"/proc/{checker}/status")
+    wait_for(lambda: not status.exists() or "\nState:\tZ" in status.read_text(), "the checker to end", 10)
+
+
+def test_a_checker_that_writes_and_reads(box):
+    """What it prints is no reply, and what the client sends ahead is not its input."""
+    s = box.session(["sh", "-c", "echo 235 hello; echo 250 hello; cat; cat <&3 >/dev/null; exit 0", "prog"])
+    s.ehlo()
+    s.send("AUTH PLAIN " + plain("test", "testpass") + "\r\nNOOP\r\nNOOP\r\n")
+    replies = [s.reply() for _ in range(3)]
+    assert replies[0].startswith("235") and "hello" not in replies[0] and s.in_step(), replies
+    assert replies[1].startswith("250") and "hello" not in replies[1] + replies[2]
+
+
+def test_a_checker_that_leaves_a_child_behind(box):
+    """Its own end counts, not that of what it started."""
+    s = box.session(["sh", "-c", f"sleep 30 & echo $! >{box.home}/record/child; exit 1", "prog"])
+    s.ehlo()
+    assert say_plain_at_once(s).startswith("535")
+    assert s.in_step()
+    os.kill(int((box.home / "record" / "child").read_text()), signal.SIGKILL)
 
 
 # ---- the dialogue ----
@@ -258,16 +276,6 @@ def test_no_such_mechanism(box, line):
     assert s.in_step() and box.recorded() == []
 
 
-def test_mechanisms_one_after_the_other(box):
-    """What a client may do that falls through all mechanisms; at least two failures are allowed in a session."""
-    s = box.session(box.recorder(1))
-    s.ehlo()
-    assert s.cram("test", "wrong")[0].startswith("535")
-    assert s.in_step()
-    reply = say_login(s)
-    assert reply.startswith("535") and len(box.recorded()) == 2
-
-
 def test_rset_keeps_the_identity(box):
     s = box.session(box.recorder(0))
     s.ehlo()
@@ -298,9 +306,11 @@ def test_a_nul_in_a_login_name_forges_nothing(box):
     ["AUTH PLAIN " + b64(b"\0test")],
     ["AUTH PLAIN " + b64(b"test")],
     ["AUTH PLAIN " + b64(b"\0\0\0")],
+    ["AUTH PLAIN " + b64(b"\0te\nst\0testpass")],
+    ["AUTH LOGIN " + b64(b"te\rst"), b64(b"testpass")],
     ["AUTH CRAM-MD5", b64(b"te\0st b913a602c7eda7a495b4e6e7334d3890")],
     ["AUTH CRAM-MD5", b64(b"test b913a602c7eda7a495b4e6e7334d389\0")]])
-def test_a_nul_in_any_field(box, exchange):
+def test_a_nul_or_a_line_end_in_any_field(box, exchange):
     s = box.session(box.recorder(0))
     s.ehlo()
     for line in exchange[:-1]:
@@ -309,7 +319,7 @@ def test_a_nul_in_any_field(box, exchange):
     assert box.recorded() == [] and s.in_step()
 
 
-@pytest.mark.parametrize("length, runs", [(511, True), (512, True), (513, False), (514, False), (900, False)])
+@pytest.mark.parametrize("length, runs", [(511, True), (512, True), (513, False)])
 @pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN"])
 def test_512_bytes_for_the_checker(box, length, runs, mechanism):
     password = "p" * (length - len("test") - 3)
@@ -342,21 +352,18 @@ def test_a_foreign_authzid(box):
     (["localhost", "/bin/true"], "localhost"),
     (["myhost", "true"], "myhost"),
     (["true"], "true"),
-    (["/bin/true"], "true"),
-    (["/usr/bin/true", "true"], "true"),
+    (["/bin/true"], "/bin/true"),
+    (["/usr/bin/true", "true"], "/usr/bin/true"),
     (["false"], "false"),
     ([q.ME, "true"], q.ME)])
 def test_a_mistake_in_the_run_script_opens_nothing(box, checker, word):
     """The host name that qmail-popup takes, and `true` in the checker's place: everybody would be let in."""
     s = box.session(checker)
-    reply = ""
-    if s.greeting and s.greeting.startswith("220"):
-        s.ehlo()
-        reply = say_plain_at_once(s) or ""
-        assert s.mail(to=[FOREIGN])[:1] in "45"
-    assert not reply.startswith("235")
+    s.ehlo()
+    assert say_plain_at_once(s)[:3] in ("454", "503")
+    assert s.mail(to=[FOREIGN]).startswith("553")
     log = s.finish()[1]
-    assert word in log and len(log.splitlines()) >= 1, log
+    assert f'"{word}"' in log and len(log.splitlines()) == 1, log
 
 
 def test_an_unknown_option_is_told(box):
@@ -542,7 +549,7 @@ def test_received_without_a_login(box, env, helo, who):
 
 @pytest.mark.parametrize("user, shown", [
     ("test", r"test"), ("a_b", r"a\?b"), ("anna smith", r"anna\?smith"), ("anna@example.org", r"anna@example\.org"),
-    ("a%b+c=d:e/f-g", r"a%b\+c=d:e/f-g"), ("a)\nX: y", r"a\?\?X:\?y"), ("j\xfcrgen", r"j\?\?rgen")])
+    ("a%b+c=d:e/f-g", r"a%b\+c=d:e/f-g"), ("a)(X: y", r"a\?\?X:\?y"), ("j\xfcrgen", r"j\?\?rgen")])
 def test_received_with_a_login(box, user, shown):
     s = box.session(box.recorder(0), env={"TCPREMOTEINFO": "ident"})
     s.ehlo("client.example.net")
@@ -712,20 +719,22 @@ def test_morercpthosts_after_a_login(box, outcome):
     assert s.command(f"RCPT TO:<{FOREIGN}>").startswith("553" if outcome else "250")
 
 
-def test_a_broken_morercpthosts_lets_nobody_in(box):
+def test_a_broken_morercpthosts(box):
+    """Whether a domain stands in it nobody knows: its mail waits, and is neither refused for ever nor relayed."""
     box.control("morercpthosts.cdb", b"\xff" * 2048)
     s = box.session()
-    if s.greeting and s.greeting.startswith("220") and s.command("EHLO x").startswith("250"):
-        s.command("MAIL FROM:<anna@example.org>")
-        assert s.command(f"RCPT TO:<{FOREIGN}>")[:1] in "45"
+    s.ehlo()
+    s.command("MAIL FROM:<anna@example.org>")
+    assert s.command("RCPT TO:<bob@example.org>").startswith("250")
+    assert s.command(f"RCPT TO:<{FOREIGN}>")[:3] in ("421", "451")
 
 
 def test_no_rcpthosts_at_all(box):
-    """The original takes mail for everyone then; Postern does, or refuses: it must not depend on a login."""
+    """Mail for everyone is taken then, as by the original."""
     box.control("rcpthosts", None)
     s = box.session()
     s.ehlo()
-    assert s.mail(to=[FOREIGN], body=LETTER).startswith(("250", "553"))
+    assert s.mail(to=[FOREIGN], body=LETTER).startswith("250")
 
 
 @pytest.mark.parametrize("sender, refused", [("spam@evil.example", True), ("SPAM@Evil.example", True),
@@ -786,16 +795,13 @@ def test_relayclient(box, value):
     assert box.queued()[0].envelope == f"Fanna@example.org\0T{FOREIGN}{value}\0Tbob@example.org{value}\0\0".encode()
 
 
-@pytest.mark.parametrize("name, missing_ok", [("me", False)])
-def test_without_a_name_no_session(box, name, missing_ok):
-    box.control(name, None)
-    s = box.session()
-    assert s.greeting is None or s.greeting[:1] == "4", s.greeting
-
-
-def test_without_a_home_no_session(box, tmp_path):
-    s = box.session(env={"QMAILHOME": str(tmp_path / "nowhere")})
-    assert s.greeting is None or s.greeting[:1] == "4", s.greeting
+@pytest.mark.parametrize("what", ["me", "home"])
+def test_without_a_name_or_a_home_no_session(box, what):
+    box.control("me", None)
+    s = box.session(env={"QMAILHOME": "/nonexistent/qmail"} if what == "home" else {})
+    assert s.greeting.startswith("421")
+    status, log = s.finish(quit=False)
+    assert status == 1 and ("control/me" if what == "me" else "/nonexistent/qmail") in log
 
 
 def test_smtpgreeting(box):
@@ -909,9 +915,8 @@ def test_relay_ctrl_takes_addresses_only(box, tmp_path, address):
     (tmp_path / "outside").write_text("")
     (folder / "x").write_text("")
     s = box.session(env={"RELAY_CTRL_DIR": str(folder), "TCPREMOTEIP": address})
-    if s.greeting and s.greeting.startswith("220"):
-        s.ehlo()
-        assert s.mail(to=[FOREIGN]).startswith("553")
+    s.ehlo()
+    assert s.mail(to=[FOREIGN]).startswith("553")
 
 
 # ---- descriptor 2 and logs ----
@@ -928,7 +933,7 @@ def whole_session(s, wrong=True):
 @pytest.mark.parametrize("options", [[], ["--compat"], ["--log", "none"]])
 def test_nothing_on_descriptor_2(box, options):
     s = box.session(box.accounts(test="testpass"), options)
-    assert whole_session(s, wrong="--compat" not in options) == (0, "")     # 5 s then, as in the original
+    assert whole_session(s, wrong=not options) == (0, "")
     assert len(box.queued()) == 1
 
 
@@ -1162,12 +1167,12 @@ def test_a_login_from_before_starttls_is_forgotten(box, authority):
 
 
 def test_a_broken_certificate(box):
-    """The session goes on without, or says that it cannot; it never offers what it has not."""
+    """No STARTTLS is offered, and no secret goes in clear where the owner wanted TLS."""
     box.control("servercert.pem", "nonsense\n")
     s = box.session(box.recorder(0))
-    if s.greeting and s.greeting.startswith("220"):
-        assert "STARTTLS" not in s.ehlo()
-        assert "PLAIN" not in (s.mechanisms() or []), "a secret would go in clear where the owner wanted TLS"
+    assert "STARTTLS" not in s.ehlo() and s.mechanisms() == ["CRAM-MD5"]
+    assert say_plain_at_once(s).startswith("538")
+    assert "certificate" in s.finish()[1]
 
 
 # ---- line ends ----
@@ -1285,7 +1290,7 @@ def test_the_server_is_not_running(box, make_server):
 def test_without_qmail_queue_into_posterns(tmp_path, running):
     with Qmail(tmp_path, queue=False) as box:
         before = len(running.messages("quentin"))
-        s = box.session(box.recorder(0), ["-c", running.conf])
+        s = box.session(box.recorder(0), ["-c", running.conf, "--allow-clear"])
         s.ehlo("client.example.net")
         assert say_plain_at_once(s).startswith("235")
         reply = s.mail("anna@example.org", ["quentin@example.org"], LETTER)
@@ -1324,3 +1329,48 @@ def test_a_client_that_does_not_read_replies(box):
     s.send("NOOP\r\n" * 1000)
     s.sock.close()
     assert s.process.wait(15) != -signal.SIGPIPE
+
+
+@pytest.mark.parametrize("how", ["no input", "closed input", "closed output", "closed 2"])
+def test_started_with_odd_descriptors(box, how):
+    """It ends by itself, or serves: what a file is opened as never becomes the client's."""
+    argv = {"no input": "exec {} </dev/null", "closed input": "exec {} <&-", "closed output": "exec {} >&- </dev/null",
+            "closed 2": "exec {} 2>&-"}[how]
+    done = subprocess.run(["sh", "-c", argv.format(q.program("qmail-smtpd"))], env=box.env(), capture_output=True,
+                          input=b"EHLO x\r\nQUIT\r\n", timeout=20)
+    assert done.returncode == (0 if how == "closed 2" else 1), done
+    assert how == "closed output" or done.stdout.startswith(b"220 ") or how == "closed input", done
+
+
+def test_with_hardly_any_environment(box):
+    done = subprocess.run([q.program("qmail-smtpd")], env={"QMAILHOME": str(box.home)}, capture_output=True,
+                          input=b"EHLO x\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<bob@example.org>\r\nDATA\r\n" + LETTER +
+                          b".\r\nRCPT TO:<zoe@elsewhere.example>\r\nQUIT\r\n", timeout=20)
+    assert done.returncode == 0 and done.stderr == b"", done
+    assert re.search(r"from unknown \(HELO x\) \(unknown\)\n  by unknown with ", own_received(box.queued()[0])[0])
+
+
+@pytest.mark.parametrize("client", ["swaks", "curl", "msmtp"])
+def test_clients_by_starttls(box, authority, client, tmp_path):
+    if q.missing(client):
+        pytest.skip(f"{client} is not installed")
+    box.certificate(authority)
+    service = box.tcpserver(box.accounts(test="testpass"))
+    letter = tmp_path / "letter"
+    letter.write_bytes(LETTER)
+    (tmp_path / "msmtprc").write_text("")
+    (tmp_path / "msmtprc").chmod(0o600)
+    command = {
+        "swaks": ["swaks", "--server", f"localhost:{service.port}", "--tls", "--tls-verify", "--tls-ca-path", authority.ca,
+                  "--auth", "PLAIN", "--auth-user", "test", "--auth-password", "testpass", "--from", "anna@example.org",
+                  "--to", FOREIGN],
+        "curl": ["curl", "-sS", "-v", f"smtp://localhost:{service.port}/client.example.net", "--ssl-reqd", "--cacert",
+                 authority.ca, "--user", "test:testpass", "--mail-from", "anna@example.org", "--mail-rcpt", FOREIGN, "-T",
+                 letter],
+        "msmtp": ["msmtp", f"--file={tmp_path}/msmtprc", "--host=localhost", f"--port={service.port}", "--auth=login",
+                  "--user=test", "--passwordeval=echo testpass", "--tls=on", f"--tls-trust-file={authority.ca}",
+                  "--from=anna@example.org", FOREIGN]}[client]
+    done = subprocess.run(command, input=LETTER.replace(b"\r\n", b"\n"), capture_output=True, timeout=60)
+    assert done.returncode == 0, done.stdout.decode() + done.stderr.decode() + service.text()
+    message, = box.wait_queued(1)
+    assert b" with ESMTPSA" in message.message and b"(test@127.0.0.1)" in message.message
