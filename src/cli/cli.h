@@ -160,7 +160,7 @@ bool cli_program_path(const char *program, char *out, size_t size);
 /* Commands that are programs of their own: "smtpd" is postern-smtpd. They parse their own line, in
  * which options end at the first argument that is none. */
 struct cli_session {
-	const char *name, *program;
+	const char *name, *program, *synopsis, *details; /* texts of --help */
 };
 extern const struct cli_session cli_sessions[]; /* ended by a null name */
 const struct cli_session *cli_session_find(const char *name);
