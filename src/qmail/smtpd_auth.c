@@ -147,6 +147,15 @@ void smtpd_paused(struct smtpd *s)
 	finish(s, SMTPD_REJECTED);
 }
 
+/* A name with a line end in it would stand in no envelope and no log. */
+static bool is_user_name(struct base_slice user)
+{
+	for (size_t i = 0; i < user.len; i++)
+		if (user.ptr[i] < 0x20 || user.ptr[i] == 0x7f)
+			return false;
+	return user.len > 0 && user.len <= SASL_NAME_MAX_BYTES;
+}
+
 /* What cannot be written on descriptor 3 without loss is no login. */
 static void ask_checker(struct smtpd *s, struct base_slice secret, struct base_slice challenge)
 {
@@ -154,7 +163,7 @@ static void ask_checker(struct smtpd *s, struct base_slice secret, struct base_s
 		.login = sasl_server_user(s->sasl), .secret = secret, .challenge = challenge};
 
 	base_buf_clear(&s->question);
-	if (sasl_server_authzid(s->sasl).len ||
+	if (sasl_server_authzid(s->sasl).len || !is_user_name(m.login) ||
 		wire_checkpassword_put(&m, s->options->cram_order, &s->question) !=
 			WIRE_CHECKPASSWORD_OK)
 		reject(s);
@@ -276,15 +285,6 @@ void smtpd_auth_challenge(struct smtpd *s, struct base_slice challenge)
 	s->exchange = true;
 	s->want = SMTPD_READ;
 	smtp_server_auth_challenge(&s->smtp, challenge, &s->out);
-}
-
-/* Another server's auth may say anything; a name with a line end in it would be in no envelope. */
-static bool is_user_name(struct base_slice user)
-{
-	for (size_t i = 0; i < user.len; i++)
-		if (user.ptr[i] < 0x20 || user.ptr[i] == 0x7f)
-			return false;
-	return user.len > 0 && user.len <= SASL_NAME_MAX_BYTES;
 }
 
 void smtpd_auth_done(struct smtpd *s, enum smtpd_check result, struct base_slice user)
