@@ -62,9 +62,10 @@ static enum checkpassword_verdict ask_one(
 }
 
 /* In the order of auth { providers }. @server: also those that only the server can ask, up to the first of
- * them, for its answer is that of all. UNKNOWN: nobody knows this user. */
-static enum checkpassword_verdict ask_in_order(
-	struct checkpassword_asker *a, bool local, bool server, bool *out_down)
+ * them, for its answer is that of all. UNKNOWN: nobody knows this user; *out_down: one could not tell, and
+ * *out_why is the first one's reason. */
+static enum checkpassword_verdict ask_in_order(struct checkpassword_asker *a, bool local,
+	bool server, bool *out_down, struct base_error *out_why)
 {
 	static const struct conf_provider store = {.type = CONF_PROVIDER_STORE};
 	const struct conf_strings *names = &a->conf->auth.providers;
@@ -80,6 +81,8 @@ static enum checkpassword_verdict ask_in_order(
 		verdict = ask_one(a, p);
 		if (verdict == CHECKPASSWORD_RIGHT || verdict == CHECKPASSWORD_WRONG)
 			return verdict;
+		if (verdict == CHECKPASSWORD_CANNOT && !*out_down)
+			*out_why = a->why;
 		*out_down |= verdict == CHECKPASSWORD_CANNOT;
 		if (!is_local(p))
 			break;
@@ -90,15 +93,18 @@ static enum checkpassword_verdict ask_in_order(
 enum checkpassword_verdict checkpassword_ask(struct checkpassword_asker *a)
 {
 	bool digest = a->login->challenge.len > 0, down = false;
+	struct base_error why = {0};
 	/* The server would count a digest that it takes for a password as a wrong one, so it comes last. */
-	enum checkpassword_verdict verdict = ask_in_order(a, true, !digest, &down);
+	enum checkpassword_verdict verdict = ask_in_order(a, true, !digest, &down, &why);
 
 	if (verdict == CHECKPASSWORD_UNKNOWN && digest && !down)
-		verdict = ask_in_order(a, false, true, &down);
+		verdict = ask_in_order(a, false, true, &down, &why);
 	if (verdict != CHECKPASSWORD_UNKNOWN)
 		return verdict;
-	if (down)
+	if (down) {
+		a->why = why;
 		return CHECKPASSWORD_CANNOT;
+	}
 	if (!a->worked)
 		checkpassword_judge(
 			a->login, a->login->password, BASE_SLICE_EMPTY, BASE_SLICE_EMPTY);

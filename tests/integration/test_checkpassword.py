@@ -225,6 +225,18 @@ def test_vault_missing(tmp_path):
     assert not (server.folder / "data").exists()
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be somebody else")
+def test_the_vault_stays_its_owners(site):
+    data = site.folder / "data"
+    owner = (data / "vault.db").stat().st_uid
+    assert check(site, fields("anna", "correct horse")).returncode == 0
+    assert {p.stat().st_uid for p in data.iterdir()} == {owner}
+    other = next(uid for uid in (1, 2) if uid != owner)
+    done = call([PROGRAM, "-c", site.conf, "true"], fields("anna", "correct horse"), user=other, group=other,
+                extra_groups=[])
+    assert done.returncode == 111 and b"vault" in done.stderr and done.stderr.count(b"\n") == 1
+
+
 def test_file_missing_and_broken(site):
     text = site.users_file.read_text()
     assert check(site, fields("broken", "x", "")).returncode == 111
