@@ -368,12 +368,15 @@ static const struct row {
 		"f:2: provider \"x\" has no command; write command = {\"/bin/checkpassword\", "
 		"\"/bin/true\"}\n"},
 	{"command not absolute",
-		H "provider x { type = \"checkpassword\" command = {\"checkpassword\", \"true\"} }\n",
-		"f:2: provider \"x\": program \"checkpassword\" has no absolute path; write command = "
+		H
+		"provider x { type = \"checkpassword\" command = {\"checkpassword\", \"true\"} }\n",
+		"f:2: provider \"x\": program \"checkpassword\" has no absolute path; write "
+		"command = "
 		"{\"/bin/checkpassword\", \"/bin/true\"}\n"},
 	{"true as checker",
 		H "provider x { type = \"checkpassword\" command = {\"/bin/true\", \"true\"} }\n",
-		"f:2: provider \"x\": \"/bin/true\" accepts every password; the checker comes first, "
+		"f:2: provider \"x\": \"/bin/true\" accepts every password; the checker comes "
+		"first, "
 		"as in command = {\"/bin/checkpassword\", \"/bin/true\"}\n"},
 	{"command empty", H "provider x { type = \"checkpassword\" command = {} }\n",
 		"f:2: command is empty; write {\"one\", \"two\"}, or leave the key out\n"},
@@ -632,6 +635,121 @@ static char *write_file(const char *dir, const char *name, const char *text)
 	return path;
 }
 
+/* Which of the lines of @expected stands in what loading @text from @dir found. */
+static void expect_findings(const char *dir, const char *text, const char *const *expected)
+{
+	char *path = write_file(dir, "postern.conf", text);
+	struct conf_findings f;
+	struct conf *c = conf_load(path, &f);
+	struct base_buf out;
+
+	base_buf_init(&out, 1 << 16);
+	conf_findings_print("f", &f, &out);
+	for (; *expected; expected++)
+		if (!strstr(base_buf_text(&out), *expected))
+			fail_msg("%s\n-- lacks\n%s", base_buf_text(&out), *expected);
+	base_buf_release(&out);
+	conf_findings_release(&f);
+	conf_free(&c);
+	unlink(path);
+	free(path);
+}
+
+static void what_providers_need_is_looked_at(void **state)
+{
+	static const char *const wrong[] = {"f:2: provider \"a\": path = ",
+		"No such file or directory; name a file that is there\n",
+		"f:3: provider \"b\": program \"/nowhere/checker\": No such file or directory; "
+		"name one "
+		"that is there\n",
+		"f:4: provider \"c\": run_as = \"nobody-of-this-name\": there is no such account; "
+		"make "
+		"it, or name another\n",
+		"/file.txt\" is not a program; name one\n",
+		"No such file or directory; make it with saslpasswd2\n", NULL};
+	static const char *const fine[] = {
+		"warning: provider \"d\": most checkpassword programs need another program", NULL};
+	char dir[] = "/tmp/test_conf.XXXXXX", *file;
+	char text[2048];
+
+	assert_non_null(mkdtemp(dir));
+	file = write_file(dir, "file.txt", "a:b\n");
+	snprintf(text, sizeof(text),
+		H
+		"provider a { type = \"file\" path = \"missing\" format = \"passwd\" }\n"
+		"provider b { type = \"checkpassword\" command = {\"/nowhere/checker\", \"x\"} }\n"
+		"provider c { type = \"saslauthd\" run_as = \"nobody-of-this-name\" }\n"
+		"provider d { type = \"checkpassword\" command = {\"%s\", \"x\"} }\n"
+		"provider e { type = \"sasldb\" path = \"/nowhere/sasldb2\" }\n",
+		file);
+	if (LOOP_HAVE_SASLDB)
+		expect_findings(dir, text, wrong);
+	/* A socket may come later. */
+	snprintf(text, sizeof(text),
+		H "provider a { type = \"file\" path = \"file.txt\" format = \"passwd\" }\n"
+		  "provider c { type = \"saslauthd\" path = \"/nowhere/mux\" }\n"
+		  "provider d { type = \"checkpassword\" command = {\"/bin/sh\"} }\n");
+	expect_findings(dir, text, fine);
+	unlink(file);
+	free(file);
+	rmdir(dir);
+}
+
+/* Master, auth and the processes themselves agree. */
+static void processes_are_numbered_by_the_list(void **state)
+{
+	static const char text[] = H
+		"auth { providers = {\"sa\", \"store\", \"flat\", \"dove\", \"old\"} }\n"
+		"provider old { type = \"checkpassword\" command = {\"/c\", \"x\", \"x\", \"\"} }\n"
+		"provider flat { type = \"file\" path = \"/f\" format = \"vmailmgr\" }\n"
+		"provider unused { type = \"saslauthd\" }\n"
+		"provider dove { type = \"dovecot\" path = \"/d\" }\n"
+		"provider sa { type = \"saslauthd\" run_as = \"daemon\" }\n";
+	static const struct {
+		unsigned index;
+		const char *title;
+	} indexes[] = {{0, "sa"}, {3, "sa"}, {4, "flat"}, {5, "old"}, {8, "old"}, {9, NULL}};
+	static const enum ipc_role roles[] = {IPC_MASTER, IPC_AUTH, IPC_PROVIDER};
+	struct conf_findings f;
+	struct conf *whole_conf = parse(text, &f);
+
+	assert_non_null(whole_conf);
+	conf_findings_release(&f);
+	for (size_t k = 0; k < BASE_COUNT(roles); k++) {
+		struct conf *c = whole_conf;
+		const struct conf_provider *old;
+		struct base_buf part;
+
+		base_buf_init(&part, 1 << 16);
+		if (roles[k] != IPC_MASTER) {
+			conf_render(whole_conf, roles[k], &part);
+			c = conf_parse(base_buf_slice(&part), "f", "/", &f);
+			conf_findings_release(&f);
+			assert_non_null(c);
+		}
+		assert_int_equal(conf_provider_processes(c), 9);
+		for (size_t i = 0; i < BASE_COUNT(indexes); i++) {
+			const struct conf_provider *p = conf_provider_of_process(
+				c, indexes[i].index);
+
+			assert_int_equal(p != NULL, indexes[i].title != NULL);
+			if (p)
+				assert_string_equal(p->title, indexes[i].title);
+		}
+		old = conf_provider_find(c, "old");
+		assert_int_equal(old->command.count, 4);
+		assert_string_equal(old->command.items[3], "");
+		assert_int_equal(old->cram_order, CONF_CRAM_STANDARD);
+		assert_string_equal(conf_provider_find(c, "sa")->path, "/var/run/saslauthd/mux");
+		assert_string_equal(conf_provider_find(c, "sa")->service, "smtp");
+		assert_string_equal(conf_provider_find(c, "sa")->run_as, "daemon");
+		base_buf_release(&part);
+		if (c != whole_conf)
+			conf_free(&c);
+	}
+	conf_free(&whole_conf);
+}
+
 static void files_are_looked_at_when_loaded(void **state)
 {
 	char dir[] = "/tmp/test_conf.XXXXXX";
@@ -692,6 +810,8 @@ int main(void)
 		cmocka_unit_test(each_role_is_told_its_part),
 		cmocka_unit_test(front_gets_the_same_values),
 		cmocka_unit_test(files_are_looked_at_when_loaded),
+		cmocka_unit_test(what_providers_need_is_looked_at),
+		cmocka_unit_test(processes_are_numbered_by_the_list),
 		cmocka_unit_test(nearest_word_is_found),
 	};
 
