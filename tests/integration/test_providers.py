@@ -491,6 +491,29 @@ exit 1''')
     assert login(server, *ANNA) == OK
 
 
+@root_only
+def test_run_as_lets_set_id_programs_gain(make_server, folder):
+    """As a setuid checkpassword does: what it gains, it gains with run_as only."""
+    gained = folder / "id"
+    shutil.copy2(shutil.which("id"), gained)
+    gained.chmod(0o4755)
+    checker = program(folder, "checker", READ + f'''
+case "$name" in
+who) [ "$(id -un)" = "$word" ] ;;
+gain) [ "$({gained} -u)" = "$word" ] ;;
+*) exit 1 ;;
+esac''')
+    section = f'provider old {{ type = "checkpassword"  command = {{"{checker}", "x"}} '
+    server = make_server(auth=providers("old", "store"), extra=section + 'run_as = "daemon" }', user="nobody")
+    assert login(server, "who", "daemon") == OK
+    assert login(server, "gain", "0") == OK
+    server.write_conf(extra=section + "}")
+    reload(server)
+    wait_for(lambda: login(server, "who", "nobody") == OK, "the account of all roles", 10)
+    assert login(server, "gain", "0") == WRONG
+    assert login(server, "gain", "65534") == OK
+
+
 CRAM = '''#!/usr/bin/env python3
 import hashlib, hmac, os, sys
 name, second, third = os.read(3, 600).split(b"\\0")[:3]
