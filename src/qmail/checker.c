@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -162,6 +163,14 @@ int checker_run(char *const argv[], struct base_slice bytes, int client_fd, int 
 	return judge(argv[0], failed, ended, status, out_status, err);
 }
 
+/* Directories may be entered, not executed. */
+static bool is_program(const char *path)
+{
+	struct stat st;
+
+	return access(path, X_OK) == 0 && stat(path, &st) == 0 && S_ISREG(st.st_mode);
+}
+
 bool checker_exists(const char *name)
 {
 	const char *path = getenv("PATH");
@@ -169,13 +178,13 @@ bool checker_exists(const char *name)
 	char file[4096];
 
 	if (strchr(name, '/'))
-		return access(name, X_OK) == 0;
+		return is_program(name);
 	while (base_slice_split(&rest, ':', &dir)) {
 		if (dir.len + strlen(name) + 2 > sizeof(file))
 			continue;
 		snprintf(file, sizeof(file), "%.*s/%s", dir.len ? (int)dir.len : 1,
 			dir.len ? (const char *)dir.ptr : ".", name);
-		if (access(file, X_OK) == 0)
+		if (is_program(file))
 			return true;
 	}
 	return false;

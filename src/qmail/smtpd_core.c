@@ -248,11 +248,34 @@ static void judge_recipients(struct smtpd *s, enum smtpd_recipients_result resul
 	}
 }
 
-static bool hosts_allow(const struct smtpd_options *o, struct base_slice address)
+static enum smtpd_answer hosts_allow(const struct smtpd_options *o, struct base_slice address)
 {
 	if (!o->rcpthosts.exists)
-		return !o->closed;
+		return o->closed ? SMTPD_NO : SMTPD_YES;
 	return smtpd_hosts_allow(o->rcpthosts.bytes, o->morercpthosts.bytes, address);
+}
+
+/* One whom nothing allows to relay. */
+static void judge_stranger(struct smtpd *s)
+{
+	const struct smtpd_options *o = s->options;
+
+	switch (hosts_allow(o, base_buf_slice(&s->rcpt))) {
+	case SMTPD_CANNOT_TELL:
+		answer_rcpt(s, SMTPD_SAY_NO_CONTROLS);
+		return;
+	case SMTPD_NO:
+		refuse_rcpt(s, SMTPD_EVENT_NO_GATEWAY, SMTPD_SAY_NO_GATEWAY);
+		return;
+	case SMTPD_YES:
+		break;
+	}
+	if (o->recipients.exists)
+		judge_recipients(s,
+			smtpd_recipients_begin(&s->recipients, o->recipients.bytes,
+				base_buf_slice(&s->rcpt), &s->ask));
+	else
+		take_rcpt(s, SMTPD_EVENT_RCPT_HOSTS);
 }
 
 static void on_rcpt(struct smtpd *s)
@@ -270,14 +293,8 @@ static void on_rcpt(struct smtpd *s)
 		take_rcpt(s, SMTPD_EVENT_RCPT_AUTH);
 	else if (o->relay)
 		take_rcpt(s, SMTPD_EVENT_RCPT_RELAY);
-	else if (!hosts_allow(o, base_buf_slice(&s->rcpt)))
-		refuse_rcpt(s, SMTPD_EVENT_NO_GATEWAY, SMTPD_SAY_NO_GATEWAY);
-	else if (!o->recipients.exists)
-		take_rcpt(s, SMTPD_EVENT_RCPT_HOSTS);
 	else
-		judge_recipients(s,
-			smtpd_recipients_begin(&s->recipients, o->recipients.bytes,
-				base_buf_slice(&s->rcpt), &s->ask));
+		judge_stranger(s);
 }
 
 void smtpd_asked(struct smtpd *s, enum smtpd_answer answer)

@@ -15,11 +15,21 @@ static bool list_has(struct base_slice list, struct base_slice name)
 	return false;
 }
 
-static bool cdb_has(struct base_slice cdb, struct base_slice key)
+static enum smtpd_answer cdb_has(struct base_slice cdb, struct base_slice key)
 {
 	struct base_slice data;
 
-	return cdb.len && base_cdb_find(cdb, key, &data) == BASE_CDB_FOUND;
+	if (cdb.len == 0)
+		return SMTPD_NO;
+	switch (base_cdb_find(cdb, key, &data)) {
+	case BASE_CDB_FOUND:
+		return SMTPD_YES;
+	case BASE_CDB_MISSING:
+		return SMTPD_NO;
+	case BASE_CDB_BROKEN:
+		break;
+	}
+	return SMTPD_CANNOT_TELL;
 }
 
 static void lower(struct base_buf *b, size_t from)
@@ -28,23 +38,24 @@ static void lower(struct base_buf *b, size_t from)
 		b->ptr[i] = base_ascii_lower(b->ptr[i]);
 }
 
-bool smtpd_hosts_allow(struct base_slice list, struct base_slice cdb, struct base_slice address)
+enum smtpd_answer smtpd_hosts_allow(
+	struct base_slice list, struct base_slice cdb, struct base_slice address)
 {
 	size_t at = base_slice_find_last(address, '@');
 	struct base_buf domain;
-	bool found = at == address.len;
+	enum smtpd_answer answer = at == address.len ? SMTPD_YES : SMTPD_NO;
 
 	base_buf_init(&domain, ADDRESS_MAX_BYTES);
 	base_buf_append_slice(&domain, base_slice_from(address, at + 1));
 	lower(&domain, 0);
-	for (size_t i = 0; i < domain.len && !found; i++) {
+	for (size_t i = 0; i < domain.len && answer == SMTPD_NO; i++) {
 		struct base_slice suffix = base_slice_from(base_buf_slice(&domain), i);
 
 		if (i == 0 || suffix.ptr[0] == '.')
-			found = list_has(list, suffix) || cdb_has(cdb, suffix);
+			answer = list_has(list, suffix) ? SMTPD_YES : cdb_has(cdb, suffix);
 	}
 	base_buf_release(&domain);
-	return found;
+	return answer;
 }
 
 bool smtpd_sender_is_bad(struct base_slice list, struct base_slice sender)

@@ -15,9 +15,12 @@
 
 #include "base/buf.h"
 
+enum smtpd_answer { SMTPD_YES, SMTPD_NO, SMTPD_CANNOT_TELL };
+
 /* Is the domain of @address, or a ".suffix" of it, a line of @list or a key of @cdb (both may be
- * empty)? Yes for an address without one. */
-bool smtpd_hosts_allow(struct base_slice list, struct base_slice cdb, struct base_slice address);
+ * empty)? Yes for an address without one. CANNOT_TELL: it is in no line, and @cdb is damaged. */
+enum smtpd_answer smtpd_hosts_allow(
+	struct base_slice list, struct base_slice cdb, struct base_slice address);
 /* Is @sender, or its "@host", a line of @list? */
 bool smtpd_sender_is_bad(struct base_slice list, struct base_slice sender);
 
@@ -27,8 +30,6 @@ struct smtpd_ask {
 	struct base_slice target; /* the file, or the program and its arguments */
 	struct base_slice key;    /* the address in lower case; points into smtpd_recipients.address */
 };
-
-enum smtpd_answer { SMTPD_YES, SMTPD_NO, SMTPD_CANNOT_TELL };
 
 enum smtpd_recipients_result {
 	SMTPD_RECIPIENTS_ASK, /* *out_ask is set: smtpd_recipients_answer() */

@@ -6,6 +6,7 @@
 #include "qmail/checker.h"
 #include "route/control.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -159,7 +160,10 @@ static bool checker_is_sane(struct smtpd_setup *s)
 {
 	const char *name = s->checker[0];
 
-	if (!checker_exists(name) && !strchr(name, '/'))
+	if (!checker_exists(name) && strchr(name, '/'))
+		complain(s, "\"%s\", the checkpassword program, cannot be executed. AUTH is off",
+			name);
+	else if (!checker_exists(name))
 		complain(s,
 			"the first argument \"%s\" is no program in $PATH; if it is the host name, "
 			"which only version 0.31 of the AUTH patch took, take it out of the run "
@@ -233,11 +237,11 @@ static bool load_conf(struct smtpd_setup *s)
 	return s->conf != NULL;
 }
 
-static bool go_home(void)
+static const char *home_path(void)
 {
 	const char *home = getenv("QMAILHOME");
 
-	return chdir(home && home[0] ? home : "/var/qmail") == 0;
+	return home && home[0] ? home : "/var/qmail";
 }
 
 /* ---- the parts of the options ---- */
@@ -398,9 +402,11 @@ bool smtpd_setup_load(struct smtpd_setup *s, bool socket)
 	if (!load_conf(s) && s->conf_path)
 		return refuse(s, "unable to read the configuration", "unable to read controls");
 	smtpd_relay_ctrl_check();
-	home = go_home();
-	if (!home && !s->conf)
+	home = chdir(home_path()) == 0;
+	if (!home && !s->conf) {
+		complain(s, "cannot enter \"%s\": %s (see $QMAILHOME)", home_path(), strerror(errno));
 		return refuse(s, "unable to read controls", "unable to read controls");
+	}
 	choose_queue(s, home);
 	if (!load_controls(s, home))
 		return refuse(s, "unable to read controls", "unable to read controls");

@@ -24,6 +24,8 @@ static const struct saying {
 		{450, NULL, "sorry, mailbox currently unavailable (#4.2.1)"}},
 	[SMTPD_SAY_NO_RECIPIENTS] = {{421, "4.3.0", "unable to check recipients"},
 		{421, NULL, "unable to check recipients (#4.3.0)"}},
+	[SMTPD_SAY_NO_CONTROLS] = {{421, "4.3.0", "unable to read controls"},
+		{421, NULL, "unable to read controls (#4.3.0)"}},
 	[SMTPD_SAY_ADDRESS_LONG] = {{555, "5.5.4", "address too long"},
 		{555, NULL, "syntax error (#5.5.4)"}},
 	[SMTPD_SAY_NO_QUEUE] = {{451, "4.3.0", "the queue cannot be reached now"},
