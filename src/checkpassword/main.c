@@ -18,6 +18,7 @@
  * configuration by the environment would choose who gets in, and PROG would inherit the identity. */
 #include "checkpassword/sources.h"
 
+#include "loop/file.h"
 #include "vault/file.h"
 
 #include <errno.h>
@@ -32,7 +33,7 @@
 #define DEFAULT_CONF "/etc/postern/postern.conf"
 #define DEFAULT_HOME "/var/qmail"
 
-enum { LOGIN_FD = 3, CMD5_PATH_MAX_BYTES = 4096 };
+enum { LOGIN_FD = 3, CMD5_PATH_MAX_BYTES = 4096, CONF_MAX_BYTES = 1024 * 1024 };
 
 struct run {
 	bool cmd5;
@@ -197,23 +198,36 @@ static const struct conf_finding *first_error(const struct conf_findings *findin
 	return &unknown;
 }
 
+/* What the configuration says; not whether all the files are there that a server needs and we do not. */
+static struct conf *load(const char *path, struct conf_findings *findings, struct base_error *err)
+{
+	const char *slash = strrchr(path, '/');
+	char *dir = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
+	struct conf *conf = NULL;
+	struct base_buf text;
+
+	base_buf_init(&text, CONF_MAX_BYTES);
+	if (!dir)
+		base_out_of_memory();
+	if (file_read(path, &text, NULL, err) == 0) {
+		conf = conf_parse(base_buf_slice(&text), path, dir, findings);
+		if (!conf)
+			base_error_set(err, BASE_ERROR_CONFIG, 0, "configuration %s:%u: %s", path,
+				first_error(findings)->line, first_error(findings)->text);
+	}
+	base_buf_release(&text);
+	free(dir);
+	return conf;
+}
+
 static int ask_providers(struct checkpassword_asker *a, const char *path)
 {
 	struct conf_findings findings = {0};
-	struct conf *conf = conf_load(path, &findings);
-	char text[512];
+	struct conf *conf = load(path, &findings, &a->why);
 	int status;
 
-	if (conf) {
-		a->conf = conf;
-		status = status_of(checkpassword_ask(a), &a->why);
-	} else {
-		const struct conf_finding *error = first_error(&findings);
-
-		snprintf(text, sizeof(text), "configuration %s:%u: %s", path, error->line,
-			error->text);
-		status = temporary(text);
-	}
+	a->conf = conf;
+	status = status_of(conf ? checkpassword_ask(a) : CHECKPASSWORD_CANNOT, &a->why);
 	conf_findings_release(&findings);
 	conf_free(&conf);
 	return status;

@@ -244,6 +244,8 @@ def test_file_missing_and_broken(site):
         site.users_file.unlink()
         done = check(site, fields("cora", "tanstaaftanstaaf", ""))
         assert done.returncode == 111 and b"users" in done.stderr
+        # The vault still knows its own.
+        assert check(site, fields("anna", "correct horse")).returncode == 0
     finally:
         site.users_file.write_text(text)
     assert check(site, fields("cora", "tanstaaftanstaaf", "")).returncode == 0
