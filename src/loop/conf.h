@@ -48,7 +48,7 @@ struct conf_listener {
 	bool plaintext_without_tls; /* this listener's, or auth { }'s */
 	struct conf_networks from_networks; /* empty: everybody */
 	struct conf_strings accept;         /* recipient domains for unauthenticated clients */
-	char *relay_ctrl; /* directory of addresses that may relay; null: none */
+	char *relay_ctrl;                   /* directory of addresses that may relay; null: none */
 	int64_t relay_ctrl_expiry_s;
 	struct conf_strings dnsbl; /* zones that are asked about strangers */
 };

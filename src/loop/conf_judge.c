@@ -131,8 +131,7 @@ static void judge_providers(struct conf_work *w, const struct conf_tree *tree, s
 	unsigned line = auth ? conf_key_line(auth, "providers") : 1;
 
 	for (size_t i = 0; i < c->provider_count; i++)
-		conf_provider_judge(
-			w, &c->providers[i], section_of(tree, c->providers[i].title));
+		conf_provider_judge(w, &c->providers[i], section_of(tree, c->providers[i].title));
 	if (c->auth.providers.count > CONF_PROVIDERS_MAX)
 		conf_fail(w, line, "auth { providers } names %zu providers; name at most %d",
 			c->auth.providers.count, CONF_PROVIDERS_MAX);

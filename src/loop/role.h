@@ -19,11 +19,11 @@ enum role_sandbox_flags {
 	/* Foreign code (programs, PAM modules): files and sockets as the account may; nothing gained, and
 	 * some system calls refused. */
 	ROLE_MAY_EXEC = 1u << 1,
-	ROLE_MAY_FILES = 1u << 2,   /* open files below role_paths(); else no openat at all */
+	ROLE_MAY_FILES = 1u << 2,         /* open files below role_paths(); else no openat at all */
 	ROLE_MAY_CONNECT_LOCAL = 1u << 3, /* sockets in the file system only */
 	/* Only where a section says run_as: no sandbox, and set-id programs work. No core, no ptrace. */
 	ROLE_MAY_GAIN = 1u << 4,
-	ROLE_MAY_LOOK = 1u << 5,    /* front: fstatat(), links not followed; no opening */
+	ROLE_MAY_LOOK = 1u << 5, /* front: fstatat(), links not followed; no opening */
 };
 
 struct role_path {

@@ -15,7 +15,7 @@ enum sandbox_flags {
 	SANDBOX_CONNECT = 1u << 0, /* sockets to the network and to local sockets */
 	SANDBOX_EXEC = 1u << 1,    /* foreign code: programs, modules; see below */
 	SANDBOX_FILES = 1u << 2,   /* open, make, rename and remove files */
-	SANDBOX_LOOK = 1u << 5,    /* ask what a name is, links not followed; nothing can be opened */
+	SANDBOX_LOOK = 1u << 5, /* ask what a name is, links not followed; nothing can be opened */
 	SANDBOX_CONNECT_LOCAL = 1u << 3, /* to local sockets only */
 	SANDBOX_GAIN = 1u << 4,          /* no sandbox: set-id programs gain privileges */
 };

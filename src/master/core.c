@@ -275,8 +275,8 @@ static void step_surplus(struct master_core *core, int64_t now_ms)
 	for (unsigned i = 0; i < core->count; i++) {
 		struct master_child *c = &core->children[i];
 
-		if (c->state == MASTER_CHILD_LEAVING && c->leave_by_ms && now_ms >= c->leave_by_ms &&
-			!c->killed)
+		if (c->state == MASTER_CHILD_LEAVING && c->leave_by_ms &&
+			now_ms >= c->leave_by_ms && !c->killed)
 			c->kill_due = true;
 	}
 }
