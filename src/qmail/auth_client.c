@@ -160,8 +160,9 @@ static bool send_cont(struct auth_client *c, struct base_slice response, bool ou
 	bool ok = !bound || binding_data(c, tls, data, &binding);
 
 	c->waits_for_binding = false;
-	ok = ok && wire_dovecot_client_cont(&c->out, c->id, response, bound ? &binding : NULL,
-			   out_of_band);
+	ok = ok &&
+		wire_dovecot_client_cont(
+			&c->out, c->id, response, bound ? &binding : NULL, out_of_band);
 	base_wipe(data, sizeof(data));
 	return ok && flush(c);
 }

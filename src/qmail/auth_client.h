@@ -20,7 +20,7 @@ struct auth_client {
 	int fd; /* -1: none */
 	struct wire_dovecot_client codec;
 	struct base_buf in, scratch, out; /* secret */
-	size_t used; /* of in, by the last event, whose words may lie there */
+	size_t used;                      /* of in, by the last event, whose words may lie there */
 	uint32_t mask;                    /* sasl_mechanism_mask, after the handshake */
 	uint32_t id;                      /* of the open exchange */
 	bool waits_for_binding;

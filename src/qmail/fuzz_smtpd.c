@@ -28,8 +28,7 @@ static void choose(struct smtpd_options *o, uint8_t a, uint8_t b)
 		.remote_host = BASE_SLICE("host.test"),
 		.rcpthosts = {true, BASE_SLICE("in.test\n.sub.test\n")},
 		.badmailfrom = {a & 1, a & 1 ? BASE_SLICE("@bad.test\n") : BASE_SLICE_EMPTY},
-		.recipients = {a & 2,
-			BASE_SLICE("@in.test:a.cdb\n*|prog x\n!sub.test\nb.cdb\n")},
+		.recipients = {a & 2, BASE_SLICE("@in.test:a.cdb\n*|prog x\n!sub.test\nb.cdb\n")},
 		.relay = a & 4,
 		.suffix = BASE_SLICE("@s"),
 		.databytes = a & 8 ? 100 : 0,
@@ -48,7 +47,8 @@ static void choose(struct smtpd_options *o, uint8_t a, uint8_t b)
 	memcpy(o->session.text, "0123456789abcdef", 17);
 	smtpd_offer(o,
 		b & 1 ? smtpd_smtpauth_parse("+cram").mask
-		      : smtpd_smtpauth_parse("+cram").mask | SASL_MASK(SASL_MECHANISM_SCRAM_SHA_256),
+		      : smtpd_smtpauth_parse("+cram").mask |
+				SASL_MASK(SASL_MECHANISM_SCRAM_SHA_256),
 		b & 64);
 }
 
@@ -91,8 +91,7 @@ static bool answer(struct smtpd *s, enum smtpd_want want, uint8_t die, bool *ope
 		smtpd_tls_done(s, "TLSv1.3", "X", die & 1);
 		break;
 	case SMTPD_CHECK:
-		BASE_BUG_IF(s->question.len == 0 ||
-			s->question.len > WIRE_CHECKPASSWORD_MAX_BYTES);
+		BASE_BUG_IF(s->question.len == 0 || s->question.len > WIRE_CHECKPASSWORD_MAX_BYTES);
 		smtpd_checked(s, (enum smtpd_check)(die % 3));
 		break;
 	case SMTPD_PAUSE:
@@ -103,8 +102,8 @@ static bool answer(struct smtpd *s, enum smtpd_want want, uint8_t die, bool *ope
 		answer_server(s, die);
 		break;
 	case SMTPD_IDENTITY:
-		BASE_BUG_IF(base_slice_has(smtpd_user(s), '\0') ||
-			base_slice_has(smtpd_user(s), '\n'));
+		BASE_BUG_IF(
+			base_slice_has(smtpd_user(s), '\0') || base_slice_has(smtpd_user(s), '\n'));
 		break;
 	case SMTPD_ASK:
 		smtpd_asked(s, (enum smtpd_answer)(die % 3));

@@ -18,8 +18,7 @@ struct qmail_queue {
 };
 
 /* @path: looked up from the current directory. 0 or TEMPORARY. */
-BASE_MUST_USE int qmail_queue_open(
-	struct qmail_queue *q, const char *path, struct base_error *err);
+BASE_MUST_USE int qmail_queue_open(struct qmail_queue *q, const char *path, struct base_error *err);
 void qmail_queue_write(struct qmail_queue *q, struct base_slice bytes);
 /* Ends the message, gives the envelope, waits. *out_status: its exit status, 0 if it crashed. */
 void qmail_queue_commit(

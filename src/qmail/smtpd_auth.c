@@ -124,7 +124,7 @@ static void finish(struct smtpd *s, enum smtpd_check result)
 		s->authenticated = s->identity_due = true;
 	}
 	smtpd_log_event(s, result == SMTPD_ACCEPTED ? SMTPD_EVENT_AUTH_OK : SMTPD_EVENT_AUTH_FAILED,
-		result == SMTPD_UNAVAILABLE	? "cannot be checked now"
+		result == SMTPD_UNAVAILABLE         ? "cannot be checked now"
 			: result == SMTPD_MALFORMED ? "malformed"
 						    : NULL);
 	(void)smtp_server_auth_done(&s->smtp, outcome_of(result), &s->out);
@@ -185,8 +185,8 @@ static void step(struct smtpd *s, enum sasl_server_result result, struct base_sl
 		ask_checker(s, sasl_server_password(s->sasl), BASE_SLICE_EMPTY);
 		return;
 	case SASL_SERVER_NEED_SECRET:
-		ask_checker(s, sasl_server_cram_digest(s->sasl),
-			sasl_server_cram_challenge(s->sasl));
+		ask_checker(
+			s, sasl_server_cram_digest(s->sasl), sasl_server_cram_challenge(s->sasl));
 		return;
 	case SASL_SERVER_SUCCESS:
 		finish(s, SMTPD_ACCEPTED);

@@ -134,7 +134,8 @@ static bool is_own_literal(const struct smtpd_options *o, struct base_slice doma
 
 /* As it goes into the envelope: our address literal becomes our name; for qmail-queue, which knows no
  * quoting, quotes and backslashes are dropped. */
-static void put_address(const struct smtpd_options *o, struct base_slice address, struct base_buf *out)
+static void put_address(
+	const struct smtpd_options *o, struct base_slice address, struct base_buf *out)
 {
 	size_t at = base_slice_find_last(address, '@');
 	struct base_slice domain = base_slice_from(address, at + 1);
@@ -231,8 +232,9 @@ static void judge_recipients(struct smtpd *s, enum smtpd_recipients_result resul
 		set_want(s, SMTPD_ASK);
 		return;
 	case SMTPD_RECIPIENTS_YES:
-		take_rcpt(s, s->ask.kind == SMTPD_ASK_CDB ? SMTPD_EVENT_RCPT_CDB
-							  : SMTPD_EVENT_RCPT_PROGRAM);
+		take_rcpt(s,
+			s->ask.kind == SMTPD_ASK_CDB ? SMTPD_EVENT_RCPT_CDB
+						     : SMTPD_EVENT_RCPT_PROGRAM);
 		return;
 	case SMTPD_RECIPIENTS_WILD:
 		take_rcpt(s, SMTPD_EVENT_RCPT_WILD);
@@ -503,7 +505,8 @@ void smtpd_queued(struct smtpd *s, int status, bool crashed, bool broken, long p
 
 void smtpd_stored(struct smtpd *s, int class)
 {
-	struct smtp_reply reply = SMTP_REPLY(451, "4.3.0", "the queue cannot store the message now");
+	struct smtp_reply reply = SMTP_REPLY(
+		451, "4.3.0", "the queue cannot store the message now");
 	char text[64];
 
 	if (class == 0) {

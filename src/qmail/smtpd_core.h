@@ -132,9 +132,9 @@ struct smtpd {
 
 	/* transaction */
 	bool bad_sender;
-	bool open;     /* the queue holds a message of ours that has no end */
-	bool refused;  /* the body is being refused */
-	bool last;     /* after this write comes the commit */
+	bool open;              /* the queue holds a message of ours that has no end */
+	bool refused;           /* the body is being refused */
+	bool last;              /* after this write comes the commit */
 	struct base_buf sender; /* as it goes into the envelope */
 	struct base_buf rcpt;   /* the one being judged, the same way */
 	struct base_buf envid;
@@ -226,8 +226,8 @@ void smtpd_words_fill(struct smtpd *s);
 
 /* smtpd_trace.c */
 /* @line_end: "\n" for qmail-queue, "\r\n" for Postern's. */
-void smtpd_received_write(const struct smtpd *s, int64_t wall_ms, const char *line_end,
-	struct base_buf *out);
+void smtpd_received_write(
+	const struct smtpd *s, int64_t wall_ms, const char *line_end, struct base_buf *out);
 
 /* smtpd_log.c: lines are appended to s->log. */
 enum smtpd_event {

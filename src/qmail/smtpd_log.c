@@ -15,7 +15,7 @@
 enum { VALUE_MAX_BYTES = 256 };
 
 static const struct row {
-	const char *condition;     /* null: not in this form */
+	const char *condition;      /* null: not in this form */
 	const char *event, *result; /* of Postern's form; null: not in it */
 } rows[] = {
 	[SMTPD_EVENT_AUTH_OK] = {"Accept::AUTH::", "login", "accepted"},

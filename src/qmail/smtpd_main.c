@@ -94,7 +94,8 @@ static void read_client(struct program *p)
 
 /* ---- logins ---- */
 
-/* A failure of the checker is told where logs are asked for. */
+/* What keeps a partner from answering is told where logs are asked for: in many run scripts
+ * descriptor 2 is the client's, and a line in the midst of the dialogue would end it. */
 static void log_error(struct program *p)
 {
 	struct base_buf *log = &p->core.log;
@@ -123,8 +124,7 @@ static void run_checker(struct program *p)
 	smtpd_checked(&p->core, result);
 }
 
-static void take_answer(
-	struct program *p, enum auth_client_result result, struct base_slice text)
+static void take_answer(struct program *p, enum auth_client_result result, struct base_slice text)
 {
 	switch (result) {
 	case AUTH_CLIENT_CHALLENGE:
@@ -178,8 +178,7 @@ static void begin_at_server(struct program *p)
 		.nologin = true,
 		.initial = p->core.has_response ? &initial : NULL,
 	};
-	enum auth_client_result result = auth_client_begin(
-		&p->auth, &request, p->wire.tls, &text);
+	enum auth_client_result result = auth_client_begin(&p->auth, &request, p->wire.tls, &text);
 
 	take_answer(p, result, text);
 }
@@ -355,8 +354,7 @@ static void commit_to_server(struct program *p)
 
 	base_buf_init(&envelope, ENVELOPE_MAX_BYTES);
 	smtpd_envelope(&p->core, base_clock_wall_ms(), &envelope);
-	rc = own_queue_commit(
-		&p->own, &p->core.message_id, base_buf_slice(&envelope), &p->err);
+	rc = own_queue_commit(&p->own, &p->core.message_id, base_buf_slice(&envelope), &p->err);
 	base_buf_release(&envelope);
 	if (rc != 0)
 		log_error(p);
@@ -520,8 +518,7 @@ int main(int argc, char **argv)
 	fill_descriptors();
 	signal(SIGPIPE, SIG_IGN);
 	p.wire = (struct smtpd_wire){.in = 0, .out = 1, .timeout_ms = 60 * 1000};
-	if (!smtpd_setup_parse(&p.setup, argc, argv) ||
-		!smtpd_setup_load(&p.setup, is_socket(0)))
+	if (!smtpd_setup_parse(&p.setup, argc, argv) || !smtpd_setup_load(&p.setup, is_socket(0)))
 		return refuse(&p);
 	tell(&p.setup.complaints);
 	p.wire.timeout_ms = p.setup.timeout_s * 1000;

@@ -19,8 +19,6 @@ static enum smtpd_answer cdb_has(struct base_slice cdb, struct base_slice key)
 {
 	struct base_slice data;
 
-	if (cdb.len == 0)
-		return SMTPD_NO;
 	switch (base_cdb_find(cdb, key, &data)) {
 	case BASE_CDB_FOUND:
 		return SMTPD_YES;
@@ -32,6 +30,17 @@ static enum smtpd_answer cdb_has(struct base_slice cdb, struct base_slice key)
 	return SMTPD_CANNOT_TELL;
 }
 
+/* The domain, then each ".suffix" of it: the one at or behind *at. False: there is none. */
+static bool next_suffix(struct base_slice domain, size_t *at, struct base_slice *out)
+{
+	while (*at > 0 && *at < domain.len && domain.ptr[*at] != '.')
+		(*at)++;
+	if (*at >= domain.len)
+		return false;
+	*out = base_slice_from(domain, (*at)++);
+	return true;
+}
+
 static void lower(struct base_buf *b, size_t from)
 {
 	for (size_t i = from; i < b->len; i++)
@@ -41,19 +50,20 @@ static void lower(struct base_buf *b, size_t from)
 enum smtpd_answer smtpd_hosts_allow(
 	struct base_slice list, struct base_slice cdb, struct base_slice address)
 {
-	size_t at = base_slice_find_last(address, '@');
+	size_t sign = base_slice_find_last(address, '@'), at;
+	enum smtpd_answer answer = sign == address.len ? SMTPD_YES : SMTPD_NO;
+	struct base_slice suffix;
 	struct base_buf domain;
-	enum smtpd_answer answer = at == address.len ? SMTPD_YES : SMTPD_NO;
 
 	base_buf_init(&domain, ADDRESS_MAX_BYTES);
-	base_buf_append_slice(&domain, base_slice_from(address, at + 1));
+	base_buf_append_slice(&domain, base_slice_from(address, sign + 1));
 	lower(&domain, 0);
-	for (size_t i = 0; i < domain.len && answer == SMTPD_NO; i++) {
-		struct base_slice suffix = base_slice_from(base_buf_slice(&domain), i);
-
-		if (i == 0 || suffix.ptr[0] == '.')
-			answer = list_has(list, suffix) ? SMTPD_YES : cdb_has(cdb, suffix);
-	}
+	/* The whole list first: a damaged cdb must not hold up what stands in it. */
+	for (at = 0; answer == SMTPD_NO && next_suffix(base_buf_slice(&domain), &at, &suffix);)
+		answer = list_has(list, suffix) ? SMTPD_YES : SMTPD_NO;
+	for (at = 0; cdb.len && answer == SMTPD_NO &&
+		next_suffix(base_buf_slice(&domain), &at, &suffix);)
+		answer = cdb_has(cdb, suffix);
 	base_buf_release(&domain);
 	return answer;
 }
@@ -123,9 +133,8 @@ static enum smtpd_recipients_result next(struct smtpd_recipients *r, struct smtp
 			continue;
 		r->ask = (struct smtpd_ask){
 			.kind = bar < colon ? SMTPD_ASK_PROGRAM : SMTPD_ASK_CDB,
-			.target = mark < line.len
-				? base_slice_trim(base_slice_from(line, mark + 1))
-				: line,
+			.target = mark < line.len ? base_slice_trim(base_slice_from(line, mark + 1))
+						  : line,
 			.key = whole(r),
 		};
 		r->cut = false;

@@ -28,7 +28,7 @@ enum smtpd_ask_kind { SMTPD_ASK_CDB, SMTPD_ASK_PROGRAM };
 struct smtpd_ask {
 	enum smtpd_ask_kind kind;
 	struct base_slice target; /* the file, or the program and its arguments */
-	struct base_slice key;    /* the address in lower case; points into smtpd_recipients.address */
+	struct base_slice key; /* the address in lower case; points into smtpd_recipients.address */
 };
 
 enum smtpd_recipients_result {

@@ -120,8 +120,7 @@ bool smtpd_setup_parse(struct smtpd_setup *s, int argc, char **argv)
 		base_buf_init(&s->control[i], LIST_MAX_BYTES);
 	if (order && order[0] && !parse_order(s, order)) {
 		complain(s, "$POSTERN_CRAM_ORDER is neither \"standard\" nor \"legacy\"");
-		return refuse(s, "the server's command line is wrong",
-			"unable to read controls");
+		return refuse(s, "the server's command line is wrong", "unable to read controls");
 	}
 	while (at < argc && argv[at][0] == '-' && argv[at][1]) {
 		int option = at;
@@ -136,8 +135,8 @@ bool smtpd_setup_parse(struct smtpd_setup *s, int argc, char **argv)
 				"spamcontrol|postern|none, --cram-order standard|legacy, "
 				"--allow-clear",
 				argv[option]);
-			return refuse(s, "the server's command line is wrong",
-				"unable to read controls");
+			return refuse(
+				s, "the server's command line is wrong", "unable to read controls");
 		}
 		at++;
 	}
@@ -361,8 +360,8 @@ static void load_certificate(struct smtpd_setup *s, bool home, bool socket)
 		key_pem = base_buf_slice(&key);
 	}
 	if (ok && socket &&
-		tls_server_context_new(&s->tls, base_buf_slice(&chain), key_pem, BASE_SLICE_EMPTY,
-			&err) != 0) {
+		tls_server_context_new(
+			&s->tls, base_buf_slice(&chain), key_pem, BASE_SLICE_EMPTY, &err) != 0) {
 		complain(s, "%s; STARTTLS is off", err.text);
 		s->tls = NULL;
 	}
@@ -404,7 +403,8 @@ bool smtpd_setup_load(struct smtpd_setup *s, bool socket)
 	smtpd_relay_ctrl_check();
 	home = chdir(home_path()) == 0;
 	if (!home && !s->conf) {
-		complain(s, "cannot enter \"%s\": %s (see $QMAILHOME)", home_path(), strerror(errno));
+		complain(s, "cannot enter \"%s\": %s (see $QMAILHOME)", home_path(),
+			strerror(errno));
 		return refuse(s, "unable to read controls", "unable to read controls");
 	}
 	choose_queue(s, home);

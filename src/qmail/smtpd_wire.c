@@ -5,7 +5,10 @@
 #include <poll.h>
 #include <unistd.h>
 
-enum { READ_BYTES = 16384, WRITE_BYTES = 4096 }; /* so much a pipe takes at once when poll says so */
+enum {
+	READ_BYTES = 16384,
+	WRITE_BYTES = 4096
+}; /* so much a pipe takes at once when poll says so */
 
 static enum smtpd_wire_result wait_for(int fd, short events, int timeout_ms)
 {

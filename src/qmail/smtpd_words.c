@@ -16,8 +16,7 @@ static const struct saying {
 	[SMTPD_SAY_NO_GATEWAY] = {{553, "5.7.1",
 					  "sorry, that domain isn't in my list of allowed "
 					  "rcpthosts; log in first"},
-		{553, NULL,
-			"sorry, that domain isn't in my list of allowed rcpthosts (#5.7.1)"}},
+		{553, NULL, "sorry, that domain isn't in my list of allowed rcpthosts (#5.7.1)"}},
 	[SMTPD_SAY_NO_MAILBOX] = {{550, "5.7.1", "sorry, no mailbox by that name"},
 		{550, NULL, "sorry, no mailbox by that name  (#5.7.1)"}},
 	[SMTPD_SAY_NO_MAILBOX_450] = {{450, "4.2.1", "sorry, mailbox currently unavailable"},

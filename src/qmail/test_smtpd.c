@@ -83,8 +83,8 @@ static void bad_sender(struct world *w)
 static void listed(struct world *w)
 {
 	basic(w);
-	w->options.recipients = (struct smtpd_file){true,
-		BASE_SLICE("!free.in.test\n@in.test:users.cdb\nsub.test|prog a b\n")};
+	w->options.recipients = (struct smtpd_file){
+		true, BASE_SLICE("!free.in.test\n@in.test:users.cdb\nsub.test|prog a b\n")};
 }
 
 static void crashing(struct world *w)
@@ -137,7 +137,7 @@ static enum smtpd_check check(struct base_slice question)
 	if (base_slice_equal_text(m.secret, "down"))
 		return SMTPD_UNAVAILABLE;
 	return base_slice_equal_text(m.secret, "good") || m.challenge.len ? SMTPD_ACCEPTED
-									    : SMTPD_REJECTED;
+									  : SMTPD_REJECTED;
 }
 
 /* Received has the time, 0, so it is the same in each run; messages are noted whole. */
@@ -214,8 +214,8 @@ static void play(struct world *w, struct base_slice in, size_t cut)
 	base_buf_init(&w->seen, 65536);
 	smtpd_init(&w->core, &w->options);
 	while (go_on) {
-		enum smtpd_want want = smtpd_next(&w->core,
-			base_slice_first(base_slice_from(in, at), end - at), &used, &now);
+		enum smtpd_want want = smtpd_next(
+			&w->core, base_slice_first(base_slice_from(in, at), end - at), &used, &now);
 
 		at += used;
 		base_buf_append_slice(&w->said, base_buf_slice(&w->core.out));
@@ -263,13 +263,12 @@ static const struct row {
 	{"a foreign authzid never reaches the checker", basic,
 		"EHLO me\r\nAUTH PLAIN eAB1AGdvb2Q=\r\nQUIT\r\n", GREET HELLO BAD BYE,
 		"pause:1000 quit "},
-	{"login without EHLO, lines of LF", basic,
-		"auth login\ndQ==\nZ29vZA==\t \nQUIT\n",
+	{"login without EHLO, lines of LF", basic, "auth login\ndQ==\nZ29vZA==\t \nQUIT\n",
 		GREET "334 VXNlcm5hbWU6\r\n334 UGFzc3dvcmQ6\r\n" GOOD BYE,
 		"check:u|good|| user:u quit "},
 	{"a NUL in the name forges nothing", basic,
-		"EHLO me\r\nAUTH LOGIN dQBkZWFkAGNo\r\nQUIT\r\n",
-		GREET HELLO BAD BYE, "pause:1000 quit "},
+		"EHLO me\r\nAUTH LOGIN dQBkZWFkAGNo\r\nQUIT\r\n", GREET HELLO BAD BYE,
+		"pause:1000 quit "},
 	{"a line end in the name is no name", basic,
 		"EHLO me\r\nAUTH PLAIN AHUKdgBnb29k\r\nQUIT\r\n", GREET HELLO BAD BYE,
 		"pause:1000 quit "},
@@ -278,8 +277,7 @@ static const struct row {
 		"check:u|down|| quit "},
 	{"failures cost more and more", basic,
 		"EHLO me\r\nAUTH PLAIN AHUAeA==\r\nAUTH PLAIN AHUAeA==\r\nQUIT\r\n",
-		GREET HELLO BAD BAD BYE,
-		"check:u|x|| pause:1000 check:u|x|| pause:2000 quit "},
+		GREET HELLO BAD BAD BYE, "check:u|x|| pause:1000 check:u|x|| pause:2000 quit "},
 	{"the words of the original", compat,
 		"EHLO me\r\nAUTH PLAIN AHUAeA==\r\nAUTH\r\nAUTH FOO\r\nAUTH PLAIN x\r\n"
 		"AUTH LOGIN\r\n*\r\nAUTH LOGIN\r\n\r\nRCPT TO:<a@b>\r\nDATA\r\nFOO\r\nVRFY a\r\n"
@@ -322,8 +320,9 @@ static const struct row {
 			    "250 2.1.5 recipient ok\r\n"
 			    "354 go ahead, end with <CRLF>.<CRLF>\r\n"
 			    "250 2.0.0 ok 5 qp 77\r\n" BYE,
-		"open write:" TRACE("192.0.2.7", "ESMTP") "S: x//.y/ "
-		"commit:Fa@b.test|Tc@in.test|Td e@x.SUB.test|| quit "},
+		"open write:" TRACE("192.0.2.7",
+			"ESMTP") "S: x//.y/ "
+				 "commit:Fa@b.test|Tc@in.test|Td e@x.SUB.test|| quit "},
 	{"strangers go nowhere else", basic,
 		"EHLO me\r\nMAIL FROM:<a@b.test>\r\nRCPT TO:<c@out.test>\r\nRCPT TO:<local>\r\n"
 		"RCPT TO:<c@[10.0.0.1]>\r\nQUIT\r\n",
@@ -340,8 +339,9 @@ static const struct row {
 		OLD_GREET OLD_HELLO
 		"235 ok, go ahead (#2.0.0)\r\n250 flushed\r\n250 ok\r\n250 ok\r\n354 go ahead\r\n"
 		"250 ok 5 qp 77\r\n",
-		"check:u_|good|| user:u_ open write:" TRACE("u?@192.0.2.7", "ESMTPA") "x/ "
-		"commit:Fa@b|Tc@out|| eof "},
+		"check:u_|good|| user:u_ open write:" TRACE(
+			"u?@192.0.2.7", "ESMTPA") "x/ "
+						  "commit:Fa@b|Tc@out|| eof "},
 	{"the suffix of RELAYCLIENT", relay,
 		"EHLO me\r\nMAIL FROM:<>\r\nRCPT TO:<c@out>\r\nDATA\r\n.\r\nQUIT\r\n",
 		GREET HELLO "250 2.1.0 sender ok\r\n250 2.1.5 recipient ok\r\n"
@@ -380,8 +380,7 @@ static const struct row {
 		      "354 go ahead, end with <CRLF>.<CRLF>\r\n"
 		      "554 5.6.0 message holds a LF without CR\r\n" BYE,
 		"open abort quit "},
-	{"a client that leaves", basic,
-		"MAIL FROM:<>\r\nRCPT TO:<a@in.test>\r\nDATA\r\nx\r\n",
+	{"a client that leaves", basic, "MAIL FROM:<>\r\nRCPT TO:<a@in.test>\r\nDATA\r\nx\r\n",
 		GREET "250 2.1.0 sender ok\r\n250 2.1.5 recipient ok\r\n"
 		      "354 go ahead, end with <CRLF>.<CRLF>\r\n",
 		"open abort eof "},
@@ -398,8 +397,7 @@ static const struct row {
 	{"no queue", no_queue, "MAIL FROM:<>\r\nRCPT TO:<a@in.test>\r\nDATA\r\nQUIT\r\n",
 		OLD_GREET "250 ok\r\n250 ok\r\n451 qqt failure (#4.3.0)\r\n221 mail.test\r\n",
 		"open quit "},
-	{"a full disk", full_disk,
-		"MAIL FROM:<>\r\nRCPT TO:<a@in.test>\r\nDATA\r\n.\r\nQUIT\r\n",
+	{"a full disk", full_disk, "MAIL FROM:<>\r\nRCPT TO:<a@in.test>\r\nDATA\r\n.\r\nQUIT\r\n",
 		GREET "250 2.1.0 sender ok\r\n250 2.1.5 recipient ok\r\n"
 		      "354 go ahead, end with <CRLF>.<CRLF>\r\n"
 		      "451 4.3.0 the queue cannot write, or its disk is full\r\n" BYE,
@@ -502,7 +500,8 @@ static void hops(struct base_buf *in, unsigned count)
 {
 	base_buf_append_text(in, "MAIL FROM:<>\r\nRCPT TO:<a@in.test>\r\nDATA\r\n");
 	for (unsigned i = 0; i < count; i++)
-		base_buf_append_text(in, i % 2 ? "rEceived: x\r\n\tReceived: y\r\n" : "Delivered-To: z\r\n");
+		base_buf_append_text(
+			in, i % 2 ? "rEceived: x\r\n\tReceived: y\r\n" : "Delivered-To: z\r\n");
 	base_buf_append_text(in, "X-Received: n\r\n\r\n");
 	for (unsigned i = 0; i < 200; i++)
 		base_buf_append_text(in, "Received: no hop\r\n");
@@ -538,7 +537,8 @@ static void test_hops(void **state)
 /* Names of a stranger's choice stay in their field. */
 static void test_log(void **state)
 {
-	static const char in[] = "EHLO a'b\r\nAUTH PLAIN AHUKcCBxbWFpbC1zbXRwZDonIHgAeA==\r\nQUIT\r\n";
+	static const char in[] =
+		"EHLO a'b\r\nAUTH PLAIN AHUKcCBxbWFpbC1zbXRwZDonIHgAeA==\r\nQUIT\r\n";
 
 	for (int form = SMTPD_LOG_SPAMCONTROL; form <= SMTPD_LOG_POSTERN; form++) {
 		struct world w = {0};

@@ -57,8 +57,7 @@
 	X(OK, 250, "2.0.0", "ok") \
 	X(RESET, 250, "2.0.0", "ok") \
 	X(VRFY, 252, "2.0.0", "send some mail and see") \
-	X(HELP, 214, "2.0.0", \
-		"EHLO STARTTLS AUTH MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT") \
+	X(HELP, 214, "2.0.0", "EHLO STARTTLS AUTH MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT") \
 	X(QUIT, 221, "2.0.0", "goodbye") \
 	X(ERRORS, 421, "4.7.0", "too many errors, goodbye")
 
@@ -66,7 +65,7 @@ enum smtp_saying {
 #define X(name, code, enhanced, text) SMTP_SAY_##name,
 	SMTP_SAYINGS(X)
 #undef X
-	SMTP_SAY_COUNT
+		SMTP_SAY_COUNT
 };
 
 enum smtp_dialect_flags {

@@ -267,13 +267,11 @@ static enum smtp_server_event dispatch(
 	s->verb = (uint8_t)verb;
 	forgive(s, verb);
 	if (verb == SMTP_VERB_FOREIGN) {
-		smtp_server_bye(
-			s, smtp_server_say(s, SMTP_SAY_FOREIGN), step->out);
+		smtp_server_bye(s, smtp_server_say(s, SMTP_SAY_FOREIGN), step->out);
 	} else if (verb == SMTP_VERB_EXPN) {
 		smtp_server_refuse(s, smtp_server_say(s, SMTP_SAY_NOT_IMPLEMENTED), step->out);
 	} else if (verb == SMTP_VERB_UNKNOWN) {
-		smtp_server_refuse(
-			s, smtp_server_say(s, SMTP_SAY_UNKNOWN), step->out);
+		smtp_server_refuse(s, smtp_server_say(s, SMTP_SAY_UNKNOWN), step->out);
 	} else if (gate(s, verb, &reply)) {
 		return rules[verb].handler(s, step);
 	} else if (verb == SMTP_VERB_BDAT) {

@@ -48,7 +48,7 @@ struct smtp_server_options {
 	unsigned flags;
 	uint64_t size_max_bytes; /* 0: unlimited */
 	uint32_t recipients_max;
-	uint16_t auth_failures_max; /* then 421 4.7.0 */
+	uint16_t auth_failures_max;         /* then 421 4.7.0 */
 	const struct smtp_dialect *dialect; /* null: none */
 };
 

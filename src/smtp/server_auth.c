@@ -208,8 +208,7 @@ void smtp_server_auth_challenge(
 	s->line_held = false;
 	if (s->auth_ahead && challenge.len && !base_slice_equal_text(name, "LOGIN")) {
 		s->due |= SMTP_DUE_AUTH_CANCEL;
-		smtp_server_bye(
-			s, smtp_server_say(s, SMTP_SAY_AUTH_AHEAD), out);
+		smtp_server_bye(s, smtp_server_say(s, SMTP_SAY_AUTH_AHEAD), out);
 	} else if (base64_encoded_len(challenge.len) + SMTP_OUT_ROOM_BYTES / 2 >
 		base_buf_room(out)) {
 		s->due |= SMTP_DUE_AUTH_CANCEL;
@@ -223,8 +222,7 @@ void smtp_server_auth_challenge(
 	}
 }
 
-static struct smtp_reply outcome_reply(
-	const struct smtp_server *s, enum smtp_auth_outcome outcome)
+static struct smtp_reply outcome_reply(const struct smtp_server *s, enum smtp_auth_outcome outcome)
 {
 	switch (outcome) {
 	case SMTP_AUTH_OK:

@@ -115,8 +115,7 @@ static enum smtp_mailbox_result read_path(const struct smtp_server *s, enum smtp
 					 : smtp_path_parse(*rest, kind, out, rest);
 }
 
-static struct smtp_reply params_reply(
-	const struct smtp_server *s, enum smtp_params_result result)
+static struct smtp_reply params_reply(const struct smtp_server *s, enum smtp_params_result result)
 {
 	if (result == SMTP_PARAMS_UNKNOWN)
 		return smtp_server_say(s, SMTP_SAY_PARAM_UNKNOWN);
@@ -284,9 +283,7 @@ enum smtp_server_event smtp_server_on_vrfy(struct smtp_server *s, struct smtp_st
 
 enum smtp_server_event smtp_server_on_help(struct smtp_server *s, struct smtp_step *step)
 {
-	smtp_server_reply(
-		smtp_server_say(s, SMTP_SAY_HELP),
-		step->out);
+	smtp_server_reply(smtp_server_say(s, SMTP_SAY_HELP), step->out);
 	return SMTP_SERVER_MORE;
 }
 

@@ -113,8 +113,8 @@ static void write_short_hello(const struct smtp_server *s, struct base_buf *out)
 		hello_line(false, "STARTTLS", out);
 	hello_line(false, "PIPELINING", out);
 	hello_line(false, "8BITMIME", out);
-	base_buf_printf(out, "250%cSIZE %llu\r\n", auth ? '-' : ' ',
-		(unsigned long long)s->size_max_bytes);
+	base_buf_printf(
+		out, "250%cSIZE %llu\r\n", auth ? '-' : ' ', (unsigned long long)s->size_max_bytes);
 	if (auth && (s->flags & SMTP_SERVER_AUTH_LEGACY))
 		hello_auth(s, "250-AUTH=", out);
 	if (auth)

@@ -44,7 +44,7 @@ BASE_MUST_USE enum wire_checkpassword_result wire_checkpassword_put(
 	struct base_buf *out);
 /* Two ended strings are enough; a third, ended or not, is the challenge; what follows is ignored.
  * With LEGACY and a third that is not empty, the second and third change places. */
-BASE_MUST_USE enum wire_checkpassword_result wire_checkpassword_get(struct base_slice in,
-	enum wire_checkpassword_order order, struct wire_checkpassword *out);
+BASE_MUST_USE enum wire_checkpassword_result wire_checkpassword_get(
+	struct base_slice in, enum wire_checkpassword_order order, struct wire_checkpassword *out);
 
 #endif

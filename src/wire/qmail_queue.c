@@ -83,7 +83,9 @@ static const struct row {
 	{81, 81, {451, "4.3.0", "the queue met a bug of its own", "qq internal bug (#4.3.0)"}},
 	{91, 91, {451, "4.3.0", "the queue met a bug of its own", "qq internal bug (#4.3.0)"}},
 	{120, 120, {451, "4.3.0", "the queue cannot be started", "unable to exec qq (#4.3.0)"}},
-	{0, 255, {451, "4.3.0", "the queue has a temporary problem", "qq temporary problem (#4.3.0)"}},
+	{0, 255,
+		{451, "4.3.0", "the queue has a temporary problem",
+			"qq temporary problem (#4.3.0)"}},
 };
 
 struct wire_qmail_queue_reply wire_qmail_queue_reply(int status, bool crashed)

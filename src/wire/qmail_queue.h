@@ -16,9 +16,9 @@ void wire_qmail_queue_end(struct base_buf *out);
 
 struct wire_qmail_queue_reply {
 	uint16_t code;
-	const char *enhanced;  /* "4.3.0" */
-	const char *text;      /* modern words */
-	const char *original;  /* the words of the original, without code, "qq crashed (#4.3.0)" */
+	const char *enhanced; /* "4.3.0" */
+	const char *text;     /* modern words */
+	const char *original; /* the words of the original, without code, "qq crashed (#4.3.0)" */
 };
 /* @status: the exit status; @crashed: killed by a signal. For 0 the text is "ok". */
 struct wire_qmail_queue_reply wire_qmail_queue_reply(int status, bool crashed);
