@@ -103,6 +103,35 @@ def test_row_1_no_auth_with_an_equals_sign_unless_asked_for(at):
     assert re.search(r"^250[ -]AUTH [A-Z]", reply, re.M) and "AUTH=" not in reply
 
 
+@pytest.mark.parametrize("where", ["daemon", "smtpd"])
+def test_row_1_the_old_form_when_asked_for(make_server, tmp_path, where):
+    """The same list behind the real line, and a client that knows the old form alone logs in."""
+    server = make_server(auth='legacy_announcement = true  mechanisms = {"PLAIN", "LOGIN", "CRAM-MD5"}')
+    with Qmail(tmp_path / "q") as box:
+        if where == "daemon":
+            s = server.socket()
+        else:
+            s = box.session(box.recorder(0), ["--allow-clear", "-c", server.conf])
+        lines = [line[4:] for line in hello(s).split("\n")]
+        first = next(i for i, line in enumerate(lines) if line.startswith("AUTH"))
+        assert lines[first].startswith("AUTH ") and sorted(lines[first].split()[1:]) == ["CRAM-MD5", "LOGIN", "PLAIN"]
+        assert lines[first + 1] == lines[first].replace("AUTH ", "AUTH=", 1)
+        assert s.command("AUTH LOGIN") == "334 VXNlcm5hbWU6"
+        assert s.command(b64(USER)) == "334 UGFzc3dvcmQ6"
+        assert s.command(b64(PASSWORD)).startswith("235")
+        assert in_step(s)
+        assert where == "daemon" or box.recorded()[0].data == SEEN.encode()
+
+
+def test_row_3_a_network_that_is_not_asked_to_log_in(smtpd):
+    """As tcprules sets it: the line is gone, and with it the command."""
+    s = smtpd.box.session(smtpd.checker, env={"SMTPAUTH": "-"})
+    assert "AUTH" not in hello(s)
+    assert s.command("AUTH PLAIN " + RIGHT).startswith("503")
+    assert in_step(s)
+    smtpd.never_asked()
+
+
 def test_row_4_auth_sent_without_waiting_for_ehlo(at):
     """Netscape 4.8: and with the user as the authorization identity."""
     s = at.connect()
