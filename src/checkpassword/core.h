@@ -2,11 +2,13 @@
  * Job      the three strings as one login with up to three readings; one comparison for each
  * Not      where stored forms come from (sources.h), exit statuses (main.c)
  * Trust    the strings are a stranger's
- * Time     one password hash for each call of checkpassword_judge(), whether the user is known or not
+ * Time     one password hash for each call of checkpassword_judge(), whether the user is known or
+ *          not
  * Secrets  all borrowed; nothing is kept
  *
- * A third string that is not empty may be a timestamp beside a password, as POP3 servers send it with
- * PASS; or the challenge of CRAM-MD5; or that of APOP. Nothing in the bytes says which, so all are tried:
+ * A third string that is not empty may be a timestamp beside a password, as POP3 servers send it
+ * with PASS; or the challenge of CRAM-MD5; or that of APOP. Nothing in the bytes says which, so all
+ * are tried:
  *
  *	password   string 2 is the password
  *	CRAM-MD5   digest = hex(HMAC-MD5(password, challenge))
@@ -34,8 +36,8 @@ struct checkpassword_login {
 BASE_MUST_USE enum wire_checkpassword_result checkpassword_login_read(
 	struct base_slice in, enum wire_checkpassword_order order, struct checkpassword_login *out);
 
-/* Against a stored form (vault/verify.h; empty: no such user, and the default work is done) and the clear
- * password, where the source has it; else that is empty. RIGHT, WRONG or CANNOT. */
+/* Against a stored form (vault/verify.h; empty: no such user, and the default work is done) and the
+ * clear password, where the source has it; else that is empty. RIGHT, WRONG or CANNOT. */
 enum checkpassword_verdict checkpassword_judge(const struct checkpassword_login *login,
 	struct base_slice password, struct base_slice stored, struct base_slice clear);
 /* CRAM-MD5 and APOP alone. */

@@ -10,12 +10,15 @@
  *
  *	postern-checkpassword  options, then PROG and its arguments
  *	checkpassword          no options: all arguments are PROG's
- *	cmd5checkpw            the same, against one file of name:password and no configuration. A file that is
- *	                       missing is 111 where the original says 2: it comes back, the password was not wrong
+ *	cmd5checkpw            the same, against one file of name:password and no configuration
  *
- * The order is that of the original: PROG, then descriptor 3, then all else. Descriptors 0 to 2 are left as
- * they are, and one line goes to 2 for each 111. Set-id this program does not work: who may choose the
- * configuration by the environment would choose who gets in, and PROG would inherit the identity. */
+ * A missing file of cmd5checkpw's is 111 where the original says 2: it comes back, and the password
+ * was not wrong.
+ *
+ * The order is that of the original: PROG, then descriptor 3, then all else. Descriptors 0 to 2 are
+ * left as they are, and one line goes to 2 for each 111. Set-id this program does not work: who may
+ * choose the configuration by the environment would choose who gets in, and PROG would inherit the
+ * identity. */
 #include "checkpassword/sources.h"
 
 #include "loop/file.h"
@@ -78,8 +81,8 @@ static bool parse_order(const char *word, enum wire_checkpassword_order *out)
 	return true;
 }
 
-/* The value of @name at argv[*at]: "--name VALUE" or "--name=VALUE". Null: it is not this option, or
- * (*out_missing) it has no value. */
+/* The value of @name at argv[*at]: "--name VALUE" or "--name=VALUE". Null: it is not this option,
+ * or (*out_missing) it has no value. */
 static const char *value_of(char **argv, int *at, const char *name, bool *out_missing)
 {
 	size_t len = strlen(name);
@@ -198,7 +201,8 @@ static const struct conf_finding *first_error(const struct conf_findings *findin
 	return &unknown;
 }
 
-/* What the configuration says; not whether all the files are there that a server needs and we do not. */
+/* What the configuration says; not whether all the files are there that a server needs and we do
+ * not. */
 static struct conf *load(const char *path, struct conf_findings *findings, struct base_error *err)
 {
 	const char *slash = strrchr(path, '/');

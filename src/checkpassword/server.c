@@ -1,5 +1,5 @@
-/* The running server, by the Dovecot protocol on run/auth: one PLAIN, then the end. It takes passwords only, so
- * digests are decided by the sources that this process opens itself. */
+/* The running server, by the Dovecot protocol on run/auth: one PLAIN, then the end. It takes
+ * passwords only, so digests are decided by the sources that this process opens itself. */
 #include "checkpassword/sources.h"
 
 #include "base/clock.h"

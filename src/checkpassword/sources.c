@@ -61,9 +61,9 @@ static enum checkpassword_verdict ask_one(
 	return CHECKPASSWORD_CANNOT;
 }
 
-/* In the order of auth { providers }. @server: also those that only the server can ask, up to the first of
- * them, for its answer is that of all. UNKNOWN: nobody knows this user; *out_down: one could not tell, and
- * *out_why is the first one's reason. */
+/* In the order of auth { providers }. @server: also those that only the server can ask, up to the
+ * first of them, for its answer is that of all. UNKNOWN: nobody knows this user; *out_down: one
+ * could not tell, and *out_why is the first one's reason. */
 static enum checkpassword_verdict ask_in_order(struct checkpassword_asker *a, bool local,
 	bool server, bool *out_down, struct base_error *out_why)
 {
@@ -94,7 +94,8 @@ enum checkpassword_verdict checkpassword_ask(struct checkpassword_asker *a)
 {
 	bool digest = a->login->challenge.len > 0, down = false;
 	struct base_error why = {0};
-	/* The server would count a digest that it takes for a password as a wrong one, so it comes last. */
+	/* The server would count a digest that it takes for a password as a wrong one, so it comes
+	 * last. */
 	enum checkpassword_verdict verdict = ask_in_order(a, true, !digest, &down, &why);
 
 	if (verdict == CHECKPASSWORD_UNKNOWN && digest && !down)

@@ -4,9 +4,9 @@
  * Time     blocks: for as long as a hash, a lock on the vault or the running server takes
  * Secrets  read, compared and wiped in here
  *
- * The vault, users' files and sasldb are opened by this process, as the account that it runs as, whether a
- * server runs or not. Everything else blocks in processes of the server's, so the server is asked, on
- * run/auth; it asks all its providers, and its answer is the last word. */
+ * The vault, users' files and sasldb are opened by this process, as the account that it runs as,
+ * whether a server runs or not. Everything else blocks in processes of the server's, so the server
+ * is asked, on run/auth; it asks all its providers, and its answer is the last word. */
 #ifndef CHECKPASSWORD_SOURCES_H
 #define CHECKPASSWORD_SOURCES_H
 

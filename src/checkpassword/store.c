@@ -1,6 +1,6 @@
-/* The vault: one user, its app passwords, and the secret that digests need. The same rules as a server's: the
- * vault that knows a user decides alone; "name/label" names one app password, where there is no user of that
- * whole name; disabled and expired never log in. */
+/* The vault: one user, its app passwords, and the secret that digests need. The same rules as a
+ * server's: the vault that knows a user decides alone; "name/label" names one app password, where
+ * there is no user of that whole name; disabled and expired never log in. */
 #include "checkpassword/sources.h"
 
 #include "base/clock.h"

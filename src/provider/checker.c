@@ -1,5 +1,6 @@
-/* The bytes fit into an empty pipe, so they are written, and the pipe closed, before anybody is started: no
- * child that ends without reading can break the writing, and its end of file is there whatever happens.
+/* The bytes fit into an empty pipe, so they are written, and the pipe closed, before anybody is
+ * started: no child that ends without reading can break the writing, and its end of file is there
+ * whatever happens.
  *
  * Whether exec worked is told by a second pipe that closes by itself when it does. */
 #include "provider/checker.h"
@@ -164,7 +165,8 @@ static bool reap(pid_t pid, int flags, int *out_status)
 	return got == pid;
 }
 
-/* Until it ended or the time is over; its words are read all the while, so that they never fill the pipe. */
+/* Until it ended or the time is over; its words are read all the while, so that they never fill the
+ * pipe. */
 static bool wait_for(pid_t pid, int limit_ms, int words_fd, struct base_buf *words, int *out_status)
 {
 	int64_t end = base_clock_monotonic_ms() + limit_ms, left;

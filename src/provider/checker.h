@@ -1,11 +1,12 @@
 /* provider/checker.h: one run of a checkpassword program
  * Job      start it with the bytes on descriptor 3, wait, tell how it ended
- * Not      what the bytes are (wire/checkpassword.h), what its end means for the login (checkpassword.c)
+ * Not      what the bytes are (wire/checkpassword.h), what its end means for the login
+ *          (checkpassword.c)
  * Time     until it ends, PROVIDER_WAIT_MS at most; then it is killed with its process group
  *
- * The program sees: 0 and 1 /dev/null; 2 a pipe to us; 3 a pipe with the bytes and then its end; nothing
- * else open. Default signals. An environment of PATH, PROTO=TCP and TCPREMOTEIP. A process group of its
- * own. */
+ * The program sees: 0 and 1 /dev/null; 2 a pipe to us; 3 a pipe with the bytes and then its end;
+ * nothing else open. Default signals. An environment of PATH, PROTO=TCP and TCPREMOTEIP. A process
+ * group of its own. */
 #ifndef PROVIDER_CHECKER_H
 #define PROVIDER_CHECKER_H
 

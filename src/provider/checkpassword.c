@@ -3,8 +3,8 @@
  *	0         RIGHT                        111, a signal, late, not started   CANNOT
  *	others    REFUSED, also 2 (misuse): some checkers say so of a name they cannot read
  *
- * A program that lets everybody in is none: "true" in the checker's place is refused. That is what becomes of
- * a command line written for a server that puts its host name first. */
+ * A program that lets everybody in is none: "true" in the checker's place is refused. That is what
+ * becomes of a command line written for a server that puts its host name first. */
 #include "provider/source.h"
 
 #include "base/escape.h"

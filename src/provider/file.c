@@ -1,9 +1,9 @@
 /* Files of users: read whole, kept, read again when they changed.
  *
- * A file counts as changed by its stat (device, inode, size, time). A file that was written within the last
- * SETTLED_MS may be written again without its time showing it, so until then every look compares the bytes.
- * A file that is missing or cannot be read answers CANNOT, is told once, and is looked for at each
- * question and every second; nothing of what it said before is used. */
+ * A file counts as changed by its stat (device, inode, size, time). A file that was written within
+ * the last SETTLED_MS may be written again without its time showing it, so until then every look
+ * compares the bytes. A file that is missing or cannot be read answers CANNOT, is told once, and is
+ * looked for at each question and every second; nothing of what it said before is used. */
 #include "provider/found.h"
 
 #include "base/clock.h"

@@ -1,9 +1,10 @@
-/* postern-provider: asks one source of users that may block. Which one follows from this process's index
- * and the configuration (loop/conf.h). One question at a time; more processes, more at a time.
+/* postern-provider: asks one source of users that may block. Which one follows from this process's
+ * index and the configuration (loop/conf.h). One question at a time; more processes, more at a
+ * time.
  *
- * A configuration that says something else of the source ends this process: the master starts it again, and
- * the sandbox of the new one fits. So does a file that moved to another directory, which the sandbox keeps
- * closed. */
+ * A configuration that says something else of the source ends this process: the master starts it
+ * again, and the sandbox of the new one fits. So does a file that moved to another directory, which
+ * the sandbox keeps closed. */
 #include "loop/log.h"
 #include "loop/role.h"
 #include "provider/core.h"

@@ -1,13 +1,14 @@
-/* PAM: authenticate and account, nothing of credentials and sessions, for nobody is logged in to this machine.
+/* PAM: authenticate and account, nothing of credentials and sessions, for nobody is logged in to
+ * this machine.
  *
  *	prompt without echo   the password
  *	prompt with echo      the name, if it is PAM's own question for it; else nothing
  *	words, errors         passed over
  *
- * The delay that a stack asks for after a failure is left out: auth makes its own, the same for every
- * source. A name that PAM calls unknown is UNKNOWN, so that the next provider is asked; most stacks do not
- * tell and say that the password was wrong, which is REFUSED. A stack that hangs cannot be interrupted:
- * after HUNG_S this process ends, and the master starts another one. */
+ * The delay that a stack asks for after a failure is left out: auth makes its own, the same for
+ * every source. A name that PAM calls unknown is UNKNOWN, so that the next provider is asked; most
+ * stacks do not tell and say that the password was wrong, which is REFUSED. A stack that hangs
+ * cannot be interrupted: after HUNG_S this process ends, and the master starts another one. */
 #include "provider/source.h"
 
 #if PROVIDER_PAM
@@ -102,7 +103,8 @@ static enum ipc_asked meaning(int rc)
 	case PAM_CRED_EXPIRED:
 		return IPC_ASKED_REFUSED;
 	default:
-		/* PAM_AUTHINFO_UNAVAIL, PAM_ABORT, PAM_SERVICE_ERR, PAM_SYSTEM_ERR, a module missing … */
+		/* PAM_AUTHINFO_UNAVAIL, PAM_ABORT, PAM_SERVICE_ERR, PAM_SYSTEM_ERR, a module
+		 * missing … */
 		return IPC_ASKED_CANNOT;
 	}
 }

@@ -1,7 +1,7 @@
 /* Cyrus SASL's saslauthd: one connection for each question.
  *
- * The name is divided at its last '@', as Cyrus' own library does; a daemon started with -r joins the two
- * again. */
+ * The name is divided at its last '@', as Cyrus' own library does; a daemon started with -r joins
+ * the two again. */
 #include "provider/source.h"
 
 #include "base/clock.h"
@@ -140,7 +140,8 @@ static bool put_request(
 
 	base_buf_init(&client, WIRE_SASLAUTHD_STRING_MAX_BYTES);
 	if (q->client.len) {
-		/* The port of the other side is nobody's business here, but its place is part of the form. */
+		/* The port of the other side is nobody's business here, but its place is part of
+		 * the form. */
 		base_buf_append_slice(&client, q->client);
 		base_buf_append_text(&client, ";0");
 	}

@@ -1,5 +1,5 @@
-/* Cyrus SASL's sasldb2, opened anew for every question: saslpasswd2 may write it at any time, and libdb has
- * no way to see that from outside. */
+/* Cyrus SASL's sasldb2, opened anew for every question: saslpasswd2 may write it at any time, and
+ * libdb has no way to see that from outside. */
 #include "provider/found.h"
 
 #include "loop/file.h"

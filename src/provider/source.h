@@ -5,8 +5,8 @@
  *          processes are for
  * Secrets  passwords are borrowed for the call; answers stand in secret buffers
  *
- * What a source that only says yes or no (checkpassword, saslauthd, pam) is asked beyond its means, it
- * answers UNKNOWN. Sources that are files answer everything:
+ * What a source that only says yes or no (checkpassword, saslauthd, pam) is asked beyond its means,
+ * it answers UNKNOWN. Sources that are files answer everything:
  *
  *	LOOKUP    FOUND and what vault/verify.h checks
  *	PASSWORD  RIGHT or REFUSED, hashed here
@@ -64,7 +64,8 @@ struct provider_source_type {
 	struct provider_source *(*open)(const struct provider_options *o);
 	void (*ask)(struct provider_source *s, const struct provider_question *q,
 		struct provider_answer *a);
-	/* True, once: the file is another one than at the last call, or its state (readable or not) is. */
+	/* True, once: the file is another one than at the last call, or its state (readable or not)
+	 * is. */
 	bool (*changed)(struct provider_source *s);
 	void (*close)(struct provider_source *s);
 };

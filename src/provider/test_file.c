@@ -1,4 +1,5 @@
-/* A file of users that is replaced, rewritten, broken and mended under us; and what each question gets. */
+/* A file of users that is replaced, rewritten, broken and mended under us; and what each question
+ * gets. */
 #include "provider/test_support.h"
 
 #include "vault/file.h"

@@ -1,4 +1,5 @@
-/* What a stranger writes on descriptor 3: no field holds a NUL, and what was read can be written. */
+/* What a stranger writes on descriptor 3: no field holds a NUL, and what was read can be
+ * written. */
 #include "wire/checkpassword.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -1,5 +1,5 @@
-/* A request is five counted strings, a reply one. What follows the reply is not looked at: there is one
- * request on a connection. */
+/* A request is five counted strings, a reply one. What follows the reply is not looked at: there is
+ * one request on a connection. */
 #include "wire/saslauthd.h"
 
 enum { COUNT_BYTES = 2 };

@@ -1,4 +1,5 @@
-/* Descriptor 3's bytes, both ways. Parser rows run against exact-size copies; what is cut is a row too. */
+/* Descriptor 3's bytes, both ways. Parser rows run against exact-size copies; what is cut is a row
+ * too. */
 #include "base/test_support.h"
 #include "wire/checkpassword.h"
 
