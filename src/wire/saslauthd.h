@@ -16,8 +16,7 @@ struct wire_saslauthd_request {
 	struct base_slice login, password, service, realm, client;
 };
 /* False: a string is longer than the daemon takes; nothing is appended. */
-BASE_MUST_USE bool wire_saslauthd_put(
-	const struct wire_saslauthd_request *r, struct base_buf *out);
+BASE_MUST_USE bool wire_saslauthd_put(const struct wire_saslauthd_request *r, struct base_buf *out);
 
 enum wire_saslauthd_reply {
 	WIRE_SASLAUTHD_MORE, /* not whole yet */
