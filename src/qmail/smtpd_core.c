@@ -545,6 +545,22 @@ static bool is_quit(const struct smtpd *s)
 	return strcmp(smtp_server_verb_name(&s->smtp), "QUIT") == 0;
 }
 
+/* The engine refused a message at its end; its reply is the last line of @out. */
+static void log_refused_body(struct smtpd *s)
+{
+	struct base_slice line = base_slice_trim(base_buf_slice(&s->out));
+	size_t before = base_slice_find_last(line, '\n');
+
+	if (!s->in_body)
+		return;
+	if (before < line.len)
+		line = base_slice_from(line, before + 1);
+	smtpd_log_event(s,
+		base_slice_starts_with(line, BASE_SLICE("552")) ? SMTPD_EVENT_TOO_LARGE
+								: SMTPD_EVENT_NO_MESSAGE,
+		NULL);
+}
+
 static void handle(struct smtpd *s, enum smtp_server_event event, const struct smtpd_now *now)
 {
 	switch (event) {
@@ -552,8 +568,11 @@ static void handle(struct smtpd *s, enum smtp_server_event event, const struct s
 		break;
 	case SMTP_SERVER_FULL:
 		break;
-	case SMTP_SERVER_HELLO:
 	case SMTP_SERVER_RESET:
+		log_refused_body(s);
+		end_transaction(s);
+		break;
+	case SMTP_SERVER_HELLO:
 		end_transaction(s);
 		break;
 	case SMTP_SERVER_STARTTLS:

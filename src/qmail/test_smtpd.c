@@ -567,6 +567,28 @@ static void test_log(void **state)
 	}
 }
 
+/* What the engine refuses by itself is logged too. */
+static void test_log_of_refusals(void **state)
+{
+	static const char start[] = "EHLO me\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@in.test>\r\nDATA\r\n";
+	struct world w = {0};
+	struct base_buf in;
+
+	basic(&w);
+	w.options.databytes = 100;
+	w.options.log = SMTPD_LOG_SPAMCONTROL;
+	base_buf_init(&in, 4096);
+	base_buf_append_text(&in, start);
+	for (unsigned i = 0; i < 100; i++)
+		base_buf_append_text(&in, "x\r\n");
+	base_buf_append_text(&in, ".\r\nQUIT\r\n");
+	play(&w, base_buf_slice(&in), FOREVER);
+	assert_non_null(strstr(base_buf_text(&w.core.log),
+		" Reject::DATA::Invalid_Size P:ESMTP S:192.0.2.7:host.test H:me F:a@b "));
+	release(&w);
+	base_buf_release(&in);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -575,6 +597,7 @@ int main(void)
 		cmocka_unit_test(test_smtpauth),
 		cmocka_unit_test(test_hops),
 		cmocka_unit_test(test_log),
+		cmocka_unit_test(test_log_of_refusals),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
