@@ -22,6 +22,10 @@
 #include <unistd.h>
 
 enum { BYTES_FD = 3, SPARE_FD = 10, POLL_WITHOUT_PIDFD_MS = 10 };
+enum { KILLED_MS = 1000, LEFT_BEHIND_MAX = 16 };
+
+/* Programs that we may not kill, because they became somebody else (run_as lets them), and still run. */
+static unsigned left_behind;
 
 struct pipes {
 	int bytes;                /* read end, for descriptor 3 */
@@ -210,6 +214,23 @@ static void judge(bool in_time, int status, int exec_error, struct checker_resul
 	}
 }
 
+/* It was too slow. One that cannot be killed is left behind: no login waits for it any longer. */
+static void end(pid_t pid, struct pipes *p, struct base_buf *words)
+{
+	int status;
+
+	kill(-pid, SIGKILL);
+	kill(pid, SIGKILL);
+	if (!wait_for(pid, KILLED_MS, p->words[0], words, &status))
+		left_behind++;
+}
+
+static void reap_left_behind(void)
+{
+	while (left_behind && waitpid(-1, NULL, WNOHANG) > 0)
+		left_behind--;
+}
+
 static void run_child(const struct checker_run *run, struct pipes *p, struct checker_result *out)
 {
 	char text[128], *env[4];
@@ -231,11 +252,8 @@ static void run_child(const struct checker_run *run, struct pipes *p, struct che
 	close(p->started[1]);
 	p->words[1] = p->started[1] = -1;
 	in_time = wait_for(pid, run->limit_ms, p->words[0], &out->words, &status);
-	if (!in_time) {
-		kill(-pid, SIGKILL);
-		kill(pid, SIGKILL);
-		(void)reap(pid, 0, &status);
-	}
+	if (!in_time)
+		end(pid, p, &out->words);
 	if (read(p->started[0], &exec_error, sizeof(exec_error)) != sizeof(exec_error))
 		exec_error = 0;
 	judge(in_time, status, exec_error, out);
@@ -247,6 +265,11 @@ void checker_run(const struct checker_run *run, struct checker_result *out)
 
 	out->end = CHECKER_NOT_STARTED;
 	out->code = 0;
+	reap_left_behind();
+	if (left_behind == LEFT_BEHIND_MAX) {
+		out->code = EAGAIN;
+		return;
+	}
 	if (make_pipes(&p, run->bytes))
 		run_child(run, &p, out);
 	else

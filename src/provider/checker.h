@@ -2,7 +2,8 @@
  * Job      start it with the bytes on descriptor 3, wait, tell how it ended
  * Not      what the bytes are (wire/checkpassword.h), what its end means for the login
  *          (checkpassword.c)
- * Time     until it ends, PROVIDER_WAIT_MS at most; then it is killed with its process group
+ * Time     until it ends, limit_ms at most; then it is killed with its process group, and left alone
+ *          where that is not ours to do
  *
  * The program sees: 0 and 1 /dev/null; 2 a pipe to us; 3 a pipe with the bytes and then its end;
  * nothing else open. Default signals. An environment of PATH, PROTO=TCP and TCPREMOTEIP. A process

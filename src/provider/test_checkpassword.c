@@ -1,9 +1,11 @@
 /* What a checkpassword program sees, and what its end means. */
 #include "provider/test_support.h"
 
+#include "base/clock.h"
 #include "provider/checker.h"
 
 #include <signal.h>
+#include <sys/wait.h>
 
 static struct provider_source *open_script(const char *text, bool legacy)
 {
@@ -213,7 +215,58 @@ static void late_ones_are_killed_with_their_group(void **state)
 	base_buf_release(&r.words);
 }
 
-int main(void)
+/* What a set-id checker does that has become the user whom it judged, and hangs. */
+static void become_root_and_stay(void)
+{
+	if (setgid(0) == 0 && setuid(0) == 0)
+		sleep(10);
+	_exit(0);
+}
+
+/* As nobody, against a copy of this program that is set-id root: 0 if all went well. */
+static int run_unkillable(char *copy)
+{
+	char *command[] = {copy, (char *)(uintptr_t) "--stay", NULL};
+	struct checker_run run = {.command = command,
+		.bytes = BASE_SLICE("u\0p\0\0"),
+		.null_fd = open("/dev/null", O_RDWR | O_CLOEXEC),
+		.limit_ms = 1000};
+	struct checker_result r;
+	int64_t began = base_clock_monotonic_ms();
+
+	base_buf_init(&r.words, 100);
+	if (setgid(65534) != 0 || setuid(65534) != 0)
+		return 2;
+	checker_run(&run, &r);
+	base_buf_release(&r.words);
+	if (r.end == CHECKER_EXITED)
+		return 77; /* set-id means nothing here */
+	return r.end == CHECKER_LATE && base_clock_monotonic_ms() - began < 8000 ? 0 : 3;
+}
+
+static void one_that_cannot_be_killed_is_left(void **state)
+{
+	const char *copy = support_path("set-id");
+	char text[256];
+	int status;
+	pid_t pid;
+
+	if (geteuid() != 0)
+		skip();
+	snprintf(text, sizeof(text), "chmod 755 %s; cp /proc/%d/exe %s && chmod 4755 %s",
+		support_dir, getpid(), copy, copy);
+	assert_int_equal(system(text), 0);
+	pid = fork();
+	if (pid == 0)
+		_exit(run_unkillable((char *)(uintptr_t)copy));
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	if (WEXITSTATUS(status) == 77)
+		skip();
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(script_sees),
@@ -222,8 +275,11 @@ int main(void)
 		cmocka_unit_test(what_cannot_be_started),
 		cmocka_unit_test(refused_before_the_fork),
 		cmocka_unit_test(late_ones_are_killed_with_their_group),
+		cmocka_unit_test(one_that_cannot_be_killed_is_left),
 	};
 
+	if (argc > 1 && strcmp(argv[1], "--stay") == 0)
+		become_root_and_stay();
 	signal(SIGPIPE, SIG_IGN);
 	return cmocka_run_group_tests(tests, support_setup, support_teardown);
 }
