@@ -224,6 +224,8 @@ void auth_sources_free(struct auth_core *core);
 /* The first at or after @from that answers for @r and its question; source_count: none. */
 unsigned auth_source_next(
 	const struct auth_core *core, const struct auth_request *r, unsigned from);
+/* Is the user of this key one of its domains? */
+bool auth_source_serves(const struct auth_core *core, unsigned source, struct base_slice key);
 bool auth_sources_have_store(const struct auth_core *core);
 /* Mechanisms that one of them serves. */
 sasl_mechanism_mask auth_sources_serve(const struct auth_core *core);

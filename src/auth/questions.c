@@ -187,8 +187,12 @@ void auth_core_provider_up(struct auth_core *core, unsigned process, int64_t now
 	if (process >= AUTH_PROCESSES_MAX)
 		return;
 	core->processes[process].up = true;
-	if (s)
-		give_out(core, s);
+	if (!s)
+		return;
+	/* While it was away nobody saw the file change. */
+	if (s->kind == AUTH_SOURCE_FILE)
+		auth_core_source_changed(core, base_slice_text(s->name));
+	give_out(core, s);
 }
 
 void auth_core_provider_down(

@@ -157,9 +157,26 @@ static enum sasl_server_result on_scram(struct auth_core *core, struct auth_requ
 	return next_source(core, r, now_ms, out);
 }
 
-void auth_request_said(struct auth_core *core, struct auth_request *r, const struct auth_said *said,
+/* A source that is limited to domains may read a name otherwise than we did ("anna%other.org"); it speaks
+ * for no user of another domain. */
+static struct auth_said within_domains(
+	const struct auth_core *core, const struct auth_request *r, const struct auth_said *said)
+{
+	struct vault_key key;
+
+	if ((said->result != AUTH_SAID_RIGHT && said->result != AUTH_SAID_FOUND) ||
+		!said->name.len || r->source >= core->source_count ||
+		(vault_key_make(said->name, core->options.default_domain, &key) &&
+			auth_source_serves(core, r->source, vault_key_slice(&key))))
+		return *said;
+	return (struct auth_said){.result = AUTH_SAID_UNKNOWN,
+		.reason = BASE_SLICE("it says a name that is not of its domains")};
+}
+
+void auth_request_said(struct auth_core *core, struct auth_request *r, const struct auth_said *told,
 	int64_t now_ms, int64_t wall_ms)
 {
+	struct auth_said checked = within_domains(core, r, told), *said = &checked;
 	enum sasl_server_result result;
 	struct base_buf out;
 

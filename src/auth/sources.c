@@ -93,6 +93,11 @@ unsigned auth_source_next(const struct auth_core *core, const struct auth_reques
 	return core->source_count;
 }
 
+bool auth_source_serves(const struct auth_core *core, unsigned source, struct base_slice key)
+{
+	return serves(&core->sources[source], key);
+}
+
 sasl_mechanism_mask auth_sources_serve(const struct auth_core *core)
 {
 	sasl_mechanism_mask mask = SASL_MASK(SASL_MECHANISM_PLAIN) |

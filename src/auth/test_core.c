@@ -1102,6 +1102,65 @@ static void what_a_provider_says_decides(void **state)
 	}
 }
 
+/* "anna%other.org" may be read as an address by what stands behind a source; auth let it through as a name
+ * of the default domain. */
+static void a_source_speaks_for_its_domains_only(void **state)
+{
+	static const char *const domains[] = {"example.org", "more.example"};
+	static const struct {
+		const char *says;
+		bool good;
+	} rows[] = {{"bert@other.org", false}, {"bert@More.example", true}, {"bert", true},
+		{"bert@example.org@other.org", false}, {"bert@", false}};
+	struct auth_source limited = flat;
+	struct fixture *f = *state;
+	char expected[128];
+
+	limited.domains = domains;
+	limited.domain_count = 2;
+	for (size_t i = 0; i < 2 * BASE_COUNT(rows); i++) {
+		const char *says = rows[i / 2].says;
+
+		use(f, &limited, 1);
+		f->says = (struct auth_said){.result = AUTH_SAID_FOUND,
+			.stored = BASE_SLICE("{PLAIN}bertig"),
+			.name = base_slice_text(says)};
+		if (i % 2)
+			cram(f, "bertig");
+		else
+			plain(f, BASE_SLICE("\0bert\0bertig"));
+		pass(f, 2000);
+		if (rows[i / 2].good)
+			snprintf(expected, sizeof(expected), "OK\t1\tuser=%s%s\n", says,
+				strchr(says, '@') ? "" : "@example.org");
+		else
+			snprintf(expected, sizeof(expected), "FAIL\t1\tuser=bert@example.org\n");
+		expect(f, expected);
+	}
+}
+
+/* A file may change while the process that watches it is away. */
+static void a_new_process_of_a_file_empties_the_cache(void **state)
+{
+	struct fixture *f = *state;
+
+	use(f, &flat, 1);
+	f->says = (struct auth_said){
+		.result = AUTH_SAID_FOUND, .stored = BASE_SLICE("{PLAIN}bertig")};
+	for (int i = 0; i < 2; i++) {
+		plain(f, BASE_SLICE("\0bert\0bertig"));
+		expect(f, "OK\t1\tuser=bert@example.org\n");
+	}
+	assert_int_equal(f->questions, 1);
+	auth_core_provider_down(f->core, 0, f->now_ms, WALL_MS);
+	auth_core_provider_up(f->core, 0, f->now_ms);
+	f->says = (struct auth_said){.result = AUTH_SAID_UNKNOWN};
+	plain(f, BASE_SLICE("\0bert\0bertig"));
+	pass(f, 2000);
+	expect(f, "FAIL\t1\tuser=bert@example.org\n");
+	assert_int_equal(f->questions, 2);
+}
+
 static void a_file_that_knows_the_user_ends_the_search(void **state)
 {
 	static const struct {
@@ -1455,6 +1514,8 @@ int main(void)
 		TEST(a_source_answers_for_its_domains),
 		TEST(without_the_store_only_passwords_are_offered),
 		TEST(what_a_provider_says_decides),
+		TEST(a_source_speaks_for_its_domains_only),
+		TEST(a_new_process_of_a_file_empties_the_cache),
 		TEST(a_file_that_knows_the_user_ends_the_search),
 		TEST(successes_are_remembered_until_the_source_changes),
 		TEST(an_answer_from_before_a_change_is_not_remembered),

@@ -28,6 +28,7 @@ struct file_source {
 	bool complained;       /* of the file as a whole */
 	bool complained_entry; /* of what is in it */
 	bool changed;
+	bool of_no_domain;     /* nothing says whose users they are */
 	struct base_error why; /* !good */
 };
 
@@ -119,6 +120,9 @@ static void file_source_ask(
 	f->file.now_ms = base_clock_wall_ms();
 	vault_file_entry_init(&entry);
 	result = vault_file_find(&f->file, q->name, &entry);
+	/* What the client wrote behind the '@' was compared with nothing, so it proves no address. */
+	if (f->of_no_domain)
+		base_buf_truncate(&entry.name, base_slice_find(base_buf_slice(&entry.name), '@'));
 	provider_answer_found(result, &entry, q, base_buf_text(&f->where), NULL, a);
 	if (result == VAULT_FILE_BROKEN)
 		complain_of_entry(f, a);
@@ -142,6 +146,7 @@ static struct provider_source *file_source_open(const struct provider_options *o
 		.cdb = base_slice_ends_with_nocase(path, BASE_SLICE(".cdb")),
 		.default_domain = base_slice_text(f->domain),
 	};
+	f->of_no_domain = !f->domain[0] && !o->has_domains;
 	look(f);
 	f->changed = false;
 	return &f->base;

@@ -55,6 +55,7 @@ static struct provider_options options_of(const struct conf *conf, const struct 
 		.path = p->path ? p->path : "",
 		.format = p->format,
 		.default_domain = conf_provider_default_domain(conf, p),
+		.has_domains = p->domains.count > 0,
 		.service = p->service ? p->service : "",
 		.cram_legacy = p->cram_order == CONF_CRAM_LEGACY,
 	};
@@ -71,7 +72,8 @@ static void put_identity(
 	struct provider_options o = options_of(conf, p);
 	const char *texts[] = {o.title, o.path, o.default_domain, o.service, p->run_as};
 
-	base_buf_printf(out, "%d %d %d %zu", p->type, o.format, o.cram_legacy, p->command.count);
+	base_buf_printf(out, "%d %d %d %d %zu", p->type, o.format, o.cram_legacy, o.has_domains,
+		p->command.count);
 	for (size_t i = 0; i < BASE_COUNT(texts); i++)
 		base_buf_printf(out, "%c%s", 0, texts[i] ? texts[i] : "\1");
 	for (size_t i = 0; i < p->command.count; i++)

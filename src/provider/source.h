@@ -48,6 +48,7 @@ struct provider_options {
 	const char *path;                              /* file, sasldb, saslauthd */
 	int format;                                    /* file: enum vault_file_format */
 	const char *default_domain;                    /* "": none */
+	bool has_domains;                              /* it is asked about users of certain ones only */
 	const char *service;                           /* pam, saslauthd */
 	const char *command[PROVIDER_COMMAND_MAX + 1]; /* checkpassword; null-ended */
 	bool cram_legacy;

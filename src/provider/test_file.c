@@ -149,6 +149,46 @@ static void a_broken_database_cannot_answer(void **state)
 	s->type->close(s);
 }
 
+/* A file of users without domains cannot make an address of what a client writes behind its '@'. */
+static void no_domain_is_taken_on_trust(void **state)
+{
+	static const struct {
+		const char *default_domain;
+		bool has_domains;
+		const char *name, *says; /* null: unknown */
+	} rows[] = {
+		{"", false, "anna", "anna"},
+		{"", false, "anna@bank.example", "anna"},
+		{"", false, "anna%bank.example", "anna"},
+		{"", true, "anna@bank.example",
+			"anna@bank.example"}, /* auth asks for its domains */
+		{"example.org", false, "anna", "anna@example.org"},
+		{"example.org", false, "anna%bank.example", NULL},
+		{"", true, "anna@bank.example@example.org", NULL},
+		{"", true, "anna%bank.example%example.org", NULL},
+	};
+	const char *path = support_write("vpasswd", "anna:{PLAIN}x:1:0:A:/d:NOQUOTA\n", 0600);
+	struct provider_answer a;
+
+	provider_answer_init(&a);
+	for (size_t i = 0; i < BASE_COUNT(rows); i++) {
+		struct provider_source *s = provider_file.open(
+			&(struct provider_options){.title = "flat",
+				.path = path,
+				.format = VAULT_FILE_VPASSWD,
+				.default_domain = rows[i].default_domain,
+				.has_domains = rows[i].has_domains});
+
+		if (support_ask(s, IPC_ASK_LOOKUP, rows[i].name, "", "", &a) !=
+				(rows[i].says ? IPC_ASKED_FOUND : IPC_ASKED_UNKNOWN) ||
+			(rows[i].says &&
+				!base_slice_equal_text(base_buf_slice(&a.name), rows[i].says)))
+			fail_msg("row %zu: %d %s", i, a.result, base_buf_text(&a.name));
+		s->type->close(s);
+	}
+	provider_answer_release(&a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -156,6 +196,7 @@ int main(void)
 		cmocka_unit_test(keys_for_scram),
 		cmocka_unit_test(follows_the_file),
 		cmocka_unit_test(a_broken_database_cannot_answer),
+		cmocka_unit_test(no_domain_is_taken_on_trust),
 	};
 
 	return cmocka_run_group_tests(tests, support_setup, support_teardown);

@@ -122,11 +122,20 @@ static void append_lower(struct base_buf *out, struct base_slice s)
 		base_buf_append_byte(out, base_ascii_lower(s.ptr[i]));
 }
 
+/* No second separator: where any domain is taken it must be read by others as it was by us. */
+static bool is_one_part(struct base_slice domain)
+{
+	return !base_slice_has(domain, '@') && !base_slice_has(domain, '%') &&
+		!base_slice_has(domain, '/') && !base_slice_has(domain, ':');
+}
+
 bool vault_file_divide(const struct vault_file *f, struct base_slice name, size_t at,
 	struct vault_file_entry *out, struct base_slice *out_user)
 {
 	struct base_slice domain = base_slice_from(name, at + 1);
 
+	if (!is_one_part(domain))
+		return false;
 	if (!domain.len)
 		domain = f->default_domain;
 	else if (f->default_domain.len && !base_slice_equal_nocase(domain, f->default_domain))
