@@ -162,6 +162,20 @@ static struct remote_tls decide(enum route_control_tls policy, bool credentials)
 	return verified;
 }
 
+/* Is the mail exchanger @host itself or a name below it? */
+static bool is_of(struct base_slice mx, struct base_slice host)
+{
+	return base_slice_equal_nocase(mx, host) ||
+		(base_slice_ends_with_nocase(mx, host) && mx.ptr[mx.len - host.len - 1] == '.');
+}
+
+static struct base_slice without_dot(struct base_slice host)
+{
+	if (host.len && host.ptr[host.len - 1] == '.')
+		host.len--;
+	return host;
+}
+
 bool remote_plan_tls(const struct remote_control *c, const struct remote_plan *plan,
 	const char *mx_host, struct remote_tls *out, struct base_buf *out_why)
 {
@@ -169,8 +183,9 @@ bool remote_plan_tls(const struct remote_control *c, const struct remote_plan *p
 	enum route_control_tls policy = ROUTE_CONTROL_TLS_UNSET;
 	const char *what = "";
 
-	/* The DNS cannot choose a policy where the domain has one. */
-	names[1] = base_slice_text(mx_host);
+	/* The DNS cannot choose a policy where the domain has one, nor a foreign host's for a password. */
+	if (!plan->credentials || is_of(base_slice_text(mx_host), without_dot(plan->host)))
+		names[1] = base_slice_text(mx_host);
 	for (size_t i = 0; i < BASE_COUNT(names) && policy == ROUTE_CONTROL_TLS_UNSET; i++)
 		if (route_control_tlspolicy(file, names[i], &policy, &what) == ROUTE_CONTROL_BROKEN)
 			return broken(out_why, "tlspolicy", what);
@@ -183,16 +198,10 @@ bool remote_plan_tls(const struct remote_control *c, const struct remote_plan *p
 void remote_plan_tls_name(
 	const struct remote_plan *plan, const char *mx_host, char out[ROUTE_DNS_NAME_MAX_BYTES])
 {
-	struct base_slice mx = base_slice_text(mx_host), name = mx, host = plan->host;
+	struct base_slice name = base_slice_text(mx_host), host = without_dot(plan->host);
 
-	if (host.len && host.ptr[host.len - 1] == '.')
-		host.len--;
-	if (plan->routed) {
+	if (plan->routed || (plan->credentials && !is_of(name, host)))
 		name = host;
-	} else if (plan->credentials && !base_slice_equal_nocase(mx, host) &&
-		!(base_slice_ends_with_nocase(mx, host) && mx.ptr[mx.len - host.len - 1] == '.')) {
-		name = host;
-	}
 	if (name.len > 1 && name.ptr[0] == '[') /* a literal: the address alone */
 		name = base_slice_make(name.ptr + 1, name.len - 2);
 	if (base_slice_starts_with_nocase(name, BASE_SLICE("IPv6:")))

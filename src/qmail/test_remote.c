@@ -200,6 +200,10 @@ static void tls_policies(void **state)
 		{"x.example", "mx.none.example", 0, false, SMTP_CLIENT_TLS_NONE, false, false},
 		{"verify.example", "mx.none.example", 0, false, SMTP_CLIENT_TLS_REQUIRE, true,
 			false},
+		/* and for a password only if it is one of the domain's own names */
+		{"x.example", "mx.none.example", 0, true, SMTP_CLIENT_TLS_REQUIRE, true, false},
+		{"none.example", "x.none.example", 0, true, SMTP_CLIENT_TLS_NONE, false, true},
+		{"None.Example", "mx.none.example", 0, true, SMTP_CLIENT_TLS_NONE, false, true},
 	};
 	struct remote_control c = {.file = {{NULL, 0}}};
 	struct base_buf why;

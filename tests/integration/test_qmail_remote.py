@@ -840,6 +840,16 @@ def test_credentials_by_mx(home, authority):
             assert outcome(got) == want, got
 
 
+def test_the_dns_does_not_choose_a_policy_for_a_password(home):
+    """A policy written for one host is not that of another domain whose MX names it."""
+    for mx, want in (("mx.dest.example", "sent"), ("old.evil.example", "failed")):
+        zones = {"dest.example": {"MX": [(10, mx)]}, mx: {"A": ["127.0.0.1"]}}
+        with names(zones) as dns, Talk(serve(ehlo=("hi", "AUTH PLAIN"), auth=login_plain(("u", "p")))) as peer:
+            home.write(authsenders="@example.org:|u|p\n", tlspolicy="mx.dest.example:none\nold.evil.example:none\n")
+            got = home.run(env=by_mx(dns, peer.port))
+            assert outcome(got) == want, got
+
+
 LOOKUPS = {
     "no such domain": ({"other.example": {}},
                        b"DSorry, I couldn't find any host named dest.example. (#5.1.2)\n\0"),
