@@ -20,7 +20,7 @@
  *   vmailmgr  passwd.cdb: records of version 2, 1 and the old ":pass:dest"; expiry and the enabled
  *             flag; names fold to lower case, the first '@' or ':' divides user and domain
  *
- * Names: passwd and htpasswd ignore ASCII case; authuser does not but for the domain. A name with
+ * Names: passwd and htpasswd ignore ASCII case; authuser does not but for the domain and behind '!'. A name with
  * @default_domain and the same name without a domain are one. The files of vpasswd and vmailmgr hold
  * users of one domain: where @default_domain is set it must be that one, and others are UNKNOWN; where
  * it is empty any domain is taken, so the caller limits them. The first line of a name counts. */

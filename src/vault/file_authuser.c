@@ -33,7 +33,7 @@ static bool is_disabling(struct base_slice line)
 enum place { PLACE_DISABLED, PLACE_NAME, PLACE_DOMAIN, PLACE_AT, PLACE_STAR, PLACE_NONE };
 
 static enum place place_enabled(
-	const struct vault_file *f, struct base_slice name, struct base_slice of_line)
+	const struct vault_file *f, struct base_slice name, struct base_slice of_line, bool fold)
 {
 	size_t at = base_slice_find_last(name, '@');
 	struct base_slice domain = at < name.len ? base_slice_from(name, at + 1)
@@ -47,8 +47,8 @@ static enum place place_enabled(
 		return domain.len && base_slice_equal_nocase(base_slice_from(of_line, 1), domain)
 			? PLACE_DOMAIN
 			: PLACE_NONE;
-	return vault_file_same_name(of_line, name, f->default_domain, false) ? PLACE_NAME
-									     : PLACE_NONE;
+	return vault_file_same_name(of_line, name, f->default_domain, fold) ? PLACE_NAME
+									    : PLACE_NONE;
 }
 
 static enum place place_of(
@@ -57,8 +57,9 @@ static enum place place_of(
 	enum place place;
 
 	if (!is_disabling(of_line))
-		return place_enabled(f, name, of_line);
-	place = place_enabled(f, name, base_slice_from(of_line, 1));
+		return place_enabled(f, name, of_line, false);
+	/* In any spelling: who is let in by a line for all is the same user in all of them. */
+	place = place_enabled(f, name, base_slice_from(of_line, 1), true);
 	return place == PLACE_NAME || place == PLACE_DOMAIN ? PLACE_DISABLED : PLACE_NONE;
 }
 

@@ -108,6 +108,8 @@ static const struct row rows[] = {
 	{VAULT_FILE_AUTHUSER, "*:3\n@e.org:1\n", "e.org", "bob", K, "{PLAIN}1", "", 2},
 	{VAULT_FILE_AUTHUSER, "anna:1\n!anna\n", "", "anna", R, "disables", "", 2},
 	{VAULT_FILE_AUTHUSER, "anna:1\n!anna:x\n", "", "anna", R, "disables", "", 2},
+	{VAULT_FILE_AUTHUSER, "*:1\n!anna\n", "", "ANNA", R, "disables", "", 2},
+	{VAULT_FILE_AUTHUSER, "@e.org:1\n!Anna@e.org\n", "", "anna@E.org", R, "disables", "", 2},
 	{VAULT_FILE_AUTHUSER, "*:1\n!anna\n", "", "bob", K, "{PLAIN}1", "", 1},
 	{VAULT_FILE_AUTHUSER, "a@e.org:1\n!@e.org\n", "", "a@E.org", R, "disables", "", 2},
 	{VAULT_FILE_AUTHUSER, "a@e.org:1\n!@e.org\n", "", "a@f.org", U, "", "", 0},
