@@ -326,6 +326,9 @@ static void choose_queue(struct smtpd_setup *s, bool home)
 	else if (home && access("bin/qmail-queue", F_OK) == 0)
 		s->queue_path = "bin/qmail-queue";
 	s->options.own_queue = s->queue_path == NULL;
+	/* qmail-send knows which domains are its own; our routes take mail to anywhere. */
+	if (s->options.own_queue)
+		s->options.closed = true;
 }
 
 static bool read_pem(struct smtpd_setup *s, const char *path, struct base_buf *out, bool optional)

@@ -1,5 +1,9 @@
 """postern-smtpd where there is no qmail-queue: into the queue of a running server, small and large messages."""
 
+import os
+import signal
+import time
+
 import pytest
 
 import postern
@@ -73,3 +77,36 @@ def test_without_a_home_strangers_go_nowhere(tmp_path, running):
         s.ehlo()
         assert s.mail(to=["zoe@elsewhere.example"]).startswith("553")
         assert s.command("QUIT").startswith("221")
+
+
+def test_strangers_need_rcpthosts(tmp_path, running):
+    """A missing rcpthosts lets in mail for everybody where qmail-send follows; our routes would relay it."""
+    with Qmail(tmp_path, queue=False) as box:
+        box.control("rcpthosts", None)
+        made = box.session(box.recorder(0), ["-c", running.conf])
+        made.ehlo()
+        assert made.command("MAIL FROM:<anna@example.org>").startswith("250")
+        assert made.command("RCPT TO:<quentin@example.org>").startswith("553 5.7.1")
+        assert made.command("RSET").startswith("250")
+        assert made.command("AUTH PLAIN " + plain("test", "testpass")).startswith("235")
+        assert made.command("MAIL FROM:<anna@example.org>").startswith("250")
+        assert made.command("RCPT TO:<quentin@example.org>").startswith("250")
+
+
+def test_a_killed_queue_loses_nothing(session, running):
+    """The queue dies again and again while messages are handed in: each 250 is a delivery."""
+    accepted = []
+    for number in range(12):
+        subject = f"killed-{number}"
+        pids = running.pids("queue")
+        if number % 3 == 0 and pids:
+            os.kill(pids[0], signal.SIGKILL)
+        reply = session.mail("anna@example.org", ["quentin@example.org"], HEAD.format(subject).encode())
+        assert reply.startswith(("250", "451")), reply
+        if reply.startswith("250"):
+            accepted.append(subject)
+    assert len(accepted) >= 6
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and not all(delivered(running, s) for s in accepted):
+        time.sleep(0.05)
+    assert [s for s in accepted if not delivered(running, s)] == []
