@@ -41,11 +41,15 @@ void explain_cram_client(struct explain *e, struct base_slice m, struct explain_
 	uint8_t sum[BASE_HASH_MAX_BYTES];
 	char right[33];
 
-	explain_say(l, "user ");
-	explain_quote(l, user, 256);
-	explain_say(l, ", and the digest: HMAC-MD5 of the challenge under the password");
-	if (!is_digest(digest) || user.len == 0)
+	e->x.odd = !is_digest(digest) || user.len == 0;
+	if (e->x.odd) {
+		explain_say(l, "no digest of CRAM-MD5's");
 		explain_mistake(l, EXPLAIN_CRAM_RESPONSE, "%s", "");
+	} else {
+		explain_say(l, "user ");
+		explain_quote(l, user, 256);
+		explain_say(l, ", and the digest: HMAC-MD5 of the challenge under the password");
+	}
 	if (!explain_knows_password(e) || e->x.challenge.len == 0)
 		return;
 	base_hmac(
@@ -149,6 +153,7 @@ void explain_digest_client(struct explain *e, struct base_slice m, struct explai
 			      : "empty: the client has checked the server's proof");
 		return;
 	}
+	e->x.odd = user.len == 0;
 	explain_say(l, "user ");
 	explain_quote(l, user, 256);
 	explain_say(l, " for ");

@@ -42,6 +42,7 @@ struct explain_exchange {
 	bool out_of_place;              /* AUTH was not allowed here: 503 is due */
 	bool cancelled;                 /* the client's last line was "*" */
 	bool bad_base64;                /* … was no base64 */
+	bool odd;                       /* … had not its mechanism's form: it may be anything */
 	bool unseen;                    /* something was not in the transcript */
 	bool server_final;              /* SCRAM's v=, DIGEST-MD5's rspauth= */
 	bool refused;                   /* OAuth's error was sent */

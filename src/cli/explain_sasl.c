@@ -276,7 +276,7 @@ static void take(struct explain *e, struct base_slice text, bool initial, struct
 	struct base_buf m;
 
 	x->responses++;
-	x->bad_base64 = false;
+	x->bad_base64 = x->odd = false;
 	if (is_mark(text)) {
 		check_clear(e, l);
 		on_unseen(x, l);
@@ -299,12 +299,12 @@ static void take(struct explain *e, struct base_slice text, bool initial, struct
 	base_buf_release(&m);
 }
 
-/* Show a count in place of what holds a secret. */
+/* Show a count in place of what holds a secret, or may: who mixes mechanisms up sends passwords. */
 static void hide(
 	struct explain *e, const char *before, struct base_slice text, struct explain_line *l)
 {
 	if (e->show_secrets || text.len == 0 || is_mark(text) || base_slice_equal_text(text, "=") ||
-		!holds_secret(&e->x))
+		!(holds_secret(&e->x) || e->x.bad_base64 || e->x.odd))
 		return;
 	base_buf_clear(&l->text);
 	base_buf_printf(&l->text, "%s<%zu characters>", before, text.len);
@@ -315,6 +315,7 @@ void explain_auth(struct explain *e, struct base_slice argument, struct explain_
 	struct base_slice name = base_slice_word(&argument), initial = base_slice_trim(argument);
 	const struct kind *kind;
 	char before[40];
+	bool more;
 
 	l->auth = true;
 	begin(e, name);
@@ -337,7 +338,8 @@ void explain_auth(struct explain *e, struct base_slice argument, struct explain_
 		explain_say(l, "%s", kind->words);
 	if (initial.len == 0)
 		return;
-	if (base_slice_has(initial, ' ') && !is_mark(initial)) {
+	more = base_slice_has(initial, ' ') && !is_mark(initial);
+	if (more) {
 		explain_mistake(l, EXPLAIN_AUTH_WORDS, "there is more");
 		initial = base_slice_first(initial, base_slice_find(initial, ' '));
 	}
@@ -345,9 +347,11 @@ void explain_auth(struct explain *e, struct base_slice argument, struct explain_
 	if (kind->server_first) {
 		explain_mistake(l, EXPLAIN_SERVER_FIRST, "%s", "");
 		explain_say(l, "an initial response that has no place here");
-		return;
+		e->x.odd = true;
+	} else {
+		take(e, initial, true, l);
+		e->x.odd |= more;
 	}
-	take(e, initial, true, l);
 	snprintf(before, sizeof(before), "AUTH %s ", e->x.name);
 	hide(e, before, initial, l);
 }

@@ -290,8 +290,11 @@ void explain_scram_client(struct explain *e, struct base_slice m, struct explain
 		if (m.len)
 			explain_mistake(l, EXPLAIN_SCRAM_LAST, "%s", "");
 	} else if (e->x.scram.server_first.len) {
+		e->x.odd = !base_slice_starts_with(m, BASE_SLICE("c="));
 		client_final(e, m, l);
 	} else {
+		e->x.odd = m.len < 2 || !memchr("nyp", m.ptr[0], 3) ||
+			(m.ptr[1] != ',' && m.ptr[1] != '=');
 		client_first(e, m, l);
 	}
 }

@@ -170,13 +170,39 @@ static bool looks_like_response(struct base_slice text)
 	return text.len >= 4;
 }
 
+/* Of these, such as words are not: of both cases, or with a digit or a sign in it. */
+static bool looks_encoded(struct base_slice text)
+{
+	size_t capitals = 0, small = 0, others = 0;
+
+	for (size_t i = 0; i < text.len; i++) {
+		capitals += text.ptr[i] >= 'A' && text.ptr[i] <= 'Z';
+		small += text.ptr[i] >= 'a' && text.ptr[i] <= 'z';
+		others += text.ptr[i] < 'A';
+	}
+	return looks_like_response(text) && capitals + small && (others || (capitals > 1 && small));
+}
+
+/* What is no command may still hold a password: "AUTH=PLAIN …", "PASS …", a response that stands alone. */
+static void hide_unknown(const struct explain *e, struct base_slice text, struct explain_line *l)
+{
+	static const char *const words[] = {"AUTH", "PASS"};
+	struct base_slice line = base_slice_trim(text);
+	const char *before = looks_encoded(line) ? "" : NULL;
+
+	for (size_t i = 0; i < BASE_COUNT(words); i++)
+		if (line.len > 4 && base_slice_starts_with_nocase(line, base_slice_text(words[i])))
+			before = words[i];
+	if (e->show_secrets || !before)
+		return;
+	base_buf_clear(&l->text);
+	base_buf_printf(&l->text, "%s<%zu characters>", before, line.len - strlen(before));
+}
+
 static void on_unknown(struct explain *e, struct base_slice text, struct explain_line *l)
 {
+	hide_unknown(e, text, l);
 	if (e->ended_badly && looks_like_response(text)) {
-		if (!e->show_secrets) {
-			base_buf_clear(&l->text);
-			base_buf_printf(&l->text, "<%zu characters>", text.len);
-		}
 		l->auth = true;
 		explain_say(l, "a response, to nobody");
 		explain_mistake(l, EXPLAIN_AFTER_END, "%s", "");
@@ -487,6 +513,8 @@ void explain_push(
 		on_server(e, text, out);
 	else if (who == EXPLAIN_CLIENT)
 		on_client(e, text, out);
+	else
+		hide_unknown(e, text, out);
 	if (who != EXPLAIN_NOBODY && !base_slice_starts_with(text, BASE_SLICE("334")))
 		e->x.may_fold = false;
 }
