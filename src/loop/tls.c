@@ -21,14 +21,15 @@ struct tls_session {
 	bool failed;
 };
 
-static struct tls_session *session_new(SSL_CTX *ctx, int fd, bool server)
+static struct tls_session *session_new(SSL_CTX *ctx, int in, int out, bool server)
 {
 	struct tls_session *s;
 	SSL *ssl = SSL_new(ctx);
 
 	if (!ssl)
 		return NULL;
-	if (SSL_set_fd(ssl, fd) != 1) {
+	/* One BIO where both are the same. */
+	if (SSL_set_rfd(ssl, in) != 1 || SSL_set_wfd(ssl, out) != 1) {
 		SSL_free(ssl);
 		return NULL;
 	}
@@ -40,7 +41,12 @@ static struct tls_session *session_new(SSL_CTX *ctx, int fd, bool server)
 
 struct tls_session *tls_accept_new(struct tls_context *ctx, int fd)
 {
-	struct tls_session *s = session_new(ctx->ssl, fd, true);
+	return tls_accept_pair_new(ctx, fd, fd);
+}
+
+struct tls_session *tls_accept_pair_new(struct tls_context *ctx, int in, int out)
+{
+	struct tls_session *s = session_new(ctx->ssl, in, out, true);
 
 	if (s)
 		SSL_set_accept_state(s->ssl);
@@ -49,7 +55,7 @@ struct tls_session *tls_accept_new(struct tls_context *ctx, int fd)
 
 struct tls_session *tls_connect_new(struct tls_context *ctx, int fd, const char *host, bool verify)
 {
-	struct tls_session *s = session_new(ctx->ssl, fd, false);
+	struct tls_session *s = session_new(ctx->ssl, fd, fd, false);
 	struct base_addr addr;
 	X509_VERIFY_PARAM *param;
 	bool is_address;

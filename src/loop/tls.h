@@ -32,6 +32,8 @@ void tls_context_free(struct tls_context **ctx);
 
 /* Null: out of memory only. @fd stays the caller's. */
 struct tls_session *tls_accept_new(struct tls_context *ctx, int fd);
+/* The same where reading and writing have a descriptor each: two pipes, say. */
+struct tls_session *tls_accept_pair_new(struct tls_context *ctx, int in, int out);
 /* @host: SNI and the name (or address) that the certificate must carry when @verify. */
 struct tls_session *tls_connect_new(struct tls_context *ctx, int fd, const char *host, bool verify);
 /* Sends close_notify if it can without blocking. */

@@ -23,7 +23,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum { UNREAD_MAX_BYTES = 65536, ENVELOPE_MAX_BYTES = SMTPD_RCPTS_MAX_BYTES + 65536 };
@@ -470,13 +469,6 @@ static void converse(struct program *p)
 	tell(&p->core.log);
 }
 
-static bool is_socket(int fd)
-{
-	struct stat st;
-
-	return fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode);
-}
-
 /* A closed one would be given to the next file that is opened. */
 static void fill_descriptors(void)
 {
@@ -518,7 +510,7 @@ int main(int argc, char **argv)
 	fill_descriptors();
 	signal(SIGPIPE, SIG_IGN);
 	p.wire = (struct smtpd_wire){.in = 0, .out = 1, .timeout_ms = 60 * 1000};
-	if (!smtpd_setup_parse(&p.setup, argc, argv) || !smtpd_setup_load(&p.setup, is_socket(0)))
+	if (!smtpd_setup_parse(&p.setup, argc, argv) || !smtpd_setup_load(&p.setup))
 		return refuse(&p);
 	tell(&p.setup.complaints);
 	p.wire.timeout_ms = p.setup.timeout_s * 1000;

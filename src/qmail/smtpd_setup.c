@@ -345,7 +345,7 @@ static bool read_pem(struct smtpd_setup *s, const char *path, struct base_buf *o
 }
 
 /* control/servercert.pem holds both; the configuration names two files. */
-static void load_certificate(struct smtpd_setup *s, bool home, bool socket)
+static void load_certificate(struct smtpd_setup *s, bool home)
 {
 	struct base_buf chain, key;
 	struct base_slice key_pem;
@@ -362,7 +362,7 @@ static void load_certificate(struct smtpd_setup *s, bool home, bool socket)
 			read_pem(s, s->conf->tls_key, &key, false);
 		key_pem = base_buf_slice(&key);
 	}
-	if (ok && socket &&
+	if (ok &&
 		tls_server_context_new(
 			&s->tls, base_buf_slice(&chain), key_pem, BASE_SLICE_EMPTY, &err) != 0) {
 		complain(s, "%s; STARTTLS is off", err.text);
@@ -394,7 +394,7 @@ static void choose_auth(struct smtpd_setup *s)
 	}
 }
 
-bool smtpd_setup_load(struct smtpd_setup *s, bool socket)
+bool smtpd_setup_load(struct smtpd_setup *s)
 {
 	enum { FAILURES_MAX = 10 };
 	struct smtpd_options *o = &s->options;
@@ -415,7 +415,7 @@ bool smtpd_setup_load(struct smtpd_setup *s, bool socket)
 		return refuse(s, "unable to read controls", "unable to read controls");
 	load_environment(s);
 	load_databytes(s);
-	load_certificate(s, home, socket);
+	load_certificate(s, home);
 	choose_auth(s);
 	o->compat = s->compat;
 	o->log = s->log;

@@ -47,9 +47,8 @@ struct smtpd_setup {
 
 /* False: an option that is none (complaint written); the session is refused. */
 bool smtpd_setup_parse(struct smtpd_setup *s, int argc, char **argv);
-/* All but what the running server's auth offers: smtpd_setup_offer() then. @socket: descriptor 0 is a
- * socket, so that TLS can be spoken on it. */
-bool smtpd_setup_load(struct smtpd_setup *s, bool socket);
+/* All but what the running server's auth offers: smtpd_setup_offer() then. */
+bool smtpd_setup_load(struct smtpd_setup *s);
 /* @server_mask: mechanisms of the running server, where there is no checker. */
 void smtpd_setup_offer(struct smtpd_setup *s, uint32_t server_mask);
 /* smtpd_relay_ctrl.c: set $RELAYCLIENT for a client that relay-ctrl knows. */

@@ -31,7 +31,7 @@ static enum smtpd_wire_result wait_for_tls(struct smtpd_wire *w, enum tls_io io)
 	case TLS_WANT_READ:
 		return wait_for(w->in, POLLIN, w->timeout_ms);
 	case TLS_WANT_WRITE:
-		return wait_for(w->in, POLLOUT, w->timeout_ms);
+		return wait_for(w->out, POLLOUT, w->timeout_ms);
 	case TLS_EOF:
 		return SMTPD_WIRE_EOF;
 	case TLS_FAILED:
@@ -126,13 +126,18 @@ enum smtpd_wire_result smtpd_wire_write(struct smtpd_wire *w, struct base_buf *f
 	return SMTPD_WIRE_OK;
 }
 
+static bool unblock(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	return flags >= 0 && fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0;
+}
+
 enum smtpd_wire_result smtpd_wire_start_tls(struct smtpd_wire *w, struct tls_context *context)
 {
-	int flags = fcntl(w->in, F_GETFL);
-
-	if (flags < 0 || fcntl(w->in, F_SETFL, flags | O_NONBLOCK) != 0)
+	if (!unblock(w->in) || !unblock(w->out))
 		return SMTPD_WIRE_FAILED;
-	w->tls = tls_accept_new(context, w->in);
+	w->tls = tls_accept_pair_new(context, w->in, w->out);
 	if (!w->tls)
 		return SMTPD_WIRE_FAILED;
 	for (;;) {

@@ -223,6 +223,24 @@ def test_our_record_shows_secrets_when_asked(box):
     assert service.wait_log(re.escape(plain("anna@example.org", "wonderland")))
 
 
+@pytest.mark.parametrize("whose", ["real", "ours"])
+def test_tls_behind_recordio(box, tmp_path, whose):
+    """Its descriptors are two pipes. After STARTTLS no trace holds a secret."""
+    authority = Authority(tmp_path / "authority")
+    box.certificate(authority)
+    recordio = shutil.which("recordio") if whose == "real" else q.program("recordio")
+    service = box.script(recordio_script(recordio, "vchkpw"))
+    s = service.connect()
+    assert "STARTTLS" in s.ehlo()
+    s.starttls(authority)
+    s.ehlo()
+    assert s.command("AUTH PLAIN " + plain("anna@example.org", "wonderland")).startswith("235")
+    assert s.mail(to=["zoe@elsewhere.example"], body=b"Subject: x\r\n\r\n" + b"long line\r\n" * 30000).startswith("250")
+    s.finish()
+    assert service.wait_log(r"^\d+ < STARTTLS")
+    assert plain("anna@example.org", "wonderland") not in service.text()
+
+
 def test_our_record_splits_as_recordio_does(box):
     """The same lines from both for a session without a login, pid and times apart."""
     seen = {}
