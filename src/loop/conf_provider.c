@@ -255,6 +255,19 @@ static void judge_service(
 			p->title, p->service);
 }
 
+/* Without its -r most of saslauthd's ways look at the login alone, and who they let in is to us the whole
+ * name. Which daemon it is cannot be seen from here. */
+static void judge_domains(
+	struct conf_work *w, const struct conf_provider *p, const struct conf_section *s)
+{
+	if (p->type == CONF_PROVIDER_SASLAUTHD && !p->domains.count)
+		conf_warn(w, s->line,
+			"provider \"%s\": a saslauthd without -r may not look at the domain of a "
+			"name, so its users can log in under any; write domains = "
+			"{\"example.org\"}",
+			p->title);
+}
+
 /* Enums without a value of "not written" get one, or they would be rendered for every type. */
 void conf_provider_begin(struct conf_provider *p)
 {
@@ -313,6 +326,7 @@ void conf_provider_judge(struct conf_work *w, struct conf_provider *p, const str
 		judge_service(w, p, s);
 	if (!w->look_at_files)
 		return;
+	judge_domains(w, p, s);
 	if (p->path)
 		judge_path(w, p, s);
 	if (p->run_as && types[p->type].processes)

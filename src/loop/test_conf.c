@@ -668,6 +668,7 @@ static void what_providers_need_is_looked_at(void **state)
 		"/file.txt\" is not a program; name one\n",
 		"No such file or directory; make it with saslpasswd2\n", NULL};
 	static const char *const fine[] = {
+		"f:3: warning: provider \"c\": a saslauthd without -r may not look at the domain",
 		"warning: provider \"d\": most checkpassword programs need another program", NULL};
 	char dir[] = "/tmp/test_conf.XXXXXX", *file;
 	char text[2048];
