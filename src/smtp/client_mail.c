@@ -457,6 +457,13 @@ static void on_unasked(struct smtp_client *c)
 	tell_message(c);
 }
 
+/* All commands before DATA have their replies: "354" in place of one of those is no yes to it. */
+static bool data_is_next(const struct smtp_transaction *t)
+{
+	return t->rset_done && t->mail_done && skip_local(t, t->answered) >= t->written &&
+		t->data_sent && !t->data_done;
+}
+
 void smtp_transaction_reply(struct smtp_client *c, struct base_buf *out)
 {
 	struct smtp_transaction *t = &c->txn;
@@ -466,7 +473,7 @@ void smtp_transaction_reply(struct smtp_client *c, struct base_buf *out)
 		on_unasked(c);
 		return;
 	}
-	if (code >= 300 && code < 400 && !(t->data_sent && !t->data_done && code == 354)) {
+	if (code >= 300 && code < 400 && !(code == 354 && data_is_next(t))) {
 		broken(c, "the server's answer makes no sense here");
 		return;
 	}
