@@ -79,6 +79,7 @@ struct smtp_client *smtp_client_new(const struct smtp_client_options *options)
 	c->allowed = options->mechanisms ? options->mechanisms : ~(sasl_mechanism_mask)0;
 	smtp_reply_reader_init(&c->reader);
 	base_buf_init_secret(&c->initial, SASL_CHALLENGE_MAX_BYTES);
+	base_buf_init_secret(&c->said, 2 * SASL_CHALLENGE_MAX_BYTES);
 	base_buf_init(&c->txn.states, 1u << 20);
 	base_buf_init(&c->scratch, 1u << 20);
 	if (helo_name_valid(options->helo_name))
@@ -327,9 +328,32 @@ static void on_reply(
 	}
 }
 
+/* A server that repeats our password, as some do with what they do not understand, shall not bring it into
+ * reports and logs. The code and what parts it from the text stay. */
+static void on_repeated(struct smtp_client *c, struct base_slice line)
+{
+	char shown[64];
+
+	c->repeated = true;
+	(void)snprintf(shown, sizeof(shown), "%.*s%s", BASE_SLICE_ARGS(base_slice_first(line, 4)),
+		SMTP_CLIENT_REPEATED);
+	if (c->trace.line_fn)
+		c->trace.line_fn(c->trace.arg, false, base_slice_text(shown));
+}
+
+static bool repeats(const struct smtp_client *c, struct base_slice line)
+{
+	return c->phase == SMTP_CLIENT_PHASE_AUTH && c->said.len >= 4 &&
+		memmem(line.ptr, line.len, c->said.ptr, c->said.len);
+}
+
 static void on_line(struct smtp_client *c, struct base_slice line, bool first)
 {
-	if (c->trace.line_fn)
+	if (first)
+		c->repeated = false;
+	if (repeats(c, line))
+		on_repeated(c, line);
+	else if (c->trace.line_fn)
 		c->trace.line_fn(c->trace.arg, false, line);
 	if (c->phase == SMTP_CLIENT_PHASE_EHLO && !first)
 		smtp_offer_line(&c->offer, base_slice_from(line, 4));
@@ -373,6 +397,11 @@ static void read_line(
 		break;
 	case SMTP_REPLY_END:
 		on_line(c, line, first);
+		if (c->repeated) {
+			(void)snprintf(
+				c->reply.text, sizeof(c->reply.text), "%s", SMTP_CLIENT_REPEATED);
+			c->reply.text_len = sizeof(SMTP_CLIENT_REPEATED) - 1;
+		}
 		on_reply(c, line, base_slice_from(rest, taken), out);
 		break;
 	case SMTP_REPLY_BROKEN:

@@ -23,6 +23,7 @@ void smtp_auth_forget(struct smtp_client *c)
 {
 	sasl_client_free(&c->sasl);
 	base_buf_release(&c->initial);
+	base_buf_release(&c->said);
 	c->initial_held = c->initial_sent = false;
 }
 
@@ -59,6 +60,12 @@ void smtp_auth_start(struct smtp_client *c)
 	account_fail(c, true, c->tried != 0, reason);
 }
 
+static void keep_said(struct smtp_client *c, struct base_slice response)
+{
+	base_buf_clear(&c->said);
+	(void)base64_encode(response, &c->said);
+}
+
 /* "AUTH NAME INITIAL" where it fits a command line, else the initial response waits for a 334. */
 static void write_command(struct smtp_client *c, bool has_initial, struct base_buf *out)
 {
@@ -73,6 +80,7 @@ static void write_command(struct smtp_client *c, bool has_initial, struct base_b
 		out->len - start + 1 + base64_encoded_len(initial.len) + 2 > COMMAND_LINE_MAX;
 	if (has_initial && !c->initial_held) {
 		(void)base_buf_append_byte(out, ' ');
+		keep_said(c, initial);
 		if (initial.len)
 			(void)base64_encode(initial, out);
 		else
@@ -130,6 +138,7 @@ static void respond(struct smtp_client *c, struct base_slice response, struct ba
 {
 	size_t start = out->len;
 
+	keep_said(c, response);
 	(void)base64_encode(response, out);
 	(void)base_buf_append_text(out, "\r\n");
 	smtp_client_trace_sent(c, out, start, "[response]");

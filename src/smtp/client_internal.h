@@ -102,9 +102,12 @@ struct smtp_client {
 	sasl_mechanism_mask allowed, tried;
 	enum sasl_mechanism mechanism;
 	struct sasl_client *sasl;
-	struct base_buf initial; /* secret: the initial response, until it can no more be asked for */
-	bool initial_held;       /* it did not fit its line: it is sent when the server asks */
-	bool initial_sent;       /* it went with the command; a server may overlook it and ask */
+	struct base_buf
+		initial;      /* secret: the initial response, until it can no more be asked for */
+	bool initial_held;    /* it did not fit its line: it is sent when the server asks */
+	bool initial_sent;    /* it went with the command; a server may overlook it and ask */
+	struct base_buf said; /* secret: our last response in base64; a server may repeat it */
+	bool repeated;        /* … and this reply did */
 	uint32_t rounds;
 	enum sasl_binding binding;
 	uint8_t binding_data[SASL_BINDING_MAX_BYTES];
@@ -113,6 +116,8 @@ struct smtp_client {
 	struct smtp_transaction txn;
 	struct base_buf scratch; /* a chunk whose line ends had to be mended */
 };
+
+#define SMTP_CLIENT_REPEATED "(what we sent, not shown)"
 
 /* client.c */
 void smtp_client_set_phase(struct smtp_client *c, enum smtp_client_phase to);

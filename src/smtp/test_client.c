@@ -597,6 +597,45 @@ static void test_endless_rounds(void **state)
 	base_buf_release(&r.events);
 }
 
+static void never_the_response(void *arg, bool sent, struct base_slice line)
+{
+	assert_null(memmem(line.ptr, line.len, "AHUAcA==", 8));
+}
+
+/* A server that repeats what it was sent does not bring a password into reports. */
+static void test_repeated_response(void **state)
+{
+	static const struct row row = {"repeats", ONE};
+	struct smtp_client_options options = {.helo_name = BASE_SLICE("me.example"),
+		.auth = true,
+		.allow_plaintext_without_tls = true};
+	struct run r = {.row = &row};
+	const struct smtp_client_reply *reply;
+	size_t used;
+
+	r.client = smtp_client_new(&options);
+	base_buf_init_secret(&r.out, OUT_MAX);
+	smtp_client_set_trace(r.client, (struct smtp_client_trace){never_the_response, NULL});
+	assert_int_equal(smtp_client_push(r.client,
+				 BASE_SLICE("220 hi\r\n250-srv\r\n250 AUTH PLAIN\r\n"), &used,
+				 &r.out),
+		SMTP_CLIENT_CREDENTIALS);
+	smtp_client_credentials(r.client, BASE_SLICE("u"), BASE_SLICE("p"),
+		base_slice_make((const uint8_t[64]){0}, 64), &r.out);
+	assert_non_null(memmem(r.out.ptr, r.out.len, "AHUAcA==", 8));
+	assert_int_equal(smtp_client_push(r.client,
+				 BASE_SLICE("535-5.7.8 no\r\n535 5.7.8 <AHUAcA==>\r\n"), &used,
+				 &r.out),
+		SMTP_CLIENT_FAILED);
+	reply = smtp_client_reply(r.client);
+	assert_int_equal(reply->code, 535);
+	assert_string_equal(reply->enhanced, "5.7.8");
+	assert_null(strstr(reply->text, "AHUAcA=="));
+	assert_int_equal(reply->text_len, strlen(reply->text));
+	smtp_client_free(&r.client);
+	base_buf_release(&r.out);
+}
+
 struct traced {
 	struct base_buf text;
 };
@@ -704,6 +743,7 @@ int main(void)
 		cmocka_unit_test(test_conversations),
 		cmocka_unit_test(test_cut_anywhere),
 		cmocka_unit_test(test_endless_rounds),
+		cmocka_unit_test(test_repeated_response),
 		cmocka_unit_test(test_trace_masks_secrets),
 		cmocka_unit_test(test_long_initial_response),
 		cmocka_unit_test(test_offer),

@@ -652,6 +652,8 @@ LOGINS = {
     "535": (("AUTH PLAIN",), refuse("535 no"), rejected(PLAIN_REJECTED, "535 no")),
     "535 in two lines": (("AUTH PLAIN",), refuse("535-5.7.8 no\r\n535 5.7.8 see there"),
                          rejected(PLAIN_REJECTED, "535-5.7.8 no\n535 5.7.8 see there")),
+    "the password repeated": (("AUTH PLAIN",), refuse("501-5.5.4 what is this:\r\n501 AHUgc2VyAHA= AHUgc2VyAHA="),
+                              rejected(PLAIN_REJECTED, "501-5.5.4 what is this:\n501 (what we sent, not shown)")),
     "454": (("AUTH PLAIN",), refuse("454 later"), rejected(PLAIN_REJECTED, "454 later")),
     "421": (("AUTH PLAIN",), refuse("421 bye"), rejected(PLAIN_REJECTED, "421 bye")),
     "432": (("AUTH PLAIN",), refuse("432 change it"), rejected("password expired", "432 change it")),
