@@ -39,6 +39,19 @@ static void complain_of_unread(const struct import *i)
 	}
 }
 
+/* What goes out by nobody's login must not be left to a comment in the result. */
+static void complain_of_senders(const struct import *i)
+{
+	if (i->senders)
+		fprintf(stderr,
+			"postern import: %u line%s of authsenders would need routes by sender, "
+			"which "
+			"are not available in this build; mail of these senders takes the routes "
+			"of "
+			"everybody else\n",
+			i->senders, i->senders == 1 ? "" : "s");
+}
+
 static int run(struct cli *cli)
 {
 	struct import i = {.cli = cli};
@@ -55,6 +68,7 @@ static int run(struct cli *cli)
 		if (status == CLI_OK && cli_has(cli, "vault"))
 			status = import_to_vault(&i);
 		complain_of_unread(&i);
+		complain_of_senders(&i);
 		if (status == CLI_OK && i.incomplete)
 			status = CLI_FAILED;
 	}

@@ -40,12 +40,6 @@ int import_to_vault(struct import *i)
 	for (size_t k = 0; k < i->account_count; k++)
 		if (keep(i, conf, &i->accounts[k]) != 0)
 			status = CLI_FAILED;
-	if (i->senders)
-		fprintf(stderr,
-			"authsenders maps senders to accounts in %u places, which is not available "
-			"in "
-			"this build\n",
-			i->senders);
 	conf_free(&conf);
 	return status;
 }

@@ -317,7 +317,7 @@ def test_passwords_go_into_the_vault_and_mail_goes_out(make_server, tmp_path, ru
     done = run("import", "qmail", where, "--vault", "-c", server.conf)
     assert done.returncode == 0, done.stderr.decode()
     assert_no_secret(done, *secrets)
-    assert b"authsenders maps senders" in done.stderr
+    assert b"routes by sender" in done.stderr
     assert done.stdout == run("import", "qmail", where).stdout
     listed = run("account", "list", "-c", server.conf)
     assert_no_secret(listed, *secrets)
