@@ -308,6 +308,25 @@ static void ask_recipients(struct program *p)
 
 /* ---- the message ---- */
 
+/* The recipients between spaces; none where they are more than an environment should hold. */
+static void set_rcptto(const struct base_buf *envelope)
+{
+	enum { RCPTTO_MAX_BYTES = 64 * 1024 };
+	struct base_slice rest = base_buf_slice(envelope), item;
+	struct base_buf list;
+
+	base_buf_init(&list, RCPTTO_MAX_BYTES);
+	while (base_slice_split(&rest, '\0', &item)) {
+		if (!item.len || item.ptr[0] != 'T')
+			continue;
+		if (list.len)
+			base_buf_append_byte(&list, ' ');
+		base_buf_append_slice(&list, base_slice_from(item, 1));
+	}
+	set_or_unset("RCPTTO", base_buf_slice(&list), list.len > 0 && base_buf_ok(&list));
+	base_buf_release(&list);
+}
+
 /* For those of the queue's own plug-ins that look at the session. */
 static void set_envelope_environment(struct program *p)
 {
@@ -316,6 +335,7 @@ static void set_envelope_environment(struct program *p)
 
 	set_or_unset("HELOHOST", helo, helo.len > 0);
 	set_or_unset("MAILFROM", sender, !base_slice_has(sender, '\0'));
+	set_rcptto(&p->core.envelope);
 }
 
 static void open_queue(struct program *p)

@@ -502,8 +502,10 @@ def test_what_children_are_told_of_a_login(box):
     s = box.session(box.recorder(0), env={"TCPREMOTEINFO": "ident"})
     s.ehlo("helo.example.net")
     assert s.cram("test", "testpass")[0].startswith("235")
-    assert s.mail("anna@example.org", [FOREIGN], LETTER).startswith("250")
+    assert s.mail("anna@example.org", [FOREIGN, "bob@example.org"], LETTER).startswith("250")
     env = box.queued()[0].env
+    assert env["HELOHOST"] == "helo.example.net" and env["MAILFROM"] == "anna@example.org"
+    assert env["RCPTTO"] == f"{FOREIGN} bob@example.org"
     assert env["TCPREMOTEINFO"] == "test" and env["AUTHUSER"] == "test" and env["SMTPAUTHUSER"] == "test"
     assert env["AUTHPROTOCOL"].lower() == "cram-md5" and env["SMTPAUTHMETHOD"].lower() == "cram-md5"
     assert env["RELAYCLIENT"] == "" and env["TCPREMOTEIP"] == q.PEER
