@@ -17,6 +17,8 @@ import subprocess
 
 from postern import free_ports, open_to_roles, wait_for
 
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
 DOVECOT_MECHANISMS = ["PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-1", "SCRAM-SHA-256"]
 POSTFIX_QUEUES = ["active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming", "private", "saved",
                   "trace", "maildrop", "public"]
@@ -50,10 +52,13 @@ class Daemon:
         open_to_roles(self.folder)
         self.process = None
 
+    def environment(self):
+        return None
+
     def run(self, command, ready):
         self.output = open(self.folder / "output", "ab")
         self.process = subprocess.Popen([str(c) for c in command], stdin=subprocess.DEVNULL, stdout=self.output,
-                                        stderr=subprocess.STDOUT, start_new_session=True)
+                                        stderr=subprocess.STDOUT, start_new_session=True, env=self.environment())
         wait_for(lambda: self.process.poll() is not None or ready(), lambda: f"{self.name} to start\n{self.log()}")
         assert self.process.poll() is None, f"{self.name} ended\n{self.log()}"
         return self
@@ -271,10 +276,11 @@ scache unix - - n - 1 scache
 class Exim(Daemon):
     """TLS and AUTH by the Dovecot protocol at @auth; what it takes it forgets, and its log says who sent it.
 
-    Debian's package cannot stand beside Postfix, so the program may be named by POSTERN_EXIM."""
+    Debian's package cannot stand beside Postfix, so `make deps` unpacks it; POSTERN_EXIM names another one."""
 
     name = "exim"
-    program = os.environ.get("POSTERN_EXIM") or shutil.which("exim4", path="/usr/sbin:/usr/bin")
+    program = os.environ.get("POSTERN_EXIM") or shutil.which(
+        "exim4", path=f"{ROOT}/build-packages/exim4-daemon-heavy/usr/sbin:/usr/sbin:/usr/bin")
 
     def __init__(self, folder, authority, auth, mechanisms):
         super().__init__(folder)
@@ -284,6 +290,13 @@ class Exim(Daemon):
         self.key.chmod(0o644)
         open_to_roles(self.key.parent)
         self.log_file = self.folder / "log" / "main"
+
+    def environment(self):
+        """Its account is compiled in; where the package was only unpacked there is none of that name."""
+        if "Debian-exim" in {entry.pw_name for entry in pwd.getpwall()}:
+            return None
+        return dict(os.environ, LD_PRELOAD="libnss_wrapper.so", NSS_WRAPPER_PASSWD=str(self.folder / "passwd"),
+                    NSS_WRAPPER_GROUP=str(self.folder / "group"))
 
     def start(self):
         for name in ("spool", "log"):
@@ -323,5 +336,8 @@ nothing:
   data = :blackhole:
 begin authenticators{authenticators}
 """)
+        (self.folder / "passwd").write_text(pathlib.Path("/etc/passwd").read_text() +
+                                            "Debian-exim:x:65530:65530::/nonexistent:/usr/sbin/nologin\n")
+        (self.folder / "group").write_text(pathlib.Path("/etc/group").read_text() + "Debian-exim:x:65530:\n")
         return self.run([self.program, "-C", conf, "-bdf", "-oX", f"127.0.0.1.{self.starttls}", "-oP",
                          self.folder / "pid"], lambda: listens(self.starttls))
