@@ -7,9 +7,9 @@ import subprocess
 
 import pytest
 
-from postern import BUILD, Server, open_to_roles
+from postern import BUILD, Server, open_to_roles, reachable
 
-PROGRAM = BUILD / "libexec" / "postern" / "postern-checkpassword"
+PROGRAM = reachable(BUILD / "libexec" / "postern") / "postern-checkpassword"
 CHALLENGE = "<1896.697170952@postoffice.reston.mci.net>"
 CRAM = "b913a602c7eda7a495b4e6e7334d3890"          # of tanstaaftanstaaf, RFC 2195
 BANNER = "<1896.697170952@dbc.mtview.ca.us>"

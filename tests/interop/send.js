@@ -6,7 +6,7 @@ const nodemailer = require(path.join(__dirname, "node", "node_modules", "nodemai
 
 const [port, secure, method, user, pass, ca, from, to] = process.argv.slice(2);
 const transport = nodemailer.createTransport({
-    host: "localhost",
+    host: "127.0.0.1", // the name may lead to ::1, where nobody listens
     port: Number(port),
     secure: secure === "implicit",
     requireTLS: true,

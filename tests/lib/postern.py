@@ -8,12 +8,14 @@
 No test sleeps: wait_for() polls a condition with a deadline and says what it waited for.
 """
 
+import atexit
 import contextlib
 import json
 import os
 import pathlib
 import random
 import re
+import shutil
 import signal
 import smtplib
 import socket
@@ -64,6 +66,18 @@ def open_to_roles(folder):
     for place in (folder, *folder.parents):
         if temp in place.parents and place.stat().st_uid == os.getuid() and place.stat().st_mode & 0o055 != 0o055:
             place.chmod(0o755)
+
+
+def reachable(folder):
+    """@folder, or a copy of it in a place where every account may run what is in it: started as root, tests give
+    programs to other accounts, and a checkout may lie in a folder of its owner's alone."""
+    folder = pathlib.Path(folder)
+    if os.geteuid() != 0 or all(place.stat().st_mode & 0o001 for place in (folder, *folder.parents)):
+        return folder
+    temp = pathlib.Path(tempfile.mkdtemp(prefix="postern-programs-"))
+    atexit.register(shutil.rmtree, temp, ignore_errors=True)
+    temp.chmod(0o755)
+    return pathlib.Path(shutil.copytree(folder, temp / folder.name, symlinks=True, ignore=shutil.ignore_patterns("*.p")))
 
 
 class Authority:

@@ -23,10 +23,10 @@ import struct
 import subprocess
 import threading
 
-from postern import BUILD, ROOT, Wire, free_ports, open_to_roles, wait_for
+from postern import BUILD, ROOT, Wire, free_ports, open_to_roles, reachable, wait_for
 
-FIXTURES = ROOT / "tests" / "fixtures" / "qmail"
-LINKS = BUILD / "libexec" / "postern" / "qmail"
+FIXTURES = reachable(ROOT / "tests" / "fixtures" / "qmail")
+LINKS = reachable(BUILD / "libexec" / "postern") / "qmail"
 PEER = "192.0.2.7"
 HOST = "client.example.net"
 ME = "mail.example.org"
