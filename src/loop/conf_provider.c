@@ -311,7 +311,7 @@ void conf_provider_judge(struct conf_work *w, struct conf_provider *p, const str
 	/* A type that is wrong or not built was reported where it stands. */
 	if (type && !type_is_good(type))
 		return;
-	if (store && p->type != CONF_PROVIDER_STORE) {
+	if (type && store && p->type != CONF_PROVIDER_STORE) {
 		conf_fail(w, type->line,
 			"provider \"store\" is the built-in vault; give a provider of "
 			"another type another title");

@@ -178,7 +178,7 @@ static int say(struct submit *s, const struct base_id *id, struct base_slice env
 static int ask_again(struct submit *s, const struct base_id *id, struct base_error *err)
 {
 	int64_t until = base_clock_monotonic_ms() + ASK_AGAIN_MS;
-	struct ipc_frame frame;
+	struct ipc_frame frame = {0};
 	struct ipc_reader in;
 	int rc;
 
@@ -205,7 +205,7 @@ static int ask_again(struct submit *s, const struct base_id *id, struct base_err
 int submit_commit(struct submit *s, const struct base_id *id, struct base_slice envelope,
 	uint64_t size, struct base_slice body, struct base_error *err)
 {
-	struct ipc_frame frame;
+	struct ipc_frame frame = {0};
 	struct ipc_reader in;
 	unsigned class;
 	int rc;

@@ -43,9 +43,9 @@ static bool wait_fd(int fd, short events, int64_t end_ms)
 /* A full backlog is waited for: the daemon has few processes, and each serves one at a time. */
 static int reach(struct saslauthd_source *d, int64_t end_ms, struct base_error *err)
 {
-	int fd, rc;
+	int fd;
 
-	while ((rc = local_connect(d->path, SOCK_STREAM, true, &fd, err)) != 0) {
+	while (local_connect(d->path, SOCK_STREAM, true, &fd, err) != 0) {
 		/* A directory refuses to be connected to, or its mode does. */
 		if (err->code != EAGAIN && local_connect(d->mux, SOCK_STREAM, true, &fd, NULL) == 0)
 			return fd;

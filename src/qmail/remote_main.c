@@ -90,11 +90,10 @@ static struct smtp_client_rcpt *make_rcpts(char **argv, size_t count, struct bas
 	return rcpts;
 }
 
-static void run(char **argv, size_t rcpt_count, struct remote_job *job)
+static void run(char **argv, size_t rcpt_count, struct remote_job *job,
+	struct remote_control *control, struct remote_plan *plan)
 {
 	struct base_slice host = base_slice_text(argv[1]), sender = base_slice_text(argv[2]);
-	struct remote_control control = {.file = {{NULL, 0}}};
-	struct remote_plan plan;
 	struct base_buf addresses, quoted, why;
 	struct base_error err;
 
@@ -106,17 +105,17 @@ static void run(char **argv, size_t rcpt_count, struct remote_job *job)
 	job->sender = base_buf_slice(&quoted);
 	job->rcpts = make_rcpts(argv + 3, rcpt_count, &addresses);
 	job->rcpt_count = rcpt_count;
-	job->control = &control;
-	if (remote_control_read(&control, &err) != 0) {
+	job->control = control;
+	if (remote_control_read(control, &err) != 0) {
 		remote_report_message(&job->report, "ZUnable to read control files. (#4.3.0)\n");
-	} else if (!remote_plan_make(&control, host, sender, &plan, &why)) {
+	} else if (!remote_plan_make(control, host, sender, plan, &why)) {
 		remote_report_message(&job->report, base_buf_text(&why));
 	} else {
-		job->plan = &plan;
+		job->plan = plan;
 		deliver(job);
 	}
 	tls_context_free(&job->context);
-	remote_control_release(&control);
+	remote_control_release(control);
 	remote_message_release(&job->message);
 	free((void *)job->rcpts);
 	base_buf_release(&addresses);
@@ -128,6 +127,8 @@ int main(int argc, char **argv)
 {
 	const char *home = getenv("QMAILHOME");
 	struct remote_job job = {.sender = BASE_SLICE_EMPTY};
+	struct remote_control control = {.file = {{NULL, 0}}};
+	struct remote_plan plan;
 	size_t rcpt_count = argc > 3 ? (size_t)argc - 3 : 0;
 
 	(void)signal(SIGPIPE, SIG_IGN);
@@ -139,7 +140,7 @@ int main(int argc, char **argv)
 		remote_report_message(
 			&job.report, "ZUnable to switch to home directory. (#4.3.0)\n");
 	else
-		run(argv, rcpt_count, &job);
+		run(argv, rcpt_count, &job, &control, &plan);
 	(void)remote_report_write(&job.report, STDOUT_FILENO);
 	remote_report_release(&job.report);
 	return 0;
