@@ -134,8 +134,9 @@ static const char *const wrong[] = {
 	"$argon2id$",
 	"$argon2id$v=19$m=256,t=2,p=1$",
 	"$argon2id$v=19$m=1,t=2,p=1$c29tZXNhbHQ$AAAA",
-	"$argon2id$v=19$m=4294967295,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/"
-	"4",
+	("$argon2id$v=19$m=4294967295,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/"
+	 "uIPnA4rEsF5h7TKyQwu9U1bMCHGi/"
+	 "4"),
 	"$argon2id$v=19$m=256,t=0,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4",
 	"$argon2id$v=19$m=256,t=2,p=99$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4",
 	"password",
