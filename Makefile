@@ -29,6 +29,8 @@ try: deps-build all
 
 # All that CI runs: plain and sanitizer builds, unit, house, integration, interop and crash tests.
 check: deps
+	@$(MAKE) --no-print-directory $(BUILD)/build.ninja
+	@meson configure $(BUILD) -Dtests=enabled # it may have been set up before cmocka was there
 	@$(MAKE) --no-print-directory all
 	@$(MAKE) --no-print-directory $(SANITIZE)/build.ninja
 	@ninja -C $(SANITIZE) -j $(JOBS)

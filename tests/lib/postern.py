@@ -43,15 +43,23 @@ def wait_for(condition, what, seconds=20.0, step=0.02):
         time.sleep(step)
 
 
+given_ports = set()
+
+
 def free_ports(count):
     """Ports that nobody listens on, below those that the kernel gives to outgoing connections, so that no
-    client takes one before the server does. All are held open until all are known."""
+    client takes one before the server does. All are held open until all are known, and none is given twice:
+    one that a test wants nobody to listen on must not become its server's."""
     sockets = []
     while len(sockets) < count:
         s = socket.socket()
+        port = random.randrange(10240, 32000)
         try:
-            s.bind(("127.0.0.1", random.randrange(10240, 32000)))
+            if port in given_ports:
+                raise OSError("given already")
+            s.bind(("127.0.0.1", port))
             sockets.append(s)
+            given_ports.add(port)
         except OSError:
             s.close()
     ports = [s.getsockname()[1] for s in sockets]
