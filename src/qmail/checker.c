@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/slice.h"
+#include "qmail/pipe.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,31 +16,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { FIRST_FREE = 10, CHECKER_FD = 3, TICK_MS = 20 };
+enum { CHECKER_FD = 3, TICK_MS = 20 };
 
 static void close_both(int fds[2])
 {
 	close(fds[0]);
 	close(fds[1]);
-}
-
-/* Out of the way of descriptors 0 to 3, closed by exec. */
-static int pipe_above(int fds[2])
-{
-	int low[2];
-
-	if (pipe2(low, O_CLOEXEC) != 0)
-		return -1;
-	fds[0] = fcntl(low[0], F_DUPFD_CLOEXEC, FIRST_FREE);
-	fds[1] = fcntl(low[1], F_DUPFD_CLOEXEC, FIRST_FREE);
-	close_both(low);
-	if (fds[0] >= 0 && fds[1] >= 0)
-		return 0;
-	if (fds[0] >= 0)
-		close(fds[0]);
-	if (fds[1] >= 0)
-		close(fds[1]);
-	return -1;
 }
 
 /* The child. A checker that could write on 1 would write into the client's dialogue. */
@@ -136,10 +118,10 @@ int checker_run(char *const argv[], struct base_slice bytes, int client_fd, int 
 	pid_t pid;
 
 	BASE_BUG_IF(bytes.len > CHECKER_BYTES_MAX);
-	if (pipe_above(question) != 0)
+	if (qmail_pipe_above(question) != 0)
 		return base_error_errno(
 			err, BASE_ERROR_TEMPORARY, errno, "cannot make a pipe for the checker");
-	if (pipe_above(failure) != 0) {
+	if (qmail_pipe_above(failure) != 0) {
 		close_both(question);
 		return base_error_errno(
 			err, BASE_ERROR_TEMPORARY, errno, "cannot make a pipe for the checker");

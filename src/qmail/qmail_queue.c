@@ -1,31 +1,14 @@
 #include "qmail/qmail_queue.h"
 
+#include "qmail/pipe.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { FIRST_FREE = 10, CANNOT_EXECUTE = 120 };
-
-static int pipe_above(int fds[2])
-{
-	int low[2];
-
-	if (pipe2(low, O_CLOEXEC) != 0)
-		return -1;
-	fds[0] = fcntl(low[0], F_DUPFD_CLOEXEC, FIRST_FREE);
-	fds[1] = fcntl(low[1], F_DUPFD_CLOEXEC, FIRST_FREE);
-	close(low[0]);
-	close(low[1]);
-	if (fds[0] >= 0 && fds[1] >= 0)
-		return 0;
-	if (fds[0] >= 0)
-		close(fds[0]);
-	if (fds[1] >= 0)
-		close(fds[1]);
-	return -1;
-}
+enum { CANNOT_EXECUTE = 120 };
 
 _Noreturn static void become(const char *path, int message_fd, int envelope_fd)
 {
@@ -42,10 +25,10 @@ int qmail_queue_open(struct qmail_queue *q, const char *path, struct base_error 
 	int message[2], envelope[2];
 	pid_t pid;
 
-	if (pipe_above(message) != 0)
+	if (qmail_pipe_above(message) != 0)
 		return base_error_errno(
 			err, BASE_ERROR_TEMPORARY, errno, "cannot make a pipe for \"%s\"", path);
-	if (pipe_above(envelope) != 0) {
+	if (qmail_pipe_above(envelope) != 0) {
 		close(message[0]);
 		close(message[1]);
 		return base_error_errno(
