@@ -196,13 +196,12 @@ enum sasl_server_result sasl_server_push(
 	return settle(s, fits(s, take(s, response, out), out));
 }
 
-enum sasl_server_result sasl_server_password_answer(struct sasl_server *s,
-	enum sasl_credentials_state state, bool accepted, struct base_buf *out)
+/* Somebody else compared what the client sent. */
+static enum sasl_server_result judged(
+	struct sasl_server *s, enum sasl_credentials_state state, bool accepted)
 {
 	enum sasl_server_result result = SASL_SERVER_SUCCESS;
 
-	(void)out;
-	BASE_BUG_IF(s->phase != SASL_SERVER_PHASE_PASSWORD);
 	if (state == SASL_CREDENTIALS_UNAVAILABLE)
 		result = sasl_server_fail(s, SASL_SERVER_UNAVAILABLE, "credentials unavailable");
 	else if (state != SASL_CREDENTIALS_KNOWN)
@@ -210,6 +209,14 @@ enum sasl_server_result sasl_server_password_answer(struct sasl_server *s,
 	else if (!accepted)
 		result = sasl_server_fail(s, SASL_SERVER_REJECTED, "wrong password");
 	return settle(s, result);
+}
+
+enum sasl_server_result sasl_server_password_answer(struct sasl_server *s,
+	enum sasl_credentials_state state, bool accepted, struct base_buf *out)
+{
+	(void)out;
+	BASE_BUG_IF(s->phase != SASL_SERVER_PHASE_PASSWORD);
+	return judged(s, state, accepted);
 }
 
 enum sasl_server_result sasl_server_secret_answer(struct sasl_server *s,
@@ -229,16 +236,8 @@ enum sasl_server_result sasl_server_secret_answer(struct sasl_server *s,
 enum sasl_server_result sasl_server_digest_answer(
 	struct sasl_server *s, enum sasl_credentials_state state, bool accepted)
 {
-	enum sasl_server_result result = SASL_SERVER_SUCCESS;
-
 	BASE_BUG_IF(s->phase != SASL_SERVER_PHASE_SECRET);
-	if (state == SASL_CREDENTIALS_UNAVAILABLE)
-		result = sasl_server_fail(s, SASL_SERVER_UNAVAILABLE, "credentials unavailable");
-	else if (state != SASL_CREDENTIALS_KNOWN)
-		result = sasl_server_fail(s, SASL_SERVER_REJECTED, "unknown user");
-	else if (!accepted)
-		result = sasl_server_fail(s, SASL_SERVER_REJECTED, "wrong password");
-	return settle(s, result);
+	return judged(s, state, accepted);
 }
 
 enum sasl_server_result sasl_server_scram_answer(struct sasl_server *s,
@@ -308,7 +307,8 @@ const char *sasl_server_take_authzid(struct sasl_server *s, struct base_slice ra
 {
 	if (raw.len == 0)
 		return NULL;
-	if (!prepare(s, &s->authzid, SASL_NAME_MAX_BYTES, raw) || !base_secret_set(&s->authzid, raw)) {
+	if (!prepare(s, &s->authzid, SASL_NAME_MAX_BYTES, raw) ||
+		!base_secret_set(&s->authzid, raw)) {
 		base_secret_clear(&s->authzid);
 		return "authorization identity too long or impossible to prepare";
 	}
