@@ -1,5 +1,6 @@
 #include "base/clock.h"
 #include "base/utf8.h"
+#include "loop/reach.h"
 #include "qmail/remote.h"
 
 #include <arpa/inet.h>
@@ -78,21 +79,6 @@ static void ask(
 	ub_resolve_free(result);
 }
 
-/* A datagram socket can be connected without sending anything. */
-static bool reaches_ip6(void)
-{
-	struct sockaddr_in6 to = {.sin6_family = AF_INET6, .sin6_port = htons(53)};
-	int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	bool ok;
-
-	if (fd < 0)
-		return false;
-	(void)inet_pton(AF_INET6, "2001:500:2::c", &to.sin6_addr); /* a root server */
-	ok = connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0;
-	close(fd);
-	return ok;
-}
-
 static uint16_t port_of(const struct remote_plan *plan)
 {
 	const char *text = getenv("POSTERN_MX_PORT");
@@ -137,7 +123,7 @@ int remote_dns_find(struct route_mx *m, const struct remote_plan *plan, struct b
 		.mx = !plan->routed,
 		.allow_special = true, /* as qmail: an MX in a private network is wanted there */
 		.ip6 = plan->source.family == BASE_ADDR_IP6 ||
-			(plan->source.family == BASE_ADDR_NONE && reaches_ip6()),
+			(plan->source.family == BASE_ADDR_NONE && reach_ip6()),
 		.port = port_of(plan),
 	};
 	struct route_mx_question question;

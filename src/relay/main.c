@@ -9,6 +9,7 @@
 #include "base/escape.h"
 #include "loop/file.h"
 #include "loop/log.h"
+#include "loop/reach.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -446,21 +447,6 @@ static int make_tls(const struct conf *conf, struct tls_context **out, struct ba
 	return rc;
 }
 
-/* Is there a route for IPv6? A datagram socket can be connected without sending anything. */
-static bool reaches_ip6(void)
-{
-	struct sockaddr_in6 to = {.sin6_family = AF_INET6, .sin6_port = htons(53)};
-	int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	bool ok;
-
-	if (fd < 0)
-		return false;
-	(void)inet_pton(AF_INET6, "2001:500:2::c", &to.sin6_addr); /* a root server */
-	ok = connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0;
-	close(fd);
-	return ok;
-}
-
 static struct relay_options core_options(
 	const struct relay_shell *s, const struct conf *conf, bool ip6)
 {
@@ -495,7 +481,7 @@ static int open_all(struct role *r, struct base_error *err)
 		rc = resolver_open(&s->resolver, role_loop(r), on_dns, s, err);
 	if (rc != 0)
 		return rc;
-	options = core_options(s, role_conf(r), reaches_ip6());
+	options = core_options(s, role_conf(r), reach_ip6());
 	s->core = relay_core_new(&options);
 	return 0;
 }
