@@ -144,7 +144,7 @@ static void send_list(struct auth_core *core, struct auth_conn *conn)
 	uint8_t cookie[32];
 
 	conn->list_due_ms = 0;
-	for (unsigned m = SASL_MECHANISM_COUNT - 1; m > SASL_MECHANISM_NONE; m--) {
+	for (unsigned m = SASL_MECHANISM_SERVER_COUNT - 1; m > SASL_MECHANISM_NONE; m--) {
 		const struct sasl_mechanism_info *info = sasl_mechanism_info(
 			(enum sasl_mechanism)m);
 

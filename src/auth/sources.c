@@ -103,7 +103,7 @@ sasl_mechanism_mask auth_sources_serve(const struct auth_core *core)
 	sasl_mechanism_mask mask = SASL_MASK(SASL_MECHANISM_PLAIN) |
 		SASL_MASK(SASL_MECHANISM_LOGIN);
 
-	for (unsigned m = SASL_MECHANISM_NONE + 1; m < SASL_MECHANISM_COUNT; m++) {
+	for (unsigned m = SASL_MECHANISM_NONE + 1; m < SASL_MECHANISM_SERVER_COUNT; m++) {
 		bool scram = sasl_mechanism_info((enum sasl_mechanism)m)->flags & SASL_SCRAM;
 
 		for (unsigned i = 0; i < core->source_count; i++)

@@ -30,7 +30,7 @@ static bool permitted(const struct auth_core *core, const struct auth_request *r
 	if (mask & SASL_MASK(r->mechanism))
 		return true;
 	/* Who may use a mechanism may bind it to the channel as well. */
-	for (unsigned m = SASL_MECHANISM_NONE + 1; m < SASL_MECHANISM_COUNT; m++)
+	for (unsigned m = SASL_MECHANISM_NONE + 1; m < SASL_MECHANISM_SERVER_COUNT; m++)
 		if (mask & SASL_MASK(m) &&
 			sasl_mechanism_info((enum sasl_mechanism)m)->plus == r->mechanism &&
 			info->flags & SASL_CHANNEL_BINDING)

@@ -19,12 +19,24 @@ static const char *const mechanisms[] = {
 	"SCRAM-SHA-256-PLUS",
 	"SCRAM-SHA-512",
 	"SCRAM-SHA-512-PLUS",
+	/* from here on a client's only */
+	"EXTERNAL",
+	"OAUTHBEARER",
+	"XOAUTH2",
+	"DIGEST-MD5",
+	"GSSAPI",
 	NULL,
 };
+enum { SERVER_BITS = 10 };
 
 const char *conf_mechanism_name(unsigned bit)
 {
 	return bit < BASE_COUNT(mechanisms) ? mechanisms[bit] : NULL;
+}
+
+bool conf_mechanism_is_served(unsigned bit)
+{
+	return bit < SERVER_BITS;
 }
 
 uint32_t conf_mechanism_parse(struct base_slice name)

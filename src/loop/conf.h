@@ -94,7 +94,13 @@ struct conf_account {
 	char *host;
 	uint16_t port; /* 587 or 465 if the URL has none */
 	char *user;
-	uint32_t mechanisms; /* 0: all */
+	uint32_t mechanisms;     /* sasl mask; 0: all that the account's secret serves */
+	char *ca;                /* PEM file of its authorities; null: none of its own */
+	char *pin;               /* "sha256:…"; null: none */
+	char *certificate, *key; /* client certificate: both or none */
+	uint32_t connections;    /* at a time; 0: the default */
+	char *rate;              /* as written; null: no limit */
+	uint32_t rate_count, rate_s;
 };
 
 enum conf_via {
@@ -102,6 +108,7 @@ enum conf_via {
 	CONF_VIA_SMTP, /* host, port */
 	CONF_VIA_SMTPS,
 	CONF_VIA_ACCOUNT, /* text: name */
+	CONF_VIA_SENDER,  /* the account of the sender's line (route/sender.h) */
 	CONF_VIA_LMTP,    /* text: socket path, or host and port */
 	CONF_VIA_MAILDIR, /* text: /path/{user} */
 	CONF_VIA_DISCARD,
@@ -155,6 +162,10 @@ struct conf {
 		int64_t retry_s[32];
 		size_t retry_count;
 	} queue;
+	struct {
+		int64_t keep_s;
+		uint64_t size; /* of events.db, bytes */
+	} events;
 	bool trace_client_address, trace_user;
 	enum conf_log_format log_format;
 	bool dialogue;            /* internal: postern try; key `dialogue` in log { } */
@@ -189,6 +200,7 @@ void conf_render(const struct conf *conf, enum ipc_role role, struct base_buf *o
  * the names so that front, which has no sasl/, can use it (a test compares the two tables). */
 const char *conf_mechanism_name(unsigned bit);
 uint32_t conf_mechanism_parse(struct base_slice name); /* mask of one bit, 0 if unknown */
+bool conf_mechanism_is_served(unsigned bit);           /* false: a client's only */
 
 /* The nearest of @names (null-ended) to @word, or null if none is near: for "did you mean". */
 const char *conf_nearest(const char *word, const char *const *names);

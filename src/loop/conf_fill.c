@@ -50,6 +50,8 @@ void conf_defaults(struct conf *c, struct conf_arena *arena)
 	memcpy(c->queue.retry_s, retry, sizeof(retry));
 	c->queue.retry_count = BASE_COUNT(retry);
 	c->trace_client_address = true;
+	c->events.keep_s = INT64_C(30) * 86400;
+	c->events.size = UINT64_C(1) << 30;
 }
 
 /* "listener submission", or "at the top" for the keys outside any section. */

@@ -96,6 +96,7 @@ enum conf_type {
 	CONF_TYPE_STRINGS,     /* struct conf_strings */
 	CONF_TYPE_DOMAINS,     /* struct conf_strings: host names or .suffixes */
 	CONF_TYPE_MECHANISMS,  /* uint32_t mask */
+	CONF_TYPE_CLIENT_MECHANISMS, /* the same, with those that only a client speaks */
 };
 
 enum conf_rule_flags {
@@ -167,7 +168,8 @@ void conf_listener_judge(
 	struct conf_work *w, const struct conf_listener *l, const struct conf_section *s);
 /* via = "…" and url = "…" taken apart. */
 void conf_route_resolve(struct conf_work *w, struct conf_route *r, unsigned via_line);
-void conf_account_resolve(struct conf_work *w, struct conf_account *a, unsigned url_line);
+void conf_account_resolve(
+	struct conf_work *w, struct conf_account *a, const struct conf_section *s);
 
 const struct conf_key *conf_key_find(const struct conf_section *s, const char *name);
 unsigned conf_key_line(

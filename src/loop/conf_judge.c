@@ -180,6 +180,7 @@ static bool speaks_smtp(enum conf_via via)
 	case CONF_VIA_SMTP:
 	case CONF_VIA_SMTPS:
 	case CONF_VIA_ACCOUNT:
+	case CONF_VIA_SENDER:
 	case CONF_VIA_LMTP:
 		return true;
 	case CONF_VIA_MAILDIR:
@@ -188,6 +189,22 @@ static bool speaks_smtp(enum conf_via via)
 		break;
 	}
 	return false;
+}
+
+static bool is_weak(enum conf_tls_policy tls)
+{
+	return tls == CONF_POLICY_NONE || tls == CONF_POLICY_MAY;
+}
+
+static void judge_route_sender(
+	struct conf_work *w, struct conf_route *r, const struct conf_section *s)
+{
+	if (is_weak(r->tls))
+		conf_fail(w, conf_key_line(s, "tls"),
+			"route \"%s\" logs in with the account of the sender, which needs verified "
+			"TLS; write tls = \"verify\" or leave it out",
+			r->title);
+	r->tls = CONF_POLICY_VERIFY;
 }
 
 static void judge_route_account(struct conf_work *w, const struct conf *c, struct conf_route *r,
@@ -200,7 +217,7 @@ static void judge_route_account(struct conf_work *w, const struct conf *c, struc
 			"route \"%s\" has an account, but via = \"%s\" logs in "
 			"nowhere; write via = \"smtp://host:port\" or \"account:NAME\"",
 			r->title, r->via_text);
-	else if (r->tls == CONF_POLICY_NONE || r->tls == CONF_POLICY_MAY)
+	else if (is_weak(r->tls))
 		conf_fail(w, conf_key_line(s, "tls"),
 			"route \"%s\" logs in with account \"%s\", which "
 			"needs verified TLS; write tls = \"verify\" or leave it out",
@@ -231,6 +248,8 @@ static void judge_routes(struct conf_work *w, const struct conf_tree *tree, stru
 		conf_route_resolve(w, r, conf_key_line(s, "via"));
 		if (r->account)
 			judge_route_account(w, c, r, s);
+		else if (r->via == CONF_VIA_SENDER)
+			judge_route_sender(w, r, s);
 		if (r->tls != CONF_POLICY_UNSET && r->via_text &&
 			(!speaks_smtp(r->via) || (r->via == CONF_VIA_LMTP && !r->host)))
 			conf_fail(w, conf_key_line(s, "tls"),
@@ -326,8 +345,7 @@ void conf_judge(struct conf_work *w, const struct conf_tree *tree, struct conf *
 	judge_listeners(w, tree, c);
 	judge_providers(w, tree, c);
 	for (size_t i = 0; i < c->account_count; i++)
-		conf_account_resolve(w, &c->accounts[i],
-			conf_key_line(section_of(tree, c->accounts[i].title), "url"));
+		conf_account_resolve(w, &c->accounts[i], section_of(tree, c->accounts[i].title));
 	judge_routes(w, tree, c);
 	if (w->look_at_files)
 		judge_machine(w, tree, c);

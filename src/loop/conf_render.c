@@ -108,6 +108,7 @@ static bool is_absent(const struct conf_rule *r, const void *at)
 	case CONF_TYPE_NETWORKS:
 		return networks->count == 0;
 	case CONF_TYPE_MECHANISMS:
+	case CONF_TYPE_CLIENT_MECHANISMS:
 		return *(const uint32_t *)at == 0;
 	case CONF_TYPE_WORD:
 		for (const struct conf_word *w = r->words; w->text; w++)
@@ -173,6 +174,7 @@ static void put_value(struct base_buf *out, const struct conf_rule *r, const voi
 		put_texts(out, at);
 		return;
 	case CONF_TYPE_MECHANISMS:
+	case CONF_TYPE_CLIENT_MECHANISMS:
 		put_mechanisms(out, *(const uint32_t *)at);
 		return;
 	}

@@ -1,4 +1,5 @@
 /* via = "…" of a route and url = "…" of an account, taken apart. */
+#include "loop/account.h"
 #include "loop/conf_internal.h"
 
 #include <string.h>
@@ -142,7 +143,8 @@ static void via_unknown(struct conf_work *w, const struct conf_route *r, unsigne
 		}
 	conf_fail(w, line,
 		"via = \"%s\" is not known; write \"mx\", \"smtp://host:port\", "
-		"\"smtps://host:port\", \"account:NAME\", \"lmtp:…\", \"maildir:/path/{user}\", "
+		"\"smtps://host:port\", \"account:NAME\", \"sender\", \"lmtp:…\", "
+		"\"maildir:/path/{user}\", "
 		"\"discard:\" or \"error:text\"",
 		r->via_text);
 }
@@ -191,15 +193,22 @@ void conf_route_resolve(struct conf_work *w, struct conf_route *r, unsigned line
 		if (rest.len == 0)
 			conf_fail(w, line,
 				"via = \"error:\" has no text; write what the sender is told");
-	} else if (base_slice_equal_text(rest, "sender") ||
-		base_slice_starts_with(rest, BASE_SLICE("pipe:"))) {
+	} else if (base_slice_equal_text(rest, "sender")) {
+		r->via = CONF_VIA_SENDER;
+		if (r->account)
+			conf_fail(w, line,
+				"via = \"sender\" and account = \"%s\" stand together; write via = "
+				"\"account:%s\" for one account, or leave account out",
+				r->account, r->account);
+		r->account = NULL;
+	} else if (base_slice_starts_with(rest, BASE_SLICE("pipe:"))) {
 		conf_fail(w, line, "via = \"%s\": not available in this build", r->via_text);
 	} else {
 		via_unknown(w, r, line);
 	}
 }
 
-void conf_account_resolve(struct conf_work *w, struct conf_account *a, unsigned line)
+static void account_url(struct conf_work *w, struct conf_account *a, unsigned line)
 {
 	struct base_slice rest = base_slice_text(a->url);
 
@@ -225,4 +234,40 @@ void conf_account_resolve(struct conf_work *w, struct conf_account *a, unsigned 
 	else if (!url_rest(w, rest, &a->host, &a->port))
 		conf_fail(w, line, "url = \"%s\" is no address; write \"%s://host:port\"", a->url,
 			a->implicit_tls ? "smtps" : "smtp");
+}
+
+static void account_limits(
+	struct conf_work *w, struct conf_account *a, const struct conf_section *s)
+{
+	uint8_t pin[ACCOUNT_PIN_BYTES];
+
+	if (a->pin && !account_pin_parse(base_slice_text(a->pin), pin))
+		conf_fail(w, conf_key_line(s, "pin"),
+			"pin = \"%s\" is none; write \"sha256:\" and the 64 hexadecimal digits of "
+			"the "
+			"SHA-256 of the certificate's public key (postern probe shows it)",
+			a->pin);
+	if (a->rate && !account_rate_parse(base_slice_text(a->rate), &a->rate_count, &a->rate_s))
+		conf_fail(w, conf_key_line(s, "rate"),
+			"rate = \"%s\" is none; write messages in a time as in \"100/hour\" "
+			"(second, "
+			"minute, hour or day)",
+			a->rate);
+}
+
+void conf_account_resolve(struct conf_work *w, struct conf_account *a, const struct conf_section *s)
+{
+	bool certificate = conf_key_find(s, "certificate"), key = conf_key_find(s, "key");
+
+	account_url(w, a, conf_key_line(s, "url"));
+	account_limits(w, a, s);
+	if (certificate != key)
+		conf_fail(w, s->line, "account \"%s\" has a %s but no %s; write both or none",
+			a->title, certificate ? "certificate" : "key",
+			certificate ? "key" : "certificate");
+	if (!a->user && !certificate && !conf_key_find(s, "user"))
+		conf_fail(w, s->line,
+			"account \"%s\" has no user; write user = \"NAME\", the login name there "
+			"(only an account that logs in by its certificate needs none)",
+			a->title);
 }

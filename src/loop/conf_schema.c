@@ -41,7 +41,7 @@ const struct conf_section_rule conf_sections[] = {
 	{"milter", CONF_LATER | CONF_TITLED, NO_LIST},
 	{"dkim", CONF_LATER | CONF_TITLED, NO_LIST},
 	{"brute_force", CONF_LATER, NO_LIST},
-	{"events", CONF_LATER, NO_LIST},
+	{"events", 0, NO_LIST},
 };
 const size_t conf_section_count = BASE_COUNT(conf_sections);
 
@@ -110,6 +110,8 @@ enum {
 	QUEUE = IPC_FROM(QUEUE),
 	RELAY = IPC_FROM(RELAY),
 	DELIVER = IPC_FROM(DELIVER),
+	JOURNAL = IPC_FROM(JOURNAL),
+	FETCH = IPC_FROM(FETCH),
 	LOGINS = FRONT | AUTH | WORKER | PROVIDER,
 	SOURCES = AUTH | PROVIDER,
 	MAIL = QUEUE | RELAY | DELIVER,
@@ -136,7 +138,7 @@ const struct conf_rule conf_rules[] = {
 	{"tls", "certificate", CONF_TYPE_FILE, 0, TOP(tls_certificate), 0, 0, 0, NULL},
 	{"tls", "key", CONF_TYPE_FILE, 0, TOP(tls_key), 0, 0, 0, NULL},
 	{"tls", "client_ca", CONF_TYPE_FILE, 0, TOP(tls_client_ca), 0, 0, 0, NULL},
-	{"tls", "ca", CONF_TYPE_FILE, 0, TOP(tls_ca), RELAY, 0, 0, NULL},
+	{"tls", "ca", CONF_TYPE_FILE, 0, TOP(tls_ca), RELAY | FETCH, 0, 0, NULL},
 
 	{"listener", "address", CONF_TYPE_ADDRESS, CONF_REQUIRED, AT(listener, address), FRONT, 0, 0,
 		NULL},
@@ -193,18 +195,16 @@ const struct conf_rule conf_rules[] = {
 	{"auth_service", "path", CONF_TYPE_PATH, 0, TOP(auth_service_path), AUTH, 0, 0, NULL},
 	{"auth_service", "mode", CONF_TYPE_MODE, 0, TOP(auth_service_mode), AUTH, 0, 0, NULL},
 
-	{"account", "url", CONF_TYPE_TEXT, CONF_REQUIRED, AT(account, url), AUTH | QUEUE | RELAY, 0, 0,
-		NULL},
-	{"account", "user", CONF_TYPE_TEXT, CONF_REQUIRED, AT(account, user), AUTH | QUEUE | RELAY, 0,
-		0, NULL},
-	{"account", "mechanisms", CONF_TYPE_MECHANISMS, CONF_NONEMPTY, AT(account, mechanisms),
-		AUTH | QUEUE | RELAY, 0, 0, NULL},
-	LATER("account", "ca", FILE),
-	LATER("account", "pin", TEXT),
-	LATER("account", "certificate", FILE),
-	LATER("account", "key", FILE),
-	LATER("account", "connections", U32),
-	LATER("account", "rate", TEXT),
+	{"account", "url", CONF_TYPE_TEXT, CONF_REQUIRED, AT(account, url), AUTH, 0, 0, NULL},
+	{"account", "user", CONF_TYPE_TEXT, 0, AT(account, user), AUTH, 0, 0, NULL},
+	{"account", "mechanisms", CONF_TYPE_CLIENT_MECHANISMS, CONF_NONEMPTY, AT(account, mechanisms),
+		AUTH, 0, 0, NULL},
+	{"account", "ca", CONF_TYPE_FILE, 0, AT(account, ca), AUTH, 0, 0, NULL},
+	{"account", "pin", CONF_TYPE_TEXT, 0, AT(account, pin), AUTH, 0, 0, NULL},
+	{"account", "certificate", CONF_TYPE_FILE, 0, AT(account, certificate), AUTH, 0, 0, NULL},
+	{"account", "key", CONF_TYPE_FILE, 0, AT(account, key), AUTH, 0, 0, NULL},
+	{"account", "connections", CONF_TYPE_U32, 0, AT(account, connections), AUTH, 1, 64, NULL},
+	{"account", "rate", CONF_TYPE_TEXT, 0, AT(account, rate), AUTH, 0, 0, NULL},
 
 	{"route", "via", CONF_TYPE_TEXT, CONF_REQUIRED, AT(route, via_text), MAIL, 0, 0, NULL},
 	{"route", "tls", CONF_TYPE_WORD, 0, AT(route, tls), MAIL, 0, 0, tls_of_route},
@@ -229,6 +229,9 @@ const struct conf_rule conf_rules[] = {
 	{"trace", "client_address", CONF_TYPE_BOOL, 0, TOP(trace_client_address), FRONT, 0, 0, NULL},
 	{"trace", "user", CONF_TYPE_BOOL, 0, TOP(trace_user), FRONT, 0, 0, NULL},
 
+	{"events", "keep", CONF_TYPE_DURATION, 0, TOP(events.keep_s), JOURNAL, 60, 3650 * 86400, NULL},
+	{"events", "size", CONF_TYPE_SIZE, 0, TOP(events.size), JOURNAL, 1 << 20, (uint64_t)1 << 44, NULL},
+
 	{"log", "format", CONF_TYPE_WORD, 0, TOP(log_format), ALL, 0, 0, log_format},
 	{"log", "dialogue", CONF_TYPE_BOOL, CONF_HIDDEN, TOP(dialogue), ALL, 0, 0, NULL},
 
@@ -245,8 +248,6 @@ const struct conf_rule conf_rules[] = {
 	LATER("dkim", "key", FILE),
 	LATER("brute_force", "allow", NETWORKS),
 	LATER("brute_force", "dry_run", BOOL),
-	LATER("events", "keep", DURATION),
-	LATER("events", "size", SIZE),
 };
 /* clang-format on */
 const size_t conf_rule_count = BASE_COUNT(conf_rules);
@@ -291,8 +292,10 @@ const char *conf_type_example(enum conf_type type)
 		[CONF_TYPE_STRINGS] = "{\"one\", \"two\"}",
 		[CONF_TYPE_DOMAINS] = "{\"example.org\", \".example.net\"}",
 		[CONF_TYPE_MECHANISMS] = "{\"SCRAM-SHA-256\", \"PLAIN\"}",
+		[CONF_TYPE_CLIENT_MECHANISMS] = "{\"XOAUTH2\", \"SCRAM-SHA-256\"}",
 	};
-	static_assert(BASE_COUNT(examples) == CONF_TYPE_MECHANISMS + 1, "an example for each type");
+	static_assert(BASE_COUNT(examples) == CONF_TYPE_CLIENT_MECHANISMS + 1,
+		"an example for each type");
 
 	return examples[type];
 }

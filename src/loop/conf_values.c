@@ -344,18 +344,17 @@ static void store_networks(const struct store *s, const struct conf_value *v)
 
 static void store_mechanisms(const struct store *s, const struct conf_value *v)
 {
-	static const char *const later[] = {"DIGEST-MD5", "GSSAPI", "XOAUTH2", "OAUTHBEARER",
-		"EXTERNAL", "SCRAM-SHA-224", "SCRAM-SHA-384", "ANONYMOUS", NULL};
+	static const char *const later[] = {"SCRAM-SHA-224", "SCRAM-SHA-384", "ANONYMOUS", NULL};
+	bool client = s->rule->type == CONF_TYPE_CLIENT_MECHANISMS, good = true;
 	uint32_t mask = 0;
-	bool good = true;
 
 	if (!good_list(s, v))
 		return;
 	for (const struct conf_value *i = v->items; i; i = i->next) {
 		uint32_t bit = conf_mechanism_parse(value_text(i));
 		const char *near = conf_nearest(i->text, conf_mechanism_names());
-		bool known = false;
-
+		bool known = bit && !client &&
+			!conf_mechanism_is_served((unsigned)__builtin_ctz(bit));
 		for (size_t l = 0; later[l]; l++)
 			known = known || base_slice_equal_text_nocase(value_text(i), later[l]);
 		if (known)
@@ -452,6 +451,7 @@ void conf_value_store(
 		store_strings(&s, v);
 		return;
 	case CONF_TYPE_MECHANISMS:
+	case CONF_TYPE_CLIENT_MECHANISMS:
 		store_mechanisms(&s, v);
 		return;
 	}

@@ -33,13 +33,14 @@ enum ipc_role {
 	IPC_DELIVER,
 	IPC_JOURNAL,
 	IPC_PROVIDER,
-	IPC_CLI, /* a command on a control socket */
+	IPC_FETCH, /* HTTPS requests */
+	IPC_CLI,   /* a command on a control socket */
 	IPC_ROLE_COUNT,
 };
 #define IPC_FROM(role) (1u << IPC_##role)
 #define IPC_ROLES \
 	(IPC_FROM(FRONT) | IPC_FROM(AUTH) | IPC_FROM(WORKER) | IPC_FROM(QUEUE) | IPC_FROM(RELAY) | \
-		IPC_FROM(DELIVER) | IPC_FROM(JOURNAL) | IPC_FROM(PROVIDER))
+		IPC_FROM(DELIVER) | IPC_FROM(JOURNAL) | IPC_FROM(PROVIDER) | IPC_FROM(FETCH))
 
 enum ipc_frame_flags { IPC_WIPED = 1u << 0 };
 
@@ -57,8 +58,10 @@ enum ipc_frame_flags { IPC_WIPED = 1u << 0 };
  *  COUNTERS   fd 0: the shared memory of loop/counters.h
  *  RELAY_CTRL fd 0: the directory of a listener's relay_ctrl, as a place only (O_PATH); none: it cannot
  *             be opened now. After the listener itself. body: text name
+ *  ACCOUNT_CERTIFICATE  to auth: fd 0: memfd: u32 length and PEM chain, u32 length and PEM key of an account
+ *             section's client certificate (none: it cannot be read now). Before CONF's READY and again on
+ *             every reload. body: text account, text error ("": there is a descriptor)
  *  DRAIN      finish: no new work; exit 0 when idle. body: u32 milliseconds at most
- *  FILE       answer to WANT_FILE: fd 0 open for reading (none: it failed). body: text error
  * role -> master
  *  READY      the role works (after CONF and sandbox); sent once
  *  REFUSED    the new configuration or certificate cannot be used, the old one stays. body: text why
@@ -92,9 +95,21 @@ enum ipc_frame_flags { IPC_WIPED = 1u << 0 };
  * queue -> relay: ACCOUNT_RETRY body: text account ("" all): lift pauses now
  *
  * relay -> auth
- *  SECRET_WANT  id. body: text account
+ *  ACCOUNT_WANT id. body: text account
+ *  SECRET_WANT  id. body: text account, u8 what (enum ipc_secret), u8 refused (1: the server refused the one
+ *             given last: where it is a token, it is not to be given again)
  * auth -> relay
- *  SECRET     id. body: u8 class (0 ok), text user, bytes secret, text url (as the vault has it)
+ *  ACCOUNT    id. body: loop/account.h
+ *  ACCOUNT_CHANGED  what was known of it is no longer true, its pause is lifted. body: text account ("" all)
+ *  SECRET     id. body: u8 class (0 ok), text user, bytes secret (LOGIN: password or token, or empty;
+ *             CERTIFICATE: u32 length and PEM chain, u32 length and PEM key), text reason (of a failure)
+ *
+ * auth, command -> fetch
+ *  FETCH_WANT id: one HTTPS request (fetch/). body: text url, bytes form (what is posted; "": GET), bytes ca
+ *             (PEM of authorities trusted beside the system's), u32 milliseconds at most
+ * fetch -> auth, command
+ *  FETCHED    id. body: u8 class (0: a server answered), u16 status, bytes body (at most
+ *             IPC_FETCH_BODY_MAX_BYTES; longer is a failure), text error, u32 seconds of Retry-After (0 none)
  *
  * auth -> worker
  *  VERIFY     id. body: text stored hash ("" stands for an unknown user: default work), bytes password
@@ -138,17 +153,20 @@ enum ipc_frame_flags { IPC_WIPED = 1u << 0 };
 	X(TLS, IPC_FROM(MASTER), IPC_FROM(FRONT), 0, 0, 1, 0) \
 	X(COUNTERS, IPC_FROM(MASTER), IPC_FROM(FRONT), 0, 0, 1, 0) \
 	X(RELAY_CTRL, IPC_FROM(MASTER), IPC_FROM(FRONT), 5, 1024, IPC_FDS_OPTIONAL | 1, 0) \
+	X(ACCOUNT_CERTIFICATE, IPC_FROM(MASTER), IPC_FROM(AUTH), 8, 4096, IPC_FDS_OPTIONAL | 1, 0) \
 	X(DRAIN, IPC_FROM(MASTER), IPC_ROLES, 4, 4, 0, 0) \
 	X(READY, IPC_ROLES, IPC_FROM(MASTER), 0, 0, 0, 0) \
 	X(REFUSED, IPC_ROLES, IPC_FROM(MASTER), 4, 4096, 0, 0) \
 	X(WANT_AUTH, IPC_FROM(FRONT), IPC_FROM(MASTER), 0, 0, 0, 0) \
 	X(WANT_PEER, IPC_ROLES, IPC_FROM(MASTER), 5, 5, 0, 0) \
-	X(SUBMIT_ENVELOPE, IPC_FROM(FRONT) | IPC_FROM(CLI), IPC_FROM(QUEUE), 4, IPC_FRAME_MAX_BYTES, 0, 0) \
+	X(SUBMIT_ENVELOPE, IPC_FROM(FRONT) | IPC_FROM(CLI), IPC_FROM(QUEUE), 4, \
+		IPC_FRAME_MAX_BYTES, 0, 0) \
 	X(SUBMIT, IPC_FROM(FRONT) | IPC_FROM(CLI), IPC_FROM(QUEUE), 21, IPC_FRAME_MAX_BYTES, 0, 0) \
 	X(SUBMIT_FILE_WANT, IPC_FROM(FRONT) | IPC_FROM(CLI), IPC_FROM(QUEUE), 0, 0, 0, 0) \
 	X(SUBMIT_ABORT, IPC_FROM(FRONT) | IPC_FROM(CLI), IPC_FROM(QUEUE), 0, 0, 0, 0) \
 	X(SUBMIT_QUERY, IPC_FROM(FRONT) | IPC_FROM(CLI), IPC_FROM(QUEUE), 4, 64, 0, 0) \
-	X(SUBMIT_FILE, IPC_FROM(QUEUE), IPC_FROM(FRONT) | IPC_FROM(CLI), 1, 1, IPC_FDS_OPTIONAL | 1, 0) \
+	X(SUBMIT_FILE, IPC_FROM(QUEUE), IPC_FROM(FRONT) | IPC_FROM(CLI), 1, 1, \
+		IPC_FDS_OPTIONAL | 1, 0) \
 	X(SUBMITTED, IPC_FROM(QUEUE), IPC_FROM(FRONT) | IPC_FROM(CLI), 5, 64, 0, 0) \
 	X(SUBMIT_KNOWN, IPC_FROM(QUEUE), IPC_FROM(FRONT) | IPC_FROM(CLI), 5, 64, 0, 0) \
 	X(JOB, IPC_FROM(QUEUE), IPC_FROM(RELAY) | IPC_FROM(DELIVER), 4, IPC_FRAME_MAX_BYTES, \
@@ -160,8 +178,15 @@ enum ipc_frame_flags { IPC_WIPED = 1u << 0 };
 	X(CAPACITY, IPC_FROM(RELAY) | IPC_FROM(DELIVER), IPC_FROM(QUEUE), 4, 4, 0, 0) \
 	X(ACCOUNT_STATE, IPC_FROM(RELAY), IPC_FROM(QUEUE), 17, 4096, 0, 0) \
 	X(ACCOUNT_RETRY, IPC_FROM(QUEUE), IPC_FROM(RELAY), 4, 1024, 0, 0) \
-	X(SECRET_WANT, IPC_FROM(RELAY), IPC_FROM(AUTH), 4, 1024, 0, 0) \
-	X(SECRET, IPC_FROM(AUTH), IPC_FROM(RELAY), 13, 16384, 0, IPC_WIPED) \
+	X(ACCOUNT_WANT, IPC_FROM(RELAY), IPC_FROM(AUTH), 4, 1024, 0, 0) \
+	X(SECRET_WANT, IPC_FROM(RELAY), IPC_FROM(AUTH), 6, 1024, 0, 0) \
+	X(ACCOUNT, IPC_FROM(AUTH), IPC_FROM(RELAY), 1, IPC_FRAME_MAX_BYTES, 0, 0) \
+	X(ACCOUNT_CHANGED, IPC_FROM(AUTH), IPC_FROM(RELAY), 4, 1024, 0, 0) \
+	X(SECRET, IPC_FROM(AUTH), IPC_FROM(RELAY), 13, 65536, 0, IPC_WIPED) \
+	X(FETCH_WANT, IPC_FROM(AUTH) | IPC_FROM(CLI), IPC_FROM(FETCH), 16, IPC_FRAME_MAX_BYTES, 0, \
+		IPC_WIPED) \
+	X(FETCHED, IPC_FROM(FETCH), IPC_FROM(AUTH) | IPC_FROM(CLI), 15, IPC_FRAME_MAX_BYTES, 0, \
+		IPC_WIPED) \
 	X(VERIFY, IPC_FROM(AUTH), IPC_FROM(WORKER), 8, 8192, 0, IPC_WIPED) \
 	X(HASH, IPC_FROM(AUTH), IPC_FROM(WORKER), 8, 8192, 0, IPC_WIPED) \
 	X(VERIFIED, IPC_FROM(WORKER), IPC_FROM(AUTH), 2, 2, 0, 0) \
@@ -175,7 +200,7 @@ enum ipc_frame_flags { IPC_WIPED = 1u << 0 };
 	X(CTL_REQUEST, IPC_FROM(CLI), IPC_FROM(AUTH) | IPC_FROM(QUEUE) | IPC_FROM(JOURNAL), 8, \
 		65536, 0, IPC_WIPED) \
 	X(CTL_JSON, IPC_FROM(AUTH) | IPC_FROM(QUEUE) | IPC_FROM(JOURNAL), IPC_FROM(CLI), 4, \
-		IPC_FRAME_MAX_BYTES, 0, 0) \
+		IPC_FRAME_MAX_BYTES, 0, IPC_WIPED) \
 	X(CTL_END, IPC_FROM(AUTH) | IPC_FROM(QUEUE) | IPC_FROM(JOURNAL), IPC_FROM(CLI), 5, 4096, \
 		0, 0)
 
@@ -193,6 +218,10 @@ enum ipc_listener {
 	IPC_LISTENER_AUTH_SERVICE, /* to auth: Dovecot protocol for other programs */
 	IPC_LISTENER_CONTROL,      /* to auth, queue, journal: SOCK_SEQPACKET, CTL frames */
 };
+
+/* What of an account is asked for. */
+enum ipc_secret { IPC_SECRET_LOGIN, IPC_SECRET_CERTIFICATE, IPC_SECRET_COUNT };
+#define IPC_FETCH_BODY_MAX_BYTES 65536
 
 /* What a provider is asked. */
 enum ipc_ask {

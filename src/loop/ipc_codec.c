@@ -35,6 +35,7 @@ static const char *const role_names[IPC_ROLE_COUNT] = {
 	[IPC_DELIVER] = "deliver",
 	[IPC_JOURNAL] = "journal",
 	[IPC_PROVIDER] = "provider",
+	[IPC_FETCH] = "fetch",
 	[IPC_CLI] = "cli",
 };
 

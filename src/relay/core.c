@@ -96,6 +96,7 @@ static bool via_is_ours(const struct job *job)
 		return job->account.len > 0;
 	case CONF_VIA_LMTP:
 		return job->host.len > 0 || job->path.len > 0;
+	case CONF_VIA_SENDER: /* queue has made an account of it */
 	case CONF_VIA_MAILDIR:
 	case CONF_VIA_DISCARD:
 	case CONF_VIA_ERROR:

@@ -34,6 +34,7 @@ static const struct exchange exchanges[] = {
 	[SASL_MECHANISM_SCRAM_SHA_256_PLUS] = SCRAM_EXCHANGE,
 	[SASL_MECHANISM_SCRAM_SHA_512] = SCRAM_EXCHANGE,
 	[SASL_MECHANISM_SCRAM_SHA_512_PLUS] = SCRAM_EXCHANGE,
+	[SASL_MECHANISM_GSSAPI] = {0, {NULL}},
 };
 static_assert(BASE_COUNT(exchanges) == SASL_MECHANISM_COUNT, "a row for each mechanism");
 

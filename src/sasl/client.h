@@ -23,14 +23,30 @@ enum sasl_client_result {
 	SASL_CLIENT_NOT_PROVEN, /* finish only: success without the proof that is demanded */
 };
 
+/* An exchange that somebody else computes: DIGEST-MD5 and GSSAPI by libgsasl (loop/gsasl.h). The result
+ * codes are those of this header; @in is a challenge, and empty for the first call of a mechanism that
+ * speaks first. step: RESPONSE (with @out appended to) or ABORT. finish: DONE or NOT_PROVEN. */
+struct sasl_client_foreign {
+	enum sasl_client_result (*step)(void *arg, struct base_slice in, struct base_buf *out);
+	enum sasl_client_result (*finish)(void *arg);
+	const char *(*reason)(void *arg);
+	void (*free)(void *arg);
+	void *arg;
+};
+
 struct sasl_client_options {
 	enum sasl_mechanism mechanism;
-	struct base_slice user;     /* UTF-8; borrowed for begin (copied) */
-	struct base_slice password; /* borrowed for begin (copied, wiped at free) */
-	struct base_slice authzid;  /* usually empty */
-	struct base_slice random;   /* SASL_CLIENT_RANDOM_BYTES fresh ones (15 will do), for
+	struct base_slice user; /* UTF-8; borrowed for begin (copied). EXTERNAL: the identity asked
+				     * for, empty: as the certificate says */
+	struct base_slice password; /* borrowed for begin (copied, wiped at free); or the token */
+	struct base_slice host;     /* OAUTHBEARER: of the server; may be empty */
+	uint16_t port;              /* OAUTHBEARER: 0: not said */
+	/* Of a FOREIGN mechanism: taken, freed with the exchange. */
+	const struct sasl_client_foreign *foreign;
+	struct base_slice authzid; /* usually empty */
+	struct base_slice random;  /* SASL_CLIENT_RANDOM_BYTES fresh ones (15 will do), for
 					 * SCRAM's nonce */
-	enum sasl_binding binding;  /* of a -PLUS mechanism */
+	enum sasl_binding binding; /* of a -PLUS mechanism */
 	struct base_slice binding_data;
 	bool tls;          /* bare SCRAM sends `y` when a binding could be had … */
 	bool plus_offered; /* … and the server offered no -PLUS; else `n` */
@@ -53,9 +69,14 @@ BASE_MUST_USE enum sasl_client_result sasl_client_push(
 BASE_MUST_USE enum sasl_client_result sasl_client_finish(struct sasl_client *c);
 /* Words for the log and for queue list; no secret, no bytes of the peer. */
 const char *sasl_client_reason(const struct sasl_client *c);
+/* The JSON with which a server refused a token (RFC 7628 section 3.2.2), raw, at most
+ * SASL_CLIENT_ERROR_MAX_BYTES; empty: there was none. wire/oauth_error.h makes words of it. */
+#define SASL_CLIENT_ERROR_MAX_BYTES 1024
+struct base_slice sasl_client_error(const struct sasl_client *c);
 
-/* The strongest mechanism of @offered & @allowed. -PLUS only with @binding, but then before all
- * bare ones; PLAINTEXT ones only with @plaintext_ok. NONE if there is none. @tried: those already
+/* The strongest mechanism of @offered & @allowed (allowed: what sasl_mechanism_mask_of() gives for the
+ * credential at hand, or less). -PLUS only with @binding, but then before all bare ones; PLAINTEXT and
+ * TOKEN ones only with @plaintext_ok. NONE if there is none. @tried: those already
  * refused as unusable (504, 534). */
 enum sasl_mechanism sasl_client_choose(sasl_mechanism_mask offered, sasl_mechanism_mask allowed,
 	sasl_mechanism_mask tried, bool binding, bool plaintext_ok);

@@ -46,7 +46,7 @@ static const struct exchange exchanges[] = {
 	[SASL_MECHANISM_SCRAM_SHA_512] = SCRAM_EXCHANGE,
 	[SASL_MECHANISM_SCRAM_SHA_512_PLUS] = SCRAM_EXCHANGE,
 };
-static_assert(BASE_COUNT(exchanges) == SASL_MECHANISM_COUNT, "a row for each mechanism");
+static_assert(BASE_COUNT(exchanges) == SASL_MECHANISM_SERVER_COUNT, "a row for each mechanism");
 
 static void check(const struct sasl_server *s)
 {
@@ -131,7 +131,7 @@ static struct sasl_server *make(const struct sasl_server_options *options)
 	struct sasl_server *s;
 
 	BASE_BUG_IF(options->mechanism == SASL_MECHANISM_NONE);
-	BASE_BUG_IF((unsigned)options->mechanism >= SASL_MECHANISM_COUNT);
+	BASE_BUG_IF((unsigned)options->mechanism >= SASL_MECHANISM_SERVER_COUNT);
 	BASE_BUG_IF(options->raw && sasl_mechanism_info(options->mechanism)->flags & SASL_SCRAM);
 	BASE_BUG_IF(options->random.len != SASL_SERVER_RANDOM_BYTES);
 	BASE_BUG_IF(options->mock_key.len != SASL_SERVER_MOCK_KEY_BYTES);

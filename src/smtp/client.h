@@ -40,8 +40,19 @@ struct smtp_client_options {
 	struct base_slice helo_name; /* borrowed for the session */
 	bool lmtp;
 	enum smtp_client_tls tls;
-	bool auth;                      /* credentials exist: AUTH before any MAIL, or FAILED */
-	sasl_mechanism_mask mechanisms; /* allowed by the account; 0: all */
+	bool auth;                       /* credentials exist: AUTH before any MAIL, or FAILED */
+	enum sasl_credential credential; /* of this kind */
+	sasl_mechanism_mask
+		mechanisms;     /* allowed by the account; 0: all that the credential serves */
+	struct base_slice host; /* of the server, for OAUTHBEARER and FOREIGN mechanisms; copied */
+	uint16_t port;
+	/* Makes the exchange of a FOREIGN mechanism; false: not in this build, the mechanism is passed
+	 * over. Null: none of them is spoken. */
+	bool (*foreign_new)(void *arg, enum sasl_mechanism mechanism, struct base_slice host,
+		struct base_slice user, struct base_slice password,
+		struct sasl_client_foreign *out);
+	void *foreign_arg;
+	sasl_mechanism_mask foreign;      /* those that foreign_new can make */
 	bool allow_plaintext_without_tls; /* only by the explicit word of the user for loopback tests */
 };
 
@@ -104,6 +115,7 @@ struct smtp_client_failure {
 	enum smtp_client_stage stage;
 	bool permanent;       /* else try again later */
 	bool account;         /* credentials are at fault: pause the account, bounce nothing */
+	bool refused;         /* account: the server said no to the login (535 and the like) */
 	bool maybe_delivered; /* broke after the final dot was sent */
 	const char *reason;   /* our words; the peer's are in smtp_client_reply() */
 };
@@ -126,12 +138,12 @@ enum smtp_client_event smtp_client_eof(struct smtp_client *c, const char *reason
 /* The handshake is done. Implicit TLS: before the first push. @verified: the name was checked. */
 void smtp_client_tls_done(struct smtp_client *c, enum sasl_binding binding,
 	struct base_slice binding_data, bool verified, struct base_buf *out);
-/* @random: SASL_CLIENT_RANDOM_BYTES. Null user: none to be had now (FAILED, temporary, account). */
+/* @password: or the token; empty for a certificate or a ticket. @random: SASL_CLIENT_RANDOM_BYTES. Null user: none to be had now (FAILED, temporary, account). */
 void smtp_client_credentials(struct smtp_client *c, struct base_slice user,
 	struct base_slice password, struct base_slice random, struct base_buf *out);
 
 /* In READY. Recipients and slices are borrowed until DONE or FAILED. Writes MAIL, RCPTs (pipelined if
- * offered), RSET first where the last transaction left something. What cannot go to this server is
+ * offered), RSET first where the session carried a message before. What cannot go to this server is
  * refused before the wire, with a reply of our own: CR, LF, NUL or blanks in an address (5.1.3, 5.1.7),
  * a message larger than its SIZE (5.3.4), 8-bit text without 8BITMIME (5.6.3), SMTPUTF8 needed but not
  * offered (5.6.7), recipients beyond its RCPTMAX (452 4.5.3). Bare CR and LF of the body become CRLF. */
@@ -169,6 +181,12 @@ uint64_t smtp_client_size_max(const struct smtp_client *c);
 sasl_mechanism_mask smtp_client_mechanisms(const struct smtp_client *c); /* offered now */
 enum sasl_mechanism smtp_client_mechanism(const struct smtp_client *c);  /* used for login */
 bool smtp_client_is_authenticated(const struct smtp_client *c);
+/* The JSON with which the server refused a token; empty: there was none. */
+struct base_slice smtp_client_auth_error(const struct smtp_client *c);
+/* The lines of the last reply to EHLO behind the first, joined by LF, raw, cut at
+ * SMTP_CLIENT_HELLO_MAX_BYTES: what a server offers in its own words, for probe. */
+#define SMTP_CLIENT_HELLO_MAX_BYTES 4096
+struct base_slice smtp_client_hello(const struct smtp_client *c);
 /* Trace of lines sent and received with secrets masked, for send --trace: null for none. */
 struct smtp_client_trace {
 	void (*line_fn)(void *arg, bool sent, struct base_slice line);

@@ -228,7 +228,7 @@ static sasl_mechanism_mask stored(const struct vault_user *u)
 {
 	sasl_mechanism_mask all = 0;
 
-	for (unsigned m = SASL_MECHANISM_NONE + 1; m < SASL_MECHANISM_COUNT; m++)
+	for (unsigned m = SASL_MECHANISM_NONE + 1; m < SASL_MECHANISM_SERVER_COUNT; m++)
 		if (!(sasl_mechanism_info((enum sasl_mechanism)m)->flags & SASL_CHANNEL_BINDING))
 			all |= SASL_MASK(m);
 	return all & ~vault_user_missing(u, all);

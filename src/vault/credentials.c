@@ -31,7 +31,7 @@ void vault_credentials_release(struct vault_credentials *c)
 
 static bool mask_wants_hash(sasl_mechanism_mask mask, enum base_hash hash)
 {
-	for (unsigned m = SASL_MECHANISM_NONE + 1; m < SASL_MECHANISM_COUNT; m++) {
+	for (unsigned m = SASL_MECHANISM_NONE + 1; m < SASL_MECHANISM_SERVER_COUNT; m++) {
 		const struct sasl_mechanism_info *info = sasl_mechanism_info(
 			(enum sasl_mechanism)m);
 
@@ -43,7 +43,7 @@ static bool mask_wants_hash(sasl_mechanism_mask mask, enum base_hash hash)
 
 static bool mask_wants_secret(sasl_mechanism_mask mask)
 {
-	for (unsigned m = SASL_MECHANISM_NONE + 1; m < SASL_MECHANISM_COUNT; m++)
+	for (unsigned m = SASL_MECHANISM_NONE + 1; m < SASL_MECHANISM_SERVER_COUNT; m++)
 		if (mask & SASL_MASK(m) &&
 			sasl_mechanism_info((enum sasl_mechanism)m)->flags & SASL_NEEDS_SECRET)
 			return true;
@@ -193,7 +193,7 @@ sasl_mechanism_mask vault_credentials_missing(
 {
 	sasl_mechanism_mask missing = 0;
 
-	for (unsigned m = SASL_MECHANISM_NONE + 1; m < SASL_MECHANISM_COUNT; m++) {
+	for (unsigned m = SASL_MECHANISM_NONE + 1; m < SASL_MECHANISM_SERVER_COUNT; m++) {
 		const struct sasl_mechanism_info *info = sasl_mechanism_info(
 			(enum sasl_mechanism)m);
 		bool there = info->flags & SASL_SCRAM     ? c->scram[info->hash].iterations != 0
