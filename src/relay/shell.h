@@ -7,7 +7,7 @@
 #include "loop/tls.h"
 #include "relay/core.h"
 #include "relay/dnsbl.h"
-#include "relay/resolver.h"
+#include "loop/resolver.h"
 
 #define RELAY_READ_BYTES 32768
 

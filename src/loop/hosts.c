@@ -1,4 +1,4 @@
-#include "relay/hosts.h"
+#include "loop/hosts.h"
 
 #include <stdlib.h>
 #include <string.h>

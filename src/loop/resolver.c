@@ -1,8 +1,8 @@
-#include "relay/resolver.h"
+#include "loop/resolver.h"
 
 #include "base/buf.h"
-#include "relay/hosts.h"
-#include "relay/unbound_loop.h"
+#include "loop/hosts.h"
+#include "loop/unbound_loop.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -138,7 +138,7 @@ int resolver_open(
 	*out = r;
 	r->fn = fn;
 	r->arg = arg;
-	r->base = relay_unbound_base_new(loop);
+	r->base = loop_unbound_base_new(loop);
 	read_hosts(r);
 	r->ctx = ub_ctx_create_ub_event(r->base);
 	if (!r->ctx) {
@@ -171,7 +171,7 @@ void resolver_close(struct resolver **resolver)
 		free(q);
 	}
 	hosts_free(&r->hosts);
-	relay_unbound_base_free(&r->base);
+	loop_unbound_base_free(&r->base);
 	free(r);
 	*resolver = NULL;
 }

@@ -1,6 +1,6 @@
 #include <sys/time.h>
 
-#include "relay/unbound_loop.h"
+#include "loop/unbound_loop.h"
 
 #include "base/macros.h"
 
@@ -234,7 +234,7 @@ static struct ub_event_base_vmt base_vmt = {
 	.winsock_register_wsaevent = on_new_winsock,
 };
 
-struct ub_event_base *relay_unbound_base_new(uv_loop_t *loop)
+struct ub_event_base *loop_unbound_base_new(uv_loop_t *loop)
 {
 	struct base *b = base_alloc_zero(1, sizeof(*b));
 
@@ -244,7 +244,7 @@ struct ub_event_base *relay_unbound_base_new(uv_loop_t *loop)
 	return &b->super;
 }
 
-void relay_unbound_base_free(struct ub_event_base **base)
+void loop_unbound_base_free(struct ub_event_base **base)
 {
 	free(*base);
 	*base = NULL;

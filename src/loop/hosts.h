@@ -1,8 +1,8 @@
-/* relay/hosts.h: the names of /etc/hosts
+/* loop/hosts.h: the names of /etc/hosts
  * Job      parse the file's text, look names up
  * Spec     hosts(5); "localhost" is always known */
-#ifndef RELAY_HOSTS_H
-#define RELAY_HOSTS_H
+#ifndef LOOP_HOSTS_H
+#define LOOP_HOSTS_H
 
 #include "route/dns.h"
 

@@ -1,9 +1,9 @@
-/* relay/resolver.h: asking the DNS
+/* loop/resolver.h: asking the DNS
  * Job      questions to libunbound on the role's loop, and the names of /etc/hosts
  * Order    open before the sandbox: /etc/resolv.conf and /etc/hosts are read there, once
  * Test     POSTERN_RESOLVER=ADDRESS:PORT asks that server instead of those of resolv.conf */
-#ifndef RELAY_RESOLVER_H
-#define RELAY_RESOLVER_H
+#ifndef LOOP_RESOLVER_H
+#define LOOP_RESOLVER_H
 
 #include "base/error.h"
 #include "route/dns.h"

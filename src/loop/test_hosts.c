@@ -4,7 +4,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "relay/hosts.h"
+#include "loop/hosts.h"
 
 static void test_lookup(void **state)
 {
