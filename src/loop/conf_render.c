@@ -87,7 +87,7 @@ static const char *text_at(const void *at)
 }
 
 /* Values that stand for "not written": a null text, an empty list, no mechanism of its own, the
- * enum value that has no word. */
+ * enum value that has no word, a number 0 that could not be written. */
 static bool is_absent(const struct conf_rule *r, const void *at)
 {
 	const struct conf_strings *list = at;
@@ -115,8 +115,9 @@ static bool is_absent(const struct conf_rule *r, const void *at)
 			if (w->value == *(const int *)at)
 				return false;
 		return true;
-	case CONF_TYPE_BOOL:
 	case CONF_TYPE_U32:
+		return r->min > 0 && *(const uint32_t *)at == 0;
+	case CONF_TYPE_BOOL:
 	case CONF_TYPE_SIZE:
 	case CONF_TYPE_SECONDS_U32:
 	case CONF_TYPE_DURATION:

@@ -229,7 +229,7 @@ const struct conf_rule conf_rules[] = {
 	{"trace", "client_address", CONF_TYPE_BOOL, 0, TOP(trace_client_address), FRONT, 0, 0, NULL},
 	{"trace", "user", CONF_TYPE_BOOL, 0, TOP(trace_user), FRONT, 0, 0, NULL},
 
-	{"events", "keep", CONF_TYPE_DURATION, 0, TOP(events.keep_s), JOURNAL, 60, 3650 * 86400, NULL},
+	{"events", "keep", CONF_TYPE_DURATION, 0, TOP(events.keep_s), JOURNAL, 1, 3650 * 86400, NULL},
 	{"events", "size", CONF_TYPE_SIZE, 0, TOP(events.size), JOURNAL, 1 << 20, (uint64_t)1 << 44, NULL},
 
 	{"log", "format", CONF_TYPE_WORD, 0, TOP(log_format), ALL, 0, 0, log_format},

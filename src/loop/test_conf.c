@@ -51,7 +51,10 @@ static const char whole[] =
 	"provider dove { type = \"dovecot\"  path = \"/run/dovecot/auth-client\" domains = "
 	"{\"a.example\"} }\n"
 	"auth_service { path = \"/run/postern/auth-client\"  mode = 0666 }\n"
-	"account google { url = \"smtps://smtp.example.com\" user = \"robot@example.org\" }\n"
+	"account google { url = \"smtps://smtp.example.com\" user = \"robot@example.org\"\n"
+	"  connections = 3 rate = \"100/hour\" ca = \"/g.pem\" certificate = \"/c.pem\" key = "
+	"\"/k.pem\"\n"
+	"  mechanisms = {\"XOAUTH2\"} }\n"
 	"account other { url = \"smtp://[2001:db8::1]:2587/\" user = \"a\\\"b\\\\c\\d\" mechanisms "
 	"= {\"PLAIN\"} }\n"
 	"route \"example.org\" { via = \"lmtp:/run/dovecot/lmtp\" }\n"
@@ -68,6 +71,7 @@ static const char whole[] =
 	"  auth_failures = 5 }\n"
 	"queue { lifetime = \"2d\" delay_warning = \"0\" retry = {\"1m\", 120} }\n"
 	"trace { client_address = false user = true }\r\n"
+	"events { keep = \"7d\" size = \"64M\" }\n"
 	"log { format = \"json\" dialogue = true }\n";
 
 static void whole_file_is_understood(void **state)
@@ -97,6 +101,10 @@ static void whole_file_is_understood(void **state)
 	assert_int_equal(c->auth_service_mode, 0666);
 	assert_true(c->accounts[0].implicit_tls);
 	assert_int_equal(c->accounts[0].port, 465);
+	assert_int_equal(c->accounts[0].connections, 3);
+	assert_int_equal(c->accounts[0].rate_count, 100);
+	assert_int_equal(c->accounts[0].rate_s, 3600);
+	assert_int_equal(c->events.size, 64 << 20);
 	assert_string_equal(c->accounts[1].host, "2001:db8::1");
 	assert_string_equal(c->accounts[1].user, "a\"b\\c\\d");
 	assert_int_equal(c->routes[0].via, CONF_VIA_LMTP);
@@ -395,13 +403,14 @@ static const struct row {
 		"\"store\" is the built-in vault; give a provider of another type another title\n"},
 	{"sections of later parts",
 		H "metrics { address = \"127.0.0.1:9587\" }\npolicy { servce = \"\" }\n"
-		  "dkim \"example.org\" { selector = \"a\" }\nevents { keep = \"30d\" size = "
-		  "\"1G\" }\n",
+		  "dkim \"example.org\" { selector = \"a\" }\n",
 		"f:2: section metrics: not available in this build\n"
 		"f:3: section policy: not available in this build\n"
 		"f:3: unknown key \"servce\" in section policy; did you mean \"service\"?\n"
-		"f:4: section dkim: not available in this build\n"
-		"f:5: section events: not available in this build\n"},
+		"f:4: section dkim: not available in this build\n"},
+	{"events", H "events { keep = \"0\" size = \"1k\" }\n",
+		"f:2: keep = 0 is out of range; write 1 to 315360000 seconds\n"
+		"f:2: size = 1k is out of range; write 1048576 to 17592186044416\n"},
 	{"listener key later",
 		H "listener a { address = \"10.0.0.1:25\" tls = \"starttls\"\n"
 		  "proxy_from = {\"10.0.0.0/8\"} }\n",
@@ -418,13 +427,13 @@ static const struct row {
 	{"certificate alone", H "tls { certificate = \"/x\" }\n",
 		"f:2: tls { } has a certificate but no "
 		"key; write both or none\n"},
-	{"via later", H "route * { via = \"sender\" }\nroute a.b { via = \"pipe:x\" }\n",
-		"f:2: via = \"sender\": not available in this build\n"
-		"f:3: via = \"pipe:x\": not available in this build\n"},
+	{"via later", H "route a.b { via = \"pipe:x\" }\n",
+		"f:2: via = \"pipe:x\": not available in this build\n"},
 	{"via unknown", H "route * { via = \"stmp://a\" }\nroute a.b { via = \"gopher://a\" }\n",
 		"f:2: via = \"stmp://a\" is not known; did you mean \"smtp://host:port\"?\n"
 		"f:3: via = \"gopher://a\" is not known; write \"mx\", \"smtp://host:port\", "
-		"\"smtps://host:port\", \"account:NAME\", \"lmtp:…\", \"maildir:/path/{user}\", "
+		"\"smtps://host:port\", \"account:NAME\", \"sender\", \"lmtp:…\", "
+		"\"maildir:/path/{user}\", "
 		"\"discard:\" "
 		"or \"error:text\"\n"},
 	{"via without host", H "route * { via = \"smtp://\" }\n",
@@ -482,13 +491,43 @@ static const struct row {
 		"f:2: url = \"imap://h\" is not known; write \"smtps://host:465\" or "
 		"\"smtp://host:587\"\n"
 		"f:3: url = \"smtp://h:0\" is no address; write \"smtp://host:port\"\n"},
-	{"account keys later", H "account a { url = \"smtp://h\" user = \"u\" connections = 4 }\n",
-		"f:2: key "
-		"\"connections\" in account \"a\": not available in this build\n"},
-	{"account mechanism later",
-		H "account a { url = \"smtp://h\" user = \"u\" mechanisms = "
-		  "{\"XOAUTH2\"} }\n",
+	{"account in full",
+		H "account a { url = \"smtp://h\" user = \"u\" mechanisms = {\"XOAUTH2\", "
+		  "\"EXTERNAL\"} "
+		  "connections = 4\nrate = \"100/hour\" pin = "
+		  "\"sha256:000102030405060708090a0b0c0d0e0f000102030405060708090a0b0c0d0e0f\"\n"
+		  "ca = \"ca.pem\" certificate = \"c.pem\" key = \"k.pem\" }\n",
+		""},
+	{"account limits",
+		H "account a { url = \"smtp://h\" user = \"u\" connections = 0\nrate = "
+		  "\"100\"\npin = "
+		  "\"md5:00\" }\n",
+		"f:2: connections = 0 is out of range; write 1 to 64\n"
+		"f:3: rate = \"100\" is none; write messages in a time as in \"100/hour\" (second, "
+		"minute, hour or day)\n"
+		"f:4: pin = \"md5:00\" is none; write \"sha256:\" and the 64 hexadecimal digits of "
+		"the SHA-256 of the certificate's public key (postern probe shows it)\n"},
+	{"account certificate alone",
+		H "account a { url = \"smtp://h\" certificate = \"c.pem\" }\n",
+		"f:2: account \"a\" has a certificate but no key; write both or none\n"},
+	{"account without user", H "account a { url = \"smtp://h\" }\n",
+		"f:2: account \"a\" has no user; write user = \"NAME\", the login name there (only "
+		"an "
+		"account that logs in by its certificate needs none)\n"},
+	{"a client's mechanism on the server's side",
+		H "auth { mechanisms = {\"PLAIN\", \"XOAUTH2\"} }\n",
 		"f:2: mechanism \"XOAUTH2\": not available in this build\n"},
+	{"by sender", H "route * { via = \"sender\" }\n", ""},
+	{"by sender in clear", H "route * { via = \"sender\"\ntls = \"none\" }\n",
+		"f:3: route \"*\" logs in with the account of the sender, which needs verified "
+		"TLS; "
+		"write tls = \"verify\" or leave it out\n"},
+	{"by sender and account",
+		H "account a { url = \"smtp://h\" user = \"u\" }\n"
+		  "route * { via = \"sender\" account = \"a\" }\n",
+		"f:3: via = \"sender\" and account = \"a\" stand together; write via = "
+		"\"account:a\" "
+		"for one account, or leave account out\n"},
 };
 
 static void rows_say_what_is_wrong(void **state)
@@ -553,12 +592,15 @@ static void each_role_is_told_its_part(void **state)
 		const char *has, *lacks;
 	} parts[] = {
 		{IPC_FRONT, "from_networks = {\"10.0.0.0/24\", \"fd00::/8\"}", "robot@example.org"},
+		{IPC_AUTH, "rate = \"100/hour\"", "route "},
+		{IPC_AUTH, "key = \"/k.pem\"", "route "},
 		{IPC_AUTH, "user = \"a\\\"b\\\\c\\\\d\"", "route "},
 		{IPC_WORKER, "mechanisms = ", "provider "},
 		{IPC_QUEUE, "retry = {60, 120}", "listener "},
 		{IPC_RELAY, "ca = \"/ca.pem\"", "privkey.pem"},
 		{IPC_DELIVER, "maildir:/var/mail/{user}", "provider "},
 		{IPC_JOURNAL, "format = \"json\"", "route "},
+		{IPC_JOURNAL, "keep = 604800", "route "},
 	};
 	struct conf_findings f;
 	struct conf *c = parse(whole, &f);
