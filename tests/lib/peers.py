@@ -1,4 +1,4 @@
-"""Real mail servers to test against: Dovecot, Postfix and Exim, each in a folder of its own, on loopback and free
+"""Real mail servers to test against: Dovecot, Postfix, Exim and Haraka, each in a folder of its own, on loopback and free
 ports, ended by process id.
 
     dovecot = Dovecot(folder, {"carol@example.net": "secret"}).start()
@@ -103,9 +103,9 @@ class Dovecot(Daemon):
 
     name = "dovecot"
 
-    def __init__(self, folder, users, mechanisms=tuple(DOVECOT_MECHANISMS)):
+    def __init__(self, folder, users, mechanisms=tuple(DOVECOT_MECHANISMS), passdb=""):
         super().__init__(folder)
-        self.users, self.mechanisms = users, mechanisms
+        self.users, self.mechanisms, self.passdb = users, mechanisms, passdb
         self.log_file = self.folder / "log"
         self.auth, self.lmtp = self.folder / "auth-client", self.folder / "lmtp"
         self.lmtp_port, = free_ports(1)
@@ -131,6 +131,7 @@ auth_failure_delay = 0
 mail_location = maildir:{self.mail}/%n
 first_valid_uid = 1
 first_valid_gid = 1
+{self.passdb}
 passdb {{
   driver = passwd-file
   args = username_format=%u {self.folder}/users
@@ -273,8 +274,21 @@ scache unix - - n - 1 scache
                         lambda: f"{count} messages for {user}\n{self.log()[-3000:]}")
 
 
+def with_accounts(folder, names):
+    """An environment in which accounts of these names exist, or None where they do."""
+    if set(names) <= {entry.pw_name for entry in pwd.getpwall()}:
+        return None
+    users = "".join(f"{n}:x:{65530 - i}:{65530 - i}::/nonexistent:/usr/sbin/nologin\n" for i, n in enumerate(names))
+    groups = "".join(f"{n}:x:{65530 - i}:\n" for i, n in enumerate(names))
+    (folder / "passwd").write_text(pathlib.Path("/etc/passwd").read_text() + users)
+    (folder / "group").write_text(pathlib.Path("/etc/group").read_text() + groups)
+    return dict(os.environ, LD_PRELOAD="libnss_wrapper.so", NSS_WRAPPER_PASSWD=str(folder / "passwd"),
+                NSS_WRAPPER_GROUP=str(folder / "group"))
+
+
 class Exim(Daemon):
-    """TLS and AUTH by the Dovecot protocol at @auth; what it takes it forgets, and its log says who sent it.
+    """TLS and AUTH by the Dovecot protocol at @auth, or by Exim's own mechanisms for @users; what it takes it
+    forgets, and its log says who sent it.
 
     Debian's package cannot stand beside Postfix, so `make deps` unpacks it; POSTERN_EXIM names another one."""
 
@@ -282,9 +296,9 @@ class Exim(Daemon):
     program = os.environ.get("POSTERN_EXIM") or shutil.which(
         "exim4", path=f"{ROOT}/build-packages/exim4-daemon-heavy/usr/sbin:/usr/sbin:/usr/bin")
 
-    def __init__(self, folder, authority, auth, mechanisms):
+    def __init__(self, folder, authority, auth, mechanisms, users=None):
         super().__init__(folder)
-        self.auth, self.mechanisms = auth, mechanisms
+        self.auth, self.mechanisms, self.users = auth, mechanisms, users
         self.starttls, = free_ports(1)
         self.certificate, self.key = authority.issue(f"exim-{self.starttls}")
         self.key.chmod(0o644)
@@ -293,22 +307,46 @@ class Exim(Daemon):
 
     def environment(self):
         """Its account is compiled in; where the package was only unpacked there is none of that name."""
-        if "Debian-exim" in {entry.pw_name for entry in pwd.getpwall()}:
-            return None
-        return dict(os.environ, LD_PRELOAD="libnss_wrapper.so", NSS_WRAPPER_PASSWD=str(self.folder / "passwd"),
-                    NSS_WRAPPER_GROUP=str(self.folder / "group"))
+        return with_accounts(self.folder, ["Debian-exim"])
+
+    def authenticator(self, number, mechanism):
+        if self.users is None:
+            return f"""
+a{number}:
+  driver = dovecot
+  public_name = {mechanism}
+  server_socket = {self.auth}
+  server_set_id = $auth1
+"""
+        user, password = ("$auth2", "$auth3") if mechanism == "PLAIN" else ("$auth1", "$auth2")
+        known = f"${{lookup{{{user}}}lsearch{{{self.folder}/users}}{{$value}}fail}}"
+        return {"PLAIN": f"""
+a{number}:
+  driver = plaintext
+  public_name = PLAIN
+  server_condition = ${{if eq{{{password}}}{{{known}}}}}
+  server_set_id = {user}
+""", "LOGIN": f"""
+a{number}:
+  driver = plaintext
+  public_name = LOGIN
+  server_prompts = Username:: : Password::
+  server_condition = ${{if eq{{{password}}}{{{known}}}}}
+  server_set_id = {user}
+""", "CRAM-MD5": f"""
+a{number}:
+  driver = cram_md5
+  public_name = CRAM-MD5
+  server_secret = ${{lookup{{$auth1}}lsearch{{{self.folder}/users}}{{$value}}fail}}
+  server_set_id = $auth1
+"""}[mechanism]
 
     def start(self):
         for name in ("spool", "log"):
             (self.folder / name).mkdir(exist_ok=True)
             (self.folder / name).chmod(0o777)
-        authenticators = "".join(f"""
-a{i}:
-  driver = dovecot
-  public_name = {mechanism}
-  server_socket = {self.auth}
-  server_set_id = $auth1
-""" for i, mechanism in enumerate(self.mechanisms))
+        (self.folder / "users").write_text("".join(f'"{u}": {p}\n' for u, p in (self.users or {}).items()))
+        authenticators = "".join(self.authenticator(i, m) for i, m in enumerate(self.mechanisms))
         conf = self.folder / "exim.conf"
         conf.write_text(f"""
 exim_path = {self.program}
@@ -336,8 +374,60 @@ nothing:
   data = :blackhole:
 begin authenticators{authenticators}
 """)
-        (self.folder / "passwd").write_text(pathlib.Path("/etc/passwd").read_text() +
-                                            "Debian-exim:x:65530:65530::/nonexistent:/usr/sbin/nologin\n")
-        (self.folder / "group").write_text(pathlib.Path("/etc/group").read_text() + "Debian-exim:x:65530:\n")
         return self.run([self.program, "-C", conf, "-bdf", "-oX", f"127.0.0.1.{self.starttls}", "-oP",
                          self.folder / "pid"], lambda: listens(self.starttls))
+
+
+class Haraka(Daemon):
+    """TLS and AUTH (PLAIN, LOGIN, CRAM-MD5) for @users; what it takes it forgets, after `taken` has a line
+    "login sender recipients" of it. npm brings the version that tests/interop/haraka pins."""
+
+    name = "haraka"
+    place = ROOT / "tests/interop/haraka"
+
+    def __init__(self, folder, authority, users):
+        super().__init__(folder)
+        self.users = users
+        self.starttls, = free_ports(1)
+        self.certificate, self.key = authority.issue(f"haraka-{self.starttls}")
+        self.taken = self.folder / "taken"
+
+    @classmethod
+    def missing(cls):
+        """Why it cannot run here, or None; npm is asked once."""
+        if not shutil.which("node") or not shutil.which("npm"):
+            return "node and npm are not installed"
+        if (cls.place / "node_modules/Haraka").exists():
+            return None
+        done = subprocess.run(["npm", "ci"], cwd=cls.place, text=True, stdout=subprocess.DEVNULL,
+                              stderr=subprocess.PIPE, timeout=300)
+        if done.returncode and os.environ.get("CI"):
+            raise AssertionError(done.stderr)
+        return f"npm cannot bring Haraka: {done.stderr.strip()[:300]}" if done.returncode else None
+
+    def start(self):
+        config, plugins = self.folder / "config", self.folder / "plugins"
+        for path in (config, plugins):
+            path.mkdir(exist_ok=True)
+        shutil.copy(self.place / "node_modules/Haraka/config/connection.ini", config)
+        shutil.copy(self.certificate, config / "tls_cert.pem")
+        shutil.copy(self.key, config / "tls_key.pem")
+        users = "".join(f"{u}={p}\n" for u, p in self.users.items())
+        for name, text in {
+            "smtp.ini": f"listen=127.0.0.1:{self.starttls}\n",
+            "plugins": "tls\nauth/flat_file\ntake\n",
+            "tls.ini": "key=tls_key.pem\ncert=tls_cert.pem\n",
+            "auth_flat_file.ini": f"[core]\nmethods=PLAIN,LOGIN,CRAM-MD5\nconstrain_sender=false\n[users]\n{users}",
+            "me": "haraka.example.net\n", "loglevel": "INFO\n",
+        }.items():
+            (config / name).write_text(text)
+        (plugins / "take.js").write_text(f"""
+exports.hook_queue = exports.hook_queue_outbound = (next, connection) => {{
+    const t = connection.transaction;
+    const line = [connection.notes.auth_user, t.mail_from.address(), ...t.rcpt_to.map(r => r.address())].join(' ');
+    require('fs').appendFile('{self.taken}', line + '\\n', () => next(OK, 'taken'));
+}};
+""")
+        self.taken.write_text("")
+        return self.run(["node", self.place / "node_modules/Haraka/bin/haraka", "-c", self.folder],
+                        lambda: listens(self.starttls))
