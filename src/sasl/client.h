@@ -11,6 +11,9 @@
 #include "sasl/mechanism.h"
 
 #define SASL_CHALLENGE_MAX_BYTES 9216
+/* Of a response too: what a line of 12288 holds (RFC 4954 section 4). */
+#define SASL_CLIENT_RESPONSE_MAX_BYTES SASL_CHALLENGE_MAX_BYTES
+#define SASL_CLIENT_TOKEN_MAX_BYTES 8192
 /* RFC 7677 demands 4096; more than the upper bound would let a server keep us busy. */
 #define SASL_CLIENT_ITERATIONS_MIN 4096
 #define SASL_CLIENT_ITERATIONS_MAX 1000000
@@ -25,7 +28,8 @@ enum sasl_client_result {
 
 /* An exchange that somebody else computes: DIGEST-MD5 and GSSAPI by libgsasl (loop/gsasl.h). The result
  * codes are those of this header; @in is a challenge, and empty for the first call of a mechanism that
- * speaks first. step: RESPONSE (with @out appended to) or ABORT. finish: DONE or NOT_PROVEN. */
+ * speaks first. step: RESPONSE (with @out appended to) or ABORT. finish: DONE or NOT_PROVEN. reason: a
+ * text that outlives @arg; not empty after ABORT and NOT_PROVEN. */
 struct sasl_client_foreign {
 	enum sasl_client_result (*step)(void *arg, struct base_slice in, struct base_buf *out);
 	enum sasl_client_result (*finish)(void *arg);
@@ -41,7 +45,8 @@ struct sasl_client_options {
 	struct base_slice password; /* borrowed for begin (copied, wiped at free); or the token */
 	struct base_slice host;     /* OAUTHBEARER: of the server; may be empty */
 	uint16_t port;              /* OAUTHBEARER: 0: not said */
-	/* Of a FOREIGN mechanism: taken, freed with the exchange. */
+	/* Of a FOREIGN mechanism: what it points to is copied, @arg is taken in every case and freed
+	 * with the exchange or when it fails. User, password and random are not looked at then. */
 	const struct sasl_client_foreign *foreign;
 	struct base_slice authzid; /* usually empty */
 	struct base_slice random;  /* SASL_CLIENT_RANDOM_BYTES fresh ones (15 will do), for
@@ -55,7 +60,7 @@ struct sasl_client_options {
 
 struct sasl_client;
 
-/* @out: the initial response when RESPONSE. ABORT: user or password cannot be prepared, or hold
+/* @out: the initial response when RESPONSE; it may be empty ("=" on the AUTH line). ABORT: user or password cannot be prepared, or hold
  * what the mechanism cannot carry; sasl_client_reason() says which. *out_client is set in every
  * case. PLAIN and LOGIN send user and password as they are; the others prepare them. */
 BASE_MUST_USE enum sasl_client_result sasl_client_begin(struct sasl_client **out_client,
@@ -75,8 +80,8 @@ const char *sasl_client_reason(const struct sasl_client *c);
 struct base_slice sasl_client_error(const struct sasl_client *c);
 
 /* The strongest mechanism of @offered & @allowed (allowed: what sasl_mechanism_mask_of() gives for the
- * credential at hand, or less). -PLUS only with @binding, but then before all bare ones; PLAINTEXT and
- * TOKEN ones only with @plaintext_ok. NONE if there is none. @tried: those already
+ * credential at hand, or less). -PLUS only with @binding, but then before all bare ones; PLAINTEXT, TOKEN
+ * and CERTIFICATE ones only with @plaintext_ok; FOREIGN ones only where @allowed names them. NONE if there is none. @tried: those already
  * refused as unusable (504, 534). */
 enum sasl_mechanism sasl_client_choose(sasl_mechanism_mask offered, sasl_mechanism_mask allowed,
 	sasl_mechanism_mask tried, bool binding, bool plaintext_ok);

@@ -29,8 +29,10 @@ struct sasl_client {
 	enum sasl_client_phase phase;
 	unsigned round; /* challenges answered so far */
 	const char *reason;
-	struct base_secret user, authzid, password;
-	struct base_buf text; /* SCRAM: the dialogue, as in scram_server.c */
+	struct base_secret user, authzid, password; /* password: or the token */
+	struct base_buf error;              /* what the server said when it refused the token */
+	struct sasl_client_foreign foreign; /* FOREIGN: whose exchange it is; zeroed once freed */
+	struct base_buf text;               /* SCRAM: the dialogue, as in scram_server.c */
 	struct sasl_client_scram scram;
 };
 
@@ -43,11 +45,16 @@ sasl_client_round_fn sasl_login_client_password;
 sasl_client_round_fn sasl_cram_md5_client_digest;
 sasl_client_round_fn sasl_scram_client_server_first;
 sasl_client_round_fn sasl_scram_client_server_final;
+sasl_client_round_fn sasl_oauth_client_refusal;
 
 /* The initial response. */
 enum sasl_client_result sasl_plain_client_begin(struct sasl_client *c, struct base_buf *out);
 enum sasl_client_result sasl_scram_client_begin(
 	struct sasl_client *c, const struct sasl_client_options *options, struct base_buf *out);
+enum sasl_client_result sasl_oauth_client_begin(
+	struct sasl_client *c, const struct sasl_client_options *options, struct base_buf *out);
+/* Visible ASCII, at least one: RFC 6750's b64token and what else the field calls a token. */
+bool sasl_oauth_token_valid(struct base_slice token);
 
 /* Note the reason (a constant text); ABORT. */
 enum sasl_client_result sasl_client_fail(struct sasl_client *c, const char *reason);
