@@ -1,5 +1,7 @@
 #include "smtp/client_internal.h"
 
+#include "base/base64.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -66,6 +68,34 @@ static bool helo_name_valid(struct base_slice name)
 	return name.len > 0 && name.len <= BASE_HOST_NAME_MAX_BYTES;
 }
 
+static bool copy_name(struct base_slice name, char to[BASE_HOST_NAME_MAX_BYTES + 1])
+{
+	if (name.len > BASE_HOST_NAME_MAX_BYTES)
+		return false;
+	if (name.len)
+		memcpy(to, name.ptr, name.len);
+	return true;
+}
+
+static void set_login(struct smtp_client *c, const struct smtp_client_options *options)
+{
+	sasl_mechanism_mask foreign = 0;
+
+	c->auth = options->auth;
+	c->allow_plaintext = options->allow_plaintext_without_tls;
+	c->foreign_new = options->foreign_new;
+	c->foreign_arg = options->foreign_arg;
+	c->port = options->port;
+	for (unsigned m = 0; m < SASL_MECHANISM_COUNT; m++)
+		if (sasl_mechanism_info((enum sasl_mechanism)m)->flags & SASL_FOREIGN)
+			foreign |= SASL_MASK(m);
+	if (c->foreign_new)
+		foreign &= ~options->foreign;
+	c->allowed = sasl_mechanism_mask_of(options->credential) & ~foreign;
+	if (options->mechanisms)
+		c->allowed &= options->mechanisms;
+}
+
 struct smtp_client *smtp_client_new(const struct smtp_client_options *options)
 {
 	struct smtp_client *c = base_alloc_zero(1, sizeof(*c));
@@ -74,18 +104,18 @@ struct smtp_client *smtp_client_new(const struct smtp_client_options *options)
 	c->tls = options->tls;
 	c->tls_active = options->tls == SMTP_CLIENT_TLS_IMPLICIT;
 	c->lmtp = options->lmtp;
-	c->auth = options->auth;
-	c->allow_plaintext = options->allow_plaintext_without_tls;
-	c->allowed = options->mechanisms ? options->mechanisms : ~(sasl_mechanism_mask)0;
+	set_login(c, options);
 	smtp_reply_reader_init(&c->reader);
-	base_buf_init_secret(&c->initial, SASL_CHALLENGE_MAX_BYTES);
-	base_buf_init_secret(&c->said, 2 * SASL_CHALLENGE_MAX_BYTES);
+	base_buf_init(&c->hello, SMTP_CLIENT_HELLO_MAX_BYTES);
+	base_buf_init(&c->auth_error, SASL_CLIENT_ERROR_MAX_BYTES);
+	base_buf_init_secret(&c->initial, SASL_CLIENT_RESPONSE_MAX_BYTES);
+	base_buf_init_secret(&c->said, base64_encoded_len(SASL_CLIENT_RESPONSE_MAX_BYTES));
 	base_buf_init(&c->txn.states, 1u << 20);
 	base_buf_init(&c->scratch, 1u << 20);
-	if (helo_name_valid(options->helo_name))
-		memcpy(c->helo_name, options->helo_name.ptr, options->helo_name.len);
-	else
+	if (!helo_name_valid(options->helo_name))
 		smtp_client_fail(c, true, false, "our own name cannot be said in EHLO");
+	else if (!copy_name(options->helo_name, c->helo_name) || !copy_name(options->host, c->host))
+		smtp_client_fail(c, true, false, "the server's name is too long");
 	return c;
 }
 
@@ -97,6 +127,8 @@ void smtp_client_free(struct smtp_client **client)
 		return;
 	smtp_auth_forget(c);
 	smtp_reply_reader_release(&c->reader);
+	base_buf_release(&c->hello);
+	base_buf_release(&c->auth_error);
 	base_buf_release(&c->txn.states);
 	base_buf_release(&c->scratch);
 	base_wipe(c, sizeof(*c));
@@ -171,6 +203,7 @@ static void write_hello(struct smtp_client *c, const char *verb, struct base_buf
 	size_t start = out->len;
 
 	c->offer = (struct smtp_offer){.extensions = 0};
+	base_buf_clear(&c->hello);
 	(void)base_buf_printf(out, "%s %s\r\n", verb, c->helo_name);
 	smtp_client_trace_sent(c, out, start, NULL);
 }
@@ -197,6 +230,7 @@ static void on_greeting(struct smtp_client *c, struct base_buf *out)
 void smtp_client_after_hello(struct smtp_client *c)
 {
 	c->tried = 0;
+	c->turned_down = false;
 	if (c->auth) {
 		smtp_auth_start(c);
 		return;
@@ -347,6 +381,15 @@ static bool repeats(const struct smtp_client *c, struct base_slice line)
 		memmem(line.ptr, line.len, c->said.ptr, c->said.len);
 }
 
+/* A word of EHLO, and a copy of it for those who want to see the server's own words. */
+static void on_offer(struct smtp_client *c, struct base_slice text)
+{
+	smtp_offer_line(&c->offer, text);
+	if (c->hello.len && base_buf_room(&c->hello))
+		(void)base_buf_append_byte(&c->hello, '\n');
+	(void)base_buf_append_slice(&c->hello, base_slice_first(text, base_buf_room(&c->hello)));
+}
+
 static void on_line(struct smtp_client *c, struct base_slice line, bool first)
 {
 	if (first)
@@ -356,7 +399,7 @@ static void on_line(struct smtp_client *c, struct base_slice line, bool first)
 	else if (c->trace.line_fn)
 		c->trace.line_fn(c->trace.arg, false, line);
 	if (c->phase == SMTP_CLIENT_PHASE_EHLO && !first)
-		smtp_offer_line(&c->offer, base_slice_from(line, 4));
+		on_offer(c, base_slice_from(line, 4));
 }
 
 /* What is to be told before more input is looked at; MORE: nothing. */
@@ -553,4 +596,14 @@ enum sasl_mechanism smtp_client_mechanism(const struct smtp_client *c)
 bool smtp_client_is_authenticated(const struct smtp_client *c)
 {
 	return c->authenticated;
+}
+
+struct base_slice smtp_client_auth_error(const struct smtp_client *c)
+{
+	return base_buf_slice(&c->auth_error);
+}
+
+struct base_slice smtp_client_hello(const struct smtp_client *c)
+{
+	return base_buf_slice(&c->hello);
 }

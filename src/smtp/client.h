@@ -113,9 +113,10 @@ enum smtp_client_stage {
 
 struct smtp_client_failure {
 	enum smtp_client_stage stage;
-	bool permanent;       /* else try again later */
-	bool account;         /* credentials are at fault: pause the account, bounce nothing */
-	bool refused;         /* account: the server said no to the login (535 and the like) */
+	bool permanent; /* else try again later */
+	bool account;   /* credentials are at fault: pause the account, bounce nothing */
+	bool refused; /* account: the server said no to the login (535 and the like); false where it
+		       * has no mechanism for us, or broke the one it has */
 	bool maybe_delivered; /* broke after the final dot was sent */
 	const char *reason;   /* our words; the peer's are in smtp_client_reply() */
 };
@@ -138,12 +139,14 @@ enum smtp_client_event smtp_client_eof(struct smtp_client *c, const char *reason
 /* The handshake is done. Implicit TLS: before the first push. @verified: the name was checked. */
 void smtp_client_tls_done(struct smtp_client *c, enum sasl_binding binding,
 	struct base_slice binding_data, bool verified, struct base_buf *out);
-/* @password: or the token; empty for a certificate or a ticket. @random: SASL_CLIENT_RANDOM_BYTES. Null user: none to be had now (FAILED, temporary, account). */
+/* @password: or the token; empty for a certificate or a ticket. @random: SASL_CLIENT_RANDOM_BYTES. An empty
+ * user is the certificate's or the ticket's own; a null one says that the credentials are not to be had now
+ * (FAILED, temporary, account). */
 void smtp_client_credentials(struct smtp_client *c, struct base_slice user,
 	struct base_slice password, struct base_slice random, struct base_buf *out);
 
 /* In READY. Recipients and slices are borrowed until DONE or FAILED. Writes MAIL, RCPTs (pipelined if
- * offered), RSET first where the session carried a message before. What cannot go to this server is
+ * offered), RSET first where the session has carried a MAIL before and no RSET since. What cannot go to this server is
  * refused before the wire, with a reply of our own: CR, LF, NUL or blanks in an address (5.1.3, 5.1.7),
  * a message larger than its SIZE (5.3.4), 8-bit text without 8BITMIME (5.6.3), SMTPUTF8 needed but not
  * offered (5.6.7), recipients beyond its RCPTMAX (452 4.5.3). Bare CR and LF of the body become CRLF. */

@@ -13,6 +13,8 @@
  *	               504, 534, 538: the mechanism is marked as tried: smtp_auth_start again
  *	               535 and other 5xx: BROKEN; a weaker mechanism is never tried with a password
  *	               that was refused          4xx: BROKEN, later
+ *	               (a token that is refused: 334 with the server's reasons first, which stay in
+ *	               auth_error)
  *	CANCEL      -> any reply: BROKEN
  *
  * Credentials are with us only while sasl_client lives, which is one exchange. */
@@ -21,6 +23,10 @@ enum { ROUNDS_MAX = 100, COMMAND_LINE_MAX = 512 };
 
 void smtp_auth_forget(struct smtp_client *c)
 {
+	if (c->sasl) {
+		base_buf_clear(&c->auth_error);
+		(void)base_buf_append_slice(&c->auth_error, sasl_client_error(c->sasl));
+	}
 	sasl_client_free(&c->sasl);
 	base_buf_release(&c->initial);
 	base_buf_release(&c->said);
@@ -39,25 +45,33 @@ static void account_fail(
 	c->failure.account = true;
 }
 
-void smtp_auth_start(struct smtp_client *c)
+/* False: there is none (more); the session is over. */
+static bool choose(struct smtp_client *c)
 {
 	const char *reason = "no mechanism that the account allows is offered";
+	uint16_t code = c->reply.code;
 
 	c->mechanism = sasl_client_choose(c->offer.mechanisms, c->allowed, c->tried,
 		c->binding != SASL_BINDING_NONE, plaintext_ok(c));
-	if (c->mechanism != SASL_MECHANISM_NONE) {
-		smtp_client_set_phase(c, SMTP_CLIENT_PHASE_LOGIN_WAIT);
-		c->due = SMTP_CLIENT_CREDENTIALS;
-		return;
-	}
+	if (c->mechanism != SASL_MECHANISM_NONE)
+		return true;
 	if (!(c->offer.extensions & SMTP_EXT_AUTH))
 		reason = "the server does not offer AUTH";
-	else if (c->tried)
+	else if (c->turned_down)
 		reason = "the server took none of the mechanisms it offers";
 	else if (!plaintext_ok(c))
 		reason = "without verified TLS no mechanism that the account allows can be used";
+	account_fail(c, true, c->turned_down, reason);
+	/* Some providers say 534 where others say 535: this login is not wanted, by whatever name. */
+	c->failure.refused = c->turned_down && code == 534;
+	return false;
+}
+
+void smtp_auth_start(struct smtp_client *c)
+{
 	smtp_client_set_phase(c, SMTP_CLIENT_PHASE_LOGIN_WAIT);
-	account_fail(c, true, c->tried != 0, reason);
+	if (choose(c))
+		c->due = SMTP_CLIENT_CREDENTIALS;
 }
 
 static void keep_said(struct smtp_client *c, struct base_slice response)
@@ -92,39 +106,75 @@ static void write_command(struct smtp_client *c, bool has_initial, struct base_b
 	c->initial_sent = has_initial && !c->initial_held;
 }
 
-void smtp_client_credentials(struct smtp_client *c, struct base_slice user,
-	struct base_slice password, struct base_slice random, struct base_buf *out)
+static bool offers_plus(const struct smtp_client *c)
 {
-	struct sasl_client_options options = {
-		.mechanism = c->mechanism,
-		.user = user,
-		.password = password,
-		.random = random,
-		.binding = c->binding,
-		.binding_data = base_slice_make(c->binding_data, c->binding_len),
-		.tls = c->binding != SASL_BINDING_NONE,
-	};
-	enum sasl_client_result result;
-	enum sasl_mechanism m;
-
-	BASE_BUG_IF(c->phase != SMTP_CLIENT_PHASE_LOGIN_WAIT);
-	if (!user.ptr) {
-		account_fail(c, false, false, "the credentials are not available now");
-		return;
-	}
-	for (m = 0; m < SASL_MECHANISM_COUNT; m++)
+	for (unsigned m = 0; m < SASL_MECHANISM_COUNT; m++)
 		if ((c->offer.mechanisms & SASL_MASK(m)) &&
-			(sasl_mechanism_info(m)->flags & SASL_CHANNEL_BINDING))
-			options.plus_offered = true;
-	smtp_auth_forget(c);
+			(sasl_mechanism_info((enum sasl_mechanism)m)->flags & SASL_CHANNEL_BINDING))
+			return true;
+	return false;
+}
+
+/* The exchange of a FOREIGN mechanism. One that cannot be made is passed over for the next, maybe one of
+ * our own. False: there is no mechanism left. */
+static bool make_foreign(struct smtp_client *c, struct base_slice user, struct base_slice password,
+	struct sasl_client_foreign *out)
+{
+	while (sasl_mechanism_info(c->mechanism)->flags & SASL_FOREIGN) {
+		if (c->foreign_new(c->foreign_arg, c->mechanism, base_slice_text(c->host), user,
+			    password, out))
+			return true;
+		c->tried |= SASL_MASK(c->mechanism);
+		if (!choose(c))
+			return false;
+	}
+	return true;
+}
+
+static void begin(
+	struct smtp_client *c, const struct sasl_client_options *options, struct base_buf *out)
+{
+	enum sasl_client_result result;
+
 	c->rounds = 0;
-	result = sasl_client_begin(&c->sasl, &options, &c->initial);
+	base_buf_clear(&c->auth_error);
+	result = sasl_client_begin(&c->sasl, options, &c->initial);
 	if (result != SASL_CLIENT_RESPONSE && result != SASL_CLIENT_WAIT) {
 		account_fail(c, true, false, sasl_client_reason(c->sasl));
 		return;
 	}
 	smtp_client_set_phase(c, SMTP_CLIENT_PHASE_AUTH);
 	write_command(c, result == SASL_CLIENT_RESPONSE, out);
+}
+
+void smtp_client_credentials(struct smtp_client *c, struct base_slice user,
+	struct base_slice password, struct base_slice random, struct base_buf *out)
+{
+	struct sasl_client_foreign foreign = {.step = NULL};
+	struct sasl_client_options options = {
+		.user = user,
+		.password = password,
+		.host = base_slice_text(c->host),
+		.port = c->port,
+		.random = random,
+		.binding = c->binding,
+		.binding_data = base_slice_make(c->binding_data, c->binding_len),
+		.tls = c->binding != SASL_BINDING_NONE,
+		.plus_offered = offers_plus(c),
+	};
+
+	BASE_BUG_IF(c->phase != SMTP_CLIENT_PHASE_LOGIN_WAIT);
+	if (!user.ptr) {
+		account_fail(c, false, false, "the credentials are not available now");
+		return;
+	}
+	smtp_auth_forget(c);
+	if (!make_foreign(c, user, password, &foreign))
+		return;
+	options.mechanism = c->mechanism;
+	if (foreign.step)
+		options.foreign = &foreign;
+	begin(c, &options, out);
 }
 
 static void cancel(struct smtp_client *c, const char *reason, struct base_buf *out)
@@ -154,7 +204,7 @@ static void on_challenge(struct smtp_client *c, struct base_slice line, struct b
 		return;
 	}
 	base_buf_init_secret(&challenge, SASL_CHALLENGE_MAX_BYTES);
-	base_buf_init_secret(&response, SASL_CHALLENGE_MAX_BYTES);
+	base_buf_init_secret(&response, SASL_CLIENT_RESPONSE_MAX_BYTES);
 	if (c->reader.cut || c->reader.several ||
 		base64_decode(text, &challenge, NULL) != BASE64_OK) {
 		cancel(c, "the server's challenge is not one line of base64", out);
@@ -177,15 +227,25 @@ static void on_challenge(struct smtp_client *c, struct base_slice line, struct b
 
 static void on_success(struct smtp_client *c)
 {
-	if (c->initial_held || sasl_client_finish(c->sasl) != SASL_CLIENT_DONE) {
-		account_fail(c, false, true,
-			"the server says 235 but has not proven to know the password");
+	if (c->initial_held) {
+		account_fail(c, false, true, "the server says 235 and has not asked who we are");
+		return;
+	}
+	if (sasl_client_finish(c->sasl) != SASL_CLIENT_DONE) {
+		account_fail(c, false, true, sasl_client_reason(c->sasl));
 		return;
 	}
 	smtp_auth_forget(c);
 	c->authenticated = true;
 	smtp_client_set_phase(c, SMTP_CLIENT_PHASE_IDLE);
 	c->due = SMTP_CLIENT_READY;
+}
+
+/* The last word on this login. */
+static void refused(struct smtp_client *c, bool permanent, const char *reason)
+{
+	account_fail(c, permanent, true, reason);
+	c->failure.refused = true;
 }
 
 void smtp_auth_reply(struct smtp_client *c, struct base_slice line, struct base_buf *out)
@@ -202,12 +262,13 @@ void smtp_auth_reply(struct smtp_client *c, struct base_slice line, struct base_
 		on_success(c);
 	} else if (code == 504 || code == 534 || code == 538) {
 		c->tried |= SASL_MASK(c->mechanism);
+		c->turned_down = true;
 		smtp_auth_forget(c);
 		smtp_auth_start(c);
 	} else if (code == 432) {
-		account_fail(c, false, true, "the server wants the password to be changed");
+		refused(c, false, "the server wants the password to be changed");
 	} else if (code >= 500) {
-		account_fail(c, true, true, "the server refused the login");
+		refused(c, true, "the server refused the login");
 	} else if (code >= 400) {
 		smtp_client_fail(c, false, true, "the server cannot log us in now");
 	} else {

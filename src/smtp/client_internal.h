@@ -87,7 +87,7 @@ struct smtp_client {
 	enum smtp_client_tls tls;
 	bool lmtp, auth, allow_plaintext;
 	bool tls_active, verified, authenticated;
-	bool unclean; /* the server may still hold a sender: RSET first */
+	bool unclean; /* MAIL was sent since the session or the last RSET began: RSET comes first */
 	bool reply_local;
 	uint32_t mails; /* MAIL commands sent */
 	size_t rcpt_index;
@@ -98,8 +98,16 @@ struct smtp_client {
 	struct smtp_client_failure failure;
 	struct smtp_client_trace trace;
 	char helo_name[BASE_HOST_NAME_MAX_BYTES + 1];
+	char host[BASE_HOST_NAME_MAX_BYTES + 1]; /* of the server, as the caller names it */
+	uint16_t port;
+	struct base_buf hello; /* what the server said to the last EHLO */
 
 	sasl_mechanism_mask allowed, tried;
+	bool turned_down; /* the server would not have one that it offers */
+	bool (*foreign_new)(void *arg, enum sasl_mechanism mechanism, struct base_slice host,
+		struct base_slice user, struct base_slice password,
+		struct sasl_client_foreign *out);
+	void *foreign_arg;
 	enum sasl_mechanism mechanism;
 	struct sasl_client *sasl;
 	struct base_buf
@@ -108,6 +116,7 @@ struct smtp_client {
 	bool initial_sent;    /* it went with the command; a server may overlook it and ask */
 	struct base_buf said; /* secret: our last response in base64; a server may repeat it */
 	bool repeated;        /* … and this reply did */
+	struct base_buf auth_error; /* the JSON with which the last exchange was refused */
 	uint32_t rounds;
 	enum sasl_binding binding;
 	uint8_t binding_data[SASL_BINDING_MAX_BYTES];

@@ -8,7 +8,8 @@
  * Commands go out in this order, all at once where the server offers PIPELINING, else one by one:
  *	[RSET] MAIL RCPT … DATA          or  [RSET] MAIL RCPT … BDAT (small message, CHUNKING too)
  * Replies come in the same order, so two counters (what was sent, what was answered) say which
- * command a reply belongs to. DATA is sent early as well: should every recipient be refused and the
+ * command a reply belongs to. RSET goes before every MAIL but the first: what an earlier transaction left
+ * behind on the server, a refused recipient's message perhaps, must not become part of this one. DATA is sent early as well: should every recipient be refused and the
  * server still say 354, the message is a lone dot (RFC 2920 section 3.1).
  *
  * Recipients that are refused here never reach the wire; their events come first. */
@@ -124,6 +125,7 @@ static void write_mail(struct smtp_client *c, struct base_buf *out)
 	(void)base_buf_append_text(out, "\r\n");
 	smtp_client_trace_sent(c, out, start, NULL);
 	c->mails++;
+	c->unclean = true;
 }
 
 static void write_notify(unsigned notify, struct base_buf *out)
@@ -345,8 +347,6 @@ static void on_mail_reply(struct smtp_client *c)
 	if (!t->mail_ok) {
 		t->over = true;
 		t->body_open = false;
-	} else {
-		c->unclean = true;
 	}
 	c->due = SMTP_CLIENT_MAIL_REPLY;
 }
@@ -408,7 +408,6 @@ static void on_final_reply(struct smtp_client *c)
 {
 	struct smtp_transaction *t = &c->txn;
 
-	c->unclean = false;
 	if (!c->lmtp || !t->accepted) {
 		tell_message(c);
 		return;
@@ -434,14 +433,8 @@ static void on_chunk_reply(struct smtp_client *c)
 	last = t->body_sent && !t->chunks;
 	if (t->over)
 		return;
-	if (c->reply.code >= 400) {
-		if (last)
-			c->unclean = t->accepted == 0;
+	if (c->reply.code >= 400 || last)
 		tell_message(c);
-	} else if (last) {
-		c->unclean = false;
-		tell_message(c);
-	}
 }
 
 /* A refusal in the middle of the body counts, but the stream is out of step from then on. */
@@ -482,8 +475,6 @@ void smtp_transaction_reply(struct smtp_client *c, struct base_buf *out)
 		t->rset_done = true;
 		if (code >= 400)
 			broken(c, "the server refused RSET");
-		else
-			c->unclean = false;
 	} else if (!t->mail_done) {
 		on_mail_reply(c);
 	} else if ((t->answered = skip_local(t, t->answered)) < t->written) {
