@@ -1,6 +1,6 @@
 /* postern-auth: the only one that sees credentials. Effects of the core are done here; a password is
  * never hashed in this process. */
-#include "auth/shell.h"
+#include "auth/relay.h"
 #include "base/clock.h"
 #include "loop/log.h"
 
@@ -294,6 +294,7 @@ static int on_reload(struct role *r, const struct conf *conf, struct base_error 
 			"anywhere until then");
 	auth_core_configure(s->core, &options, base_clock_monotonic_ms());
 	auth_providers_take(s, conf);
+	auth_sections_changed(s, role_conf(r), conf);
 	return 0;
 }
 
@@ -329,32 +330,6 @@ static void on_peer_gone(struct role *r, enum ipc_role peer, unsigned index)
 	auth_shell_pump(s);
 }
 
-static void on_secret_want(struct auth_shell *s, struct ipc_channel *ch, struct ipc_frame *frame)
-{
-	struct ipc_reader in = ipc_reader_make(frame->body);
-	struct base_slice name = ipc_get_bytes(&in);
-	struct vault_account account = {.user = "", .url = ""};
-	struct base_secret secret;
-	struct base_error err = {0};
-	int rc;
-
-	base_secret_init(&secret, BASE_SECRET_PASSWORD_MAX_BYTES);
-	rc = ipc_reader_done(&in) ? vault_store_account_get(s->store, name, &account, &err)
-				  : BASE_ERROR_PEER;
-	if (rc == 0)
-		rc = vault_store_account_secret(s->store, name, &secret, &err);
-	if (rc != 0 && rc != BASE_ERROR_NOT_FOUND)
-		auth_shell_complain(s, "an account's secret cannot be read", &err);
-	ipc_begin(&s->frame, IPC_SECRET, frame->id);
-	ipc_put_u8(&s->frame, (uint8_t)-rc);
-	ipc_put_text(&s->frame, rc == 0 ? account.user : "");
-	ipc_put_bytes(&s->frame, rc == 0 ? base_secret_slice(&secret) : BASE_SLICE_EMPTY);
-	ipc_put_text(&s->frame, rc == 0 ? account.url : "");
-	(void)ipc_send(ch, &s->frame, NULL, 0);
-	base_buf_clear(&s->frame);
-	base_secret_release(&secret);
-}
-
 static void on_worker_frame(struct auth_shell *s, unsigned index, struct ipc_frame *frame)
 {
 	struct ipc_reader in = ipc_reader_make(frame->body);
@@ -377,12 +352,25 @@ static void on_peer_frame(struct role *r, enum ipc_role peer, unsigned index,
 {
 	struct auth_shell *s = role_state(r);
 
-	if (peer == IPC_RELAY && frame->type == IPC_SECRET_WANT)
-		on_secret_want(s, ch, frame);
+	if (peer == IPC_RELAY)
+		auth_relay_frame(s, index, ch, frame);
 	else if (peer == IPC_WORKER)
 		on_worker_frame(s, index, frame);
 	else if (peer == IPC_PROVIDER)
 		auth_process_frame(s, index, frame);
+}
+
+static void on_master_frame(struct role *r, struct ipc_frame *frame)
+{
+	struct auth_shell *s = role_state(r);
+	struct base_slice name;
+	char *text;
+
+	if (frame->type != IPC_ACCOUNT_CERTIFICATE || !auth_section_files_take(s, frame, &name))
+		return;
+	text = base_slice_dup(name);
+	auth_account_changed(s, text);
+	free(text);
 }
 
 static void on_listener(struct role *r, enum ipc_listener kind, const char *name, int fd)
@@ -429,6 +417,7 @@ static void on_close(struct role *r)
 	auth_clients_close_all(s);
 	auth_tickets_drop(s);
 	auth_providers_close_all(s);
+	auth_section_files_release(s);
 	auth_core_free(&s->core);
 	vault_store_close(&s->store);
 	base_buf_release(&s->frame);
@@ -446,6 +435,7 @@ static struct role_handlers handlers = {
 	.peer_frame = on_peer_frame,
 	.listener = on_listener,
 	.listener_gone = on_listener_gone,
+	.master_frame = on_master_frame,
 	.drain = on_drain,
 	.close = on_close,
 };

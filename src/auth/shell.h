@@ -13,6 +13,7 @@ struct auth_client;
 struct auth_door;
 struct auth_ticket;
 struct auth_provider;
+struct auth_files;
 
 struct auth_shell {
 	struct role *role;
@@ -25,7 +26,8 @@ struct auth_shell {
 	struct auth_door *doors;
 	struct auth_ticket *tickets;
 	struct auth_provider *providers;
-	bool may_connect; /* the sandbox lets us */
+	struct auth_files *files; /* of sections account NAME { } */
+	bool may_connect;         /* the sandbox lets us */
 	uint32_t next_ticket;
 	int64_t complained_ms; /* when the store's failure was last logged */
 };
@@ -57,6 +59,18 @@ void auth_provider_ask(struct auth_shell *s, const struct auth_effect *e);
 struct auth_source auth_process_source(const struct conf *conf, const struct conf_provider *p);
 void auth_process_ask(struct auth_shell *s, const struct auth_effect *e);
 void auth_process_frame(struct auth_shell *s, unsigned index, struct ipc_frame *frame);
+
+/* section_files.c: what the master read for sections account NAME { } */
+struct auth_section_files {
+	struct base_slice chain, key, ca; /* PEM; empty: it names none */
+};
+/* Null: nothing was read. */
+const struct auth_section_files *auth_section_files_of(struct auth_shell *s, const char *name);
+/* An ACCOUNT_CERTIFICATE frame. True: something changed. */
+bool auth_section_files_take(
+	struct auth_shell *s, struct ipc_frame *frame, struct base_slice *out_name);
+void auth_section_files_forget(struct auth_shell *s, const char *name);
+void auth_section_files_release(struct auth_shell *s);
 
 /* control.c */
 void auth_control_request(
