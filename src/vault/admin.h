@@ -16,7 +16,10 @@
  *                      replace=1, which changes their credentials and nothing else. dry-run=1 changes
  *                      nothing and takes entries without credentials
  *   user needs NAME    verb=add|passwd and the options of the request to come: see below
- *   account add NAME   url=URL user=U (secret: password); replaces one that is there only with replace=1
+ *   account add NAME   [url=URL] [user=U] kind=password|oauth|certificate [mechanisms=LIST] [pin=sha256:…]
+ *                      [connections=N] [rate=N/hour] [replace=1]  (secret: vault_admin_account_secret_put()s).
+ *                      url and user may be left out where the configuration has a section of this name.
+ *                      Replaces one that is there only with replace=1
  *   account list | remove NAME | show NAME
  *
  * The order for add and passwd:
@@ -30,8 +33,12 @@
  * Answers: user list {"users": [{"name", "mechanisms", "disabled", "created", "apps"}]}; user show
  * {"name", "mechanisms", "stored", "disabled", "created", "changed", "expires", "limit", "send_as",
  * "apps": [{"label", "mechanisms", "created", "expires", "limit", "send_as"}]}; user test {"name",
- * "result": "ok"|"rejected", "reason"}; account list {"accounts": [{"name", "url", "user",
- * "created"}]}; user import {"mask", "results": [one for each entry: "added", "changed", "exists", else
+ * "result": "ok"|"rejected", "reason"}; account list {"accounts": [{"name", "url", "user", "secret":
+ * "password"|"oauth"|"certificate"|null (none is kept), "source": "vault"|"configuration"|"both",
+ * "mechanisms" (null: all), "connections", "rate", "pin", "ca" (bool), "certificate" (bool), "created",
+ * "token": null or {"state": "valid"|"renewing"|"refused"|"none", "until", "next", "reason"}}]} with one
+ * entry for each name in the vault or in a section, a section's word winning where both say something;
+ * "token" is auth's to fill (env.token); user import {"mask", "results": [one for each entry: "added", "changed", "exists", else
  * why it was refused]}; add, passwd and remove {"name", "done": "added"|"changed"|"removed"}. */
 #ifndef VAULT_ADMIN_H
 #define VAULT_ADMIN_H
@@ -39,10 +46,20 @@
 #include "vault/credentials.h"
 #include "vault/store.h"
 
+#include <jansson.h>
+
 struct vault_admin_request {
 	const struct base_slice *words;
 	size_t word_count;
 	struct base_slice secret;
+};
+
+/* What a section says; null or 0: nothing. */
+struct vault_admin_section {
+	const char *name, *url, *user, *pin;
+	sasl_mechanism_mask mechanisms;
+	uint32_t connections, rate_count, rate_s;
+	bool has_ca, has_certificate;
 };
 
 struct vault_admin_env {
@@ -50,6 +67,11 @@ struct vault_admin_env {
 	int64_t now_ms;                   /* wall clock */
 	struct base_slice default_domain; /* auth { default_domain }; empty: none */
 	sasl_mechanism_mask mechanisms;   /* auth { mechanisms } */
+	/* Sections account NAME { } of the configuration, and what auth knows of an OAuth account's token:
+	 * the JSON object of "token" above, or null. May be null. */
+	const struct vault_admin_section *sections;
+	size_t section_count;
+	json_t *(*token)(const char *account, void *arg);
 	/* user import: called for each user that was added or changed, once that is so. May be null. */
 	void (*imported)(const char *name, void *arg);
 	void *arg;
@@ -85,6 +107,12 @@ BASE_MUST_USE int vault_admin_run(const struct vault_admin_env *env,
 BASE_MUST_USE int vault_admin_prepare(const struct vault_admin_request *req,
 	sasl_mechanism_mask mask, struct base_slice password, const uint8_t *random,
 	struct base_buf *out_secret, struct base_secret *out_generated, struct base_error *err);
+
+/* One part of an account's secret, appended: u8 part, u32 length (host byte order), bytes. False: it does
+ * not fit. account add takes SECRET (password, or profile), CA, CHAIN with KEY, and TOKEN (what an
+ * interactive grant brought). */
+bool vault_admin_account_secret_put(
+	struct base_buf *out, enum vault_account_part part, struct base_slice value);
 
 /* One entry of "user import", appended; @c null: none (dry-run=1). False: it does not fit. */
 #define VAULT_ADMIN_IMPORT_ENTRY_MAX_BYTES \

@@ -53,7 +53,17 @@ static int add(const struct vault_admin_env *env, const struct vault_admin_reque
 	memcpy(account.name, name.ptr, name.len);
 	memcpy(account.url, o.url.ptr, o.url.len);
 	memcpy(account.user, o.user.ptr, o.user.len);
-	rc = vault_store_account_put(env->store, &account, req->secret, o.replace, err);
+	rc = vault_store_begin(env->store, err);
+	if (rc != 0)
+		return rc;
+	rc = vault_store_account_put(env->store, &account, o.replace, err);
+	if (rc == 0)
+		rc = vault_store_account_part_put(
+			env->store, name, VAULT_ACCOUNT_SECRET, req->secret, err);
+	if (rc == 0)
+		rc = vault_store_commit(env->store, err);
+	else
+		vault_store_rollback(env->store);
 	if (rc == BASE_ERROR_EXISTS)
 		return vault_admin_refuse(
 			err, BASE_ERROR_EXISTS, "account", name, "exists already; remove it first");

@@ -4,7 +4,7 @@
  * Not      deciding anything (vault/admin.h, auth/); other engines may stand behind this header
  * Files    data/vault.db (with -wal and -shm), data/vault.key: 32 random bytes, mode 0600
  * Time     reads are small and stay in this process; a write waits for the disk
- * Secrets  vault_store_user_secret() and vault_store_account_secret() give them; nothing else does */
+ * Secrets  vault_store_user_secret() and vault_store_account_part_get() give them; nothing else does */
 #ifndef VAULT_STORE_H
 #define VAULT_STORE_H
 
@@ -92,21 +92,55 @@ typedef bool (*vault_text_fn)(struct base_slice text, void *arg);
 BASE_MUST_USE int vault_store_send_as_each(struct vault_store *store, const struct vault_user *user,
 	vault_text_fn fn, void *arg, struct base_error *err);
 
-/* Accounts: credentials for relaying. */
+/* Accounts: credentials for relaying. Kinds and parts are stored by number: a new one goes to the end. What
+ * is not secret of an account: */
+enum vault_account_kind {
+	VAULT_ACCOUNT_PASSWORD,    /* secret: the password */
+	VAULT_ACCOUNT_OAUTH,       /* secret: the profile as JSON (vault/oauth.h) */
+	VAULT_ACCOUNT_CERTIFICATE, /* no secret but the client certificate: EXTERNAL */
+};
+
+#define VAULT_PEM_MAX_BYTES 32768
+#define VAULT_ACCOUNT_PART_MAX_BYTES 32768
+#define VAULT_PIN_MAX_BYTES 127
+
 struct vault_account {
 	char name[VAULT_NAME_MAX_BYTES + 1];
-	char url[VAULT_URL_MAX_BYTES + 1];
-	char user[VAULT_NAME_MAX_BYTES + 1];
+	char url[VAULT_URL_MAX_BYTES + 1]; /* "": the section of this name says it */
+	char user[VAULT_NAME_MAX_BYTES +
+		1]; /* likewise; with EXTERNAL "": as the certificate says */
+	enum vault_account_kind kind;
+	sasl_mechanism_mask mechanisms;    /* 0: all that the secret serves */
+	char pin[VAULT_PIN_MAX_BYTES + 1]; /* loop/account.h; "" none */
+	uint32_t connections;              /* 0: the default */
+	uint32_t rate_count, rate_s;       /* 0: no limit */
+	bool has_ca, has_certificate, has_token;
 	int64_t created_ms;
 };
 
+/* What of an account has a value of its own. All but CA are sealed. */
+enum vault_account_part {
+	VAULT_ACCOUNT_SECRET, /* by kind */
+	VAULT_ACCOUNT_CA,     /* PEM */
+	VAULT_ACCOUNT_CHAIN,  /* of the client certificate, PEM */
+	VAULT_ACCOUNT_KEY,    /* PEM */
+	VAULT_ACCOUNT_TOKEN, /* OAuth: what was obtained with the profile (vault/oauth.h), changes often */
+	VAULT_ACCOUNT_PART_COUNT,
+};
+
+/* Insert or, with @replace, replace all of it: parts are gone after it. EXISTS. */
 BASE_MUST_USE int vault_store_account_put(struct vault_store *store,
-	const struct vault_account *account, struct base_slice secret, bool replace,
-	struct base_error *err);
+	const struct vault_account *account, bool replace, struct base_error *err);
 BASE_MUST_USE int vault_store_account_get(struct vault_store *store, struct base_slice name,
 	struct vault_account *out, struct base_error *err);
-BASE_MUST_USE int vault_store_account_secret(struct vault_store *store, struct base_slice name,
-	struct base_secret *out, struct base_error *err);
+/* Empty @value: forget it. NOT_FOUND: no such account. PERMANENT: longer than a part may be. Durable when it returns, unless between begin and
+ * commit. */
+BASE_MUST_USE int vault_store_account_part_put(struct vault_store *store, struct base_slice name,
+	enum vault_account_part part, struct base_slice value, struct base_error *err);
+/* Appended to @out, a secret buffer with room. NOT_FOUND: no such account or part. CONFIG: it does not open
+ * with the vault's key. */
+BASE_MUST_USE int vault_store_account_part_get(struct vault_store *store, struct base_slice name,
+	enum vault_account_part part, struct base_buf *out, struct base_error *err);
 BASE_MUST_USE int vault_store_account_remove(
 	struct vault_store *store, struct base_slice name, struct base_error *err);
 typedef bool (*vault_account_fn)(const struct vault_account *account, void *arg);

@@ -270,11 +270,11 @@ static void bad_words(void **state)
 static void life_of_an_account(void **state)
 {
 	struct support_vault *v = *state;
-	struct base_secret secret;
+	struct base_buf secret;
 	struct base_error err;
 	struct answer a;
 
-	base_secret_init(&secret, 1024);
+	base_buf_init_secret(&secret, 1024);
 	ok(v, "account add google url=smtps://smtp.gmail.com:465 user=robot@example.org", "pw");
 	refused(v, "account add google url=smtps://smtp.gmail.com:465 user=r", "pw",
 		BASE_ERROR_EXISTS, "exists already");
@@ -287,10 +287,11 @@ static void life_of_an_account(void **state)
 	a = run(v, "account list", BASE_SLICE_EMPTY);
 	assert_int_equal(json_array_size(json_object_get(a.json, "accounts")), 1);
 	json_decref(a.json);
-	assert_int_equal(
-		vault_store_account_secret(v->store, BASE_SLICE("google"), &secret, &err), 0);
-	assert_true(base_slice_equal_text(base_secret_slice(&secret), "pw2"));
-	base_secret_release(&secret);
+	assert_int_equal(vault_store_account_part_get(v->store, BASE_SLICE("google"),
+				 VAULT_ACCOUNT_SECRET, &secret, &err),
+		0);
+	assert_true(base_slice_equal_text(base_buf_slice(&secret), "pw2"));
+	base_buf_release(&secret);
 	ok(v, "account remove google", "");
 	refused(v, "account remove google", "", BASE_ERROR_NOT_FOUND, "none of this name");
 }
