@@ -8,6 +8,9 @@
 #include "base/buf.h"
 #include "base/slice.h"
 
+/* Room that is enough for whatever is appended. */
+#define WIRE_OAUTH_ERROR_MAX_BYTES 8192
+
 /* Append e.g. `the server refuses the token: 401 invalid or expired (scope "https://mail.google.com/")`.
  * What is no such JSON is shown escaped. */
 void wire_oauth_error_words(struct base_slice json, struct base_buf *out);
