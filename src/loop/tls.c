@@ -12,16 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct tls_session {
-	SSL *ssl;
-	unsigned long
-		code; /* of the failure; 0: the socket's errno, or an EOF without close_notify */
-	int error_number;
-	bool server;
-	bool failed;
-};
-
-static struct tls_session *session_new(SSL_CTX *ctx, int in, int out, bool server)
+static struct tls_session *session_new(SSL_CTX *ctx, int in, int out)
 {
 	struct tls_session *s;
 	SSL *ssl = SSL_new(ctx);
@@ -35,7 +26,7 @@ static struct tls_session *session_new(SSL_CTX *ctx, int in, int out, bool serve
 	}
 	s = base_alloc_zero(1, sizeof(*s));
 	s->ssl = ssl;
-	s->server = server;
+	SSL_set_app_data(ssl, s);
 	return s;
 }
 
@@ -46,35 +37,90 @@ struct tls_session *tls_accept_new(struct tls_context *ctx, int fd)
 
 struct tls_session *tls_accept_pair_new(struct tls_context *ctx, int in, int out)
 {
-	struct tls_session *s = session_new(ctx->ssl, in, out, true);
+	struct tls_session *s = session_new(ctx->ssl, in, out);
 
 	if (s)
 		SSL_set_accept_state(s->ssl);
 	return s;
 }
 
-struct tls_session *tls_connect_new(struct tls_context *ctx, int fd, const char *host, bool verify)
+/* What the certificate must say, and what is said to the server of it. */
+static void name_server(SSL *ssl, const char *host)
 {
-	struct tls_session *s = session_new(ctx->ssl, fd, fd, false);
+	X509_VERIFY_PARAM *param = SSL_get0_param(ssl);
 	struct base_addr addr;
-	X509_VERIFY_PARAM *param;
-	bool is_address;
 
-	if (!s)
-		return NULL;
-	SSL_set_connect_state(s->ssl);
-	param = SSL_get0_param(s->ssl);
-	is_address = base_addr_parse(base_slice_text(host), &addr);
-	if (is_address) {
+	if (base_addr_parse(base_slice_text(host), &addr)) {
 		X509_VERIFY_PARAM_set1_ip(param, addr.bytes, addr.family == BASE_ADDR_IP4 ? 4 : 16);
 	} else {
 		X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
 		X509_VERIFY_PARAM_set1_host(param, host, 0);
-		SSL_set_tlsext_host_name(s->ssl, host);
+		SSL_set_tlsext_host_name(ssl, host);
 	}
-	/* Without @verify the chain is looked at all the same, so that a log can say what it was. */
-	SSL_set_verify(s->ssl, verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
+}
+
+static void limit_protocols(SSL *ssl, enum tls_protocol lowest, enum tls_protocol highest)
+{
+	static const int versions[] = {[TLS_PROTOCOL_1_0] = TLS1_VERSION,
+		[TLS_PROTOCOL_1_1] = TLS1_1_VERSION,
+		[TLS_PROTOCOL_1_2] = TLS1_2_VERSION,
+		[TLS_PROTOCOL_1_3] = TLS1_3_VERSION};
+
+	if (lowest != TLS_PROTOCOL_ANY)
+		SSL_set_min_proto_version(ssl, versions[lowest]);
+	if (highest != TLS_PROTOCOL_ANY)
+		SSL_set_max_proto_version(ssl, versions[highest]);
+	/* What the two old ones sign with is below OpenSSL's level 1. */
+	if (lowest == TLS_PROTOCOL_1_0 || lowest == TLS_PROTOCOL_1_1) {
+		SSL_set_security_level(ssl, 0);
+		SSL_set_cipher_list(ssl, "DEFAULT:@SECLEVEL=0");
+	}
+}
+
+static struct tls_session *client_new(
+	SSL_CTX *ctx, int fd, const char *host, const struct tls_demands *demands)
+{
+	struct tls_session *s = session_new(ctx, fd, fd);
+
+	if (!s)
+		return NULL;
+	s->client = base_alloc_zero(1, sizeof(*s->client));
+	s->client->host = base_strdup(host);
+	SSL_set_connect_state(s->ssl);
+	name_server(s->ssl, host);
+	limit_protocols(s->ssl, demands->lowest, demands->highest);
+	if (demands->pin) {
+		s->client->pinned = true;
+		memcpy(s->client->pin, demands->pin, TLS_PIN_BYTES);
+	}
+	if (demands->authorities)
+		SSL_set1_verify_cert_store(s->ssl, demands->authorities->store);
+	/* Without a demand the chain is looked at all the same, so that a log can say what it was. */
+	SSL_set_verify(
+		s->ssl, demands->verify || demands->pin ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
 	return s;
+}
+
+struct tls_session *tls_connect_new(struct tls_context *ctx, int fd, const char *host, bool verify)
+{
+	return client_new(ctx->ssl, fd, host, &(struct tls_demands){.verify = verify});
+}
+
+int tls_connect_with(struct tls_session **out, struct tls_context *ctx, int fd, const char *host,
+	const struct tls_demands *demands, struct base_error *err)
+{
+	struct tls_session *s = client_new(ctx->ssl, fd, host, demands);
+	int rc = 0;
+
+	if (!s)
+		base_out_of_memory();
+	if (demands->chain.len)
+		rc = tls_use_client_pair(s->ssl, demands->chain, demands->key, err);
+	if (rc != 0)
+		tls_session_free(&s);
+	else
+		*out = s;
+	return rc;
 }
 
 void tls_session_free(struct tls_session **session)
@@ -87,6 +133,9 @@ void tls_session_free(struct tls_session **session)
 		SSL_shutdown(s->ssl);
 	ERR_clear_error();
 	SSL_free(s->ssl);
+	if (s->client)
+		free(s->client->host);
+	free(s->client);
 	free(s);
 	*session = NULL;
 }
@@ -124,9 +173,11 @@ enum tls_io tls_handshake(struct tls_session *s)
 	ERR_clear_error();
 	errno = 0;
 	rc = SSL_do_handshake(s->ssl);
-	if (rc == 1)
-		return TLS_OK;
-	return outcome(s, rc);
+	if (rc != 1)
+		return outcome(s, rc);
+	if (s->client)
+		SSL_certs_clear(s->ssl); /* the key has done its work */
+	return TLS_OK;
 }
 
 enum tls_io tls_read(struct tls_session *s, void *to, size_t size, size_t *out_len)
@@ -161,7 +212,9 @@ void tls_error(const struct tls_session *s, struct base_error *err)
 
 	if (s->code && ERR_GET_REASON(s->code) == SSL_R_CERTIFICATE_VERIFY_FAILED) {
 		base_error_set(err, BASE_ERROR_TEMPORARY, (int)verify,
-			"certificate not accepted: %s", X509_verify_cert_error_string(verify));
+			"certificate not accepted: %s",
+			s->client && s->client->reason[0] ? s->client->reason
+							  : X509_verify_cert_error_string(verify));
 		return;
 	}
 	if (s->code) {
@@ -196,19 +249,17 @@ bool tls_resumed(const struct tls_session *s)
 
 const char *tls_verify_failure(const struct tls_session *s)
 {
-	long verify = SSL_get_verify_result(s->ssl);
-
-	if (!SSL_get0_peer_certificate(s->ssl))
-		return "no certificate";
-	return verify == X509_V_OK ? NULL : X509_verify_cert_error_string(verify);
+	if (s->client && s->client->reason[0])
+		return s->client->reason;
+	return SSL_get0_peer_certificate(s->ssl) ? NULL : "no certificate";
 }
 
 /* The hash of the certificate's own signature (RFC 5929 section 4.1): MD5 and SHA-1 become SHA-256.
  * Null for a signature without a hash of its own (Ed25519), which has no such binding. */
 static const EVP_MD *end_point_hash(const struct tls_session *s, const X509 **out_certificate)
 {
-	const X509 *certificate = s->server ? SSL_get_certificate(s->ssl)
-					    : SSL_get0_peer_certificate(s->ssl);
+	const X509 *certificate = !s->client ? SSL_get_certificate(s->ssl)
+					     : SSL_get0_peer_certificate(s->ssl);
 	int nid;
 
 	if (!certificate ||
@@ -250,7 +301,7 @@ static bool bind_exporter(SSL *ssl, uint8_t *out, size_t *out_len)
 /* RFC 5929 section 3: the first Finished message of the handshake; the server's when resumed. */
 static bool bind_unique(const struct tls_session *s, uint8_t *out, size_t *out_len)
 {
-	bool own = s->server == (SSL_session_reused(s->ssl) == 1);
+	bool own = !s->client == (SSL_session_reused(s->ssl) == 1);
 
 	*out_len = own ? SSL_get_finished(s->ssl, out, TLS_BINDING_MAX_BYTES)
 		       : SSL_get_peer_finished(s->ssl, out, TLS_BINDING_MAX_BYTES);

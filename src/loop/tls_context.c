@@ -1,4 +1,5 @@
 /* loop/tls_context.c: contexts and certificates from bytes */
+#include "loop/authorities.h"
 #include "loop/tls.h"
 #include "loop/tls_internal.h"
 
@@ -8,14 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-
-/* Where systems keep the authorities in one file; a directory could not be read in the sandbox. */
-static const char *const authority_files[] = {
-	"/etc/ssl/certs/ca-certificates.crt",
-	"/etc/pki/tls/certs/ca-bundle.crt",
-	"/etc/ssl/ca-bundle.pem",
-	"/etc/ssl/cert.pem",
-};
 
 static int openssl_error(struct base_error *err, enum base_error_class class, const char *what)
 {
@@ -103,6 +96,34 @@ static SSL_CTX *context_new(const SSL_METHOD *method)
 	return ssl;
 }
 
+/* As use_chain() and use_key(), where only one session is to have them. */
+int tls_use_client_pair(
+	SSL *ssl, struct base_slice chain, struct base_slice key, struct base_error *err)
+{
+	BIO *chain_bio = bio_of(chain), *key_bio = bio_of(key);
+	X509 *leaf = PEM_read_bio_X509_AUX(chain_bio, NULL, no_password, NULL), *more;
+	EVP_PKEY *pkey = PEM_read_bio_PrivateKey(key_bio, NULL, no_password, NULL);
+	int rc = 0;
+
+	if (!leaf || SSL_use_certificate(ssl, leaf) != 1)
+		rc = openssl_error(err, BASE_ERROR_CONFIG, "cannot use the client certificate");
+	while (rc == 0 && (more = PEM_read_bio_X509(chain_bio, NULL, no_password, NULL)) != NULL)
+		SSL_add0_chain_cert(ssl, more);
+	ERR_clear_error(); /* the loop above ends with "no start line" */
+	if (rc == 0 && !pkey)
+		rc = base_error_set(err, BASE_ERROR_CONFIG, 0,
+			"cannot read the client certificate's private key");
+	else if (rc == 0 && (SSL_use_PrivateKey(ssl, pkey) != 1 || SSL_check_private_key(ssl) != 1))
+		rc = base_error_set(err, BASE_ERROR_CONFIG, 0,
+			"the private key does not belong to the client certificate");
+	ERR_clear_error();
+	X509_free(leaf);
+	EVP_PKEY_free(pkey);
+	BIO_free(chain_bio);
+	BIO_free(key_bio);
+	return rc;
+}
+
 int tls_server_context_new(struct tls_context **out, struct base_slice chain, struct base_slice key,
 	struct base_slice ticket_keys, struct base_error *err)
 {
@@ -131,10 +152,9 @@ int tls_server_context_new(struct tls_context **out, struct base_slice chain, st
 	return 0;
 }
 
-static int trust(SSL_CTX *ssl, struct base_slice pem, struct base_error *err)
+static int trust(X509_STORE *store, struct base_slice pem, struct base_error *err)
 {
 	BIO *bio = bio_of(pem);
-	X509_STORE *store = SSL_CTX_get_cert_store(ssl);
 	size_t count = 0;
 	X509 *ca;
 
@@ -153,16 +173,10 @@ static int trust(SSL_CTX *ssl, struct base_slice pem, struct base_error *err)
 
 static void trust_system(SSL_CTX *ssl)
 {
-	const char *named = getenv(X509_get_default_cert_file_env());
+	const char *file = authorities_file();
 
-	if (named) {
-		SSL_CTX_load_verify_file(ssl, named);
-		ERR_clear_error();
-		return;
-	}
-	for (size_t i = 0; i < BASE_COUNT(authority_files); i++)
-		if (SSL_CTX_load_verify_file(ssl, authority_files[i]) == 1)
-			break;
+	if (file)
+		SSL_CTX_load_verify_file(ssl, file);
 	ERR_clear_error();
 }
 
@@ -173,12 +187,13 @@ static int client_context_new(
 	int rc = 0;
 
 	SSL_CTX_set_read_ahead(ssl, 1); /* a record in one read, not two */
+	SSL_CTX_set_cert_verify_callback(ssl, tls_verify_server, NULL);
 	if (system)
 		trust_system(ssl);
 	/* A certificate that the administrator names is trusted though it is no authority. */
 	X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(ssl), X509_V_FLAG_PARTIAL_CHAIN);
 	if (ca.len)
-		rc = trust(ssl, ca, err);
+		rc = trust(SSL_CTX_get_cert_store(ssl), ca, err);
 	if (rc != 0) {
 		SSL_CTX_free(ssl);
 		return rc;
@@ -207,6 +222,38 @@ void tls_context_free(struct tls_context **ctx)
 	SSL_CTX_free((*ctx)->ssl);
 	free(*ctx);
 	*ctx = NULL;
+}
+
+int tls_authorities_new(struct tls_authorities **out, const struct tls_context *ctx,
+	struct base_slice pem, struct base_error *err)
+{
+	X509_STORE *store = X509_STORE_new();
+	/* The certificates themselves are shared. */
+	STACK_OF(X509) *all = X509_STORE_get1_all_certs(SSL_CTX_get_cert_store(ctx->ssl));
+	int rc;
+
+	if (!store || !all)
+		base_out_of_memory();
+	for (int i = 0; i < sk_X509_num(all); i++)
+		X509_STORE_add_cert(store, sk_X509_value(all, i));
+	sk_X509_pop_free(all, X509_free);
+	rc = trust(store, pem, err);
+	if (rc != 0) {
+		X509_STORE_free(store);
+		return rc;
+	}
+	*out = base_alloc(sizeof(**out));
+	(*out)->store = store;
+	return 0;
+}
+
+void tls_authorities_free(struct tls_authorities **authorities)
+{
+	if (!*authorities)
+		return;
+	X509_STORE_free((*authorities)->store);
+	free(*authorities);
+	*authorities = NULL;
 }
 
 static void add_extension(X509 *cert, int nid, const char *value)
