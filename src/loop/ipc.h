@@ -58,9 +58,10 @@ enum ipc_frame_flags { IPC_WIPED = 1u << 0 };
  *  COUNTERS   fd 0: the shared memory of loop/counters.h
  *  RELAY_CTRL fd 0: the directory of a listener's relay_ctrl, as a place only (O_PATH); none: it cannot
  *             be opened now. After the listener itself. body: text name
- *  ACCOUNT_CERTIFICATE  to auth: fd 0: memfd: u32 length and PEM chain, u32 length and PEM key of an account
- *             section's client certificate (none: it cannot be read now). Before CONF's READY and again on
- *             every reload. body: text account, text error ("": there is a descriptor)
+ *  ACCOUNT_CERTIFICATE  to auth: fd 0: memfd: u32 length and PEM chain, u32 length and PEM key, u32 length and
+ *             PEM authorities that an account section names (empty: it names none; no descriptor: they
+ *             cannot be read now). After CONF, before any peer; again on every reload.
+ *             body: text account, text error ("": there is a descriptor)
  *  DRAIN      finish: no new work; exit 0 when idle. body: u32 milliseconds at most
  * role -> master
  *  READY      the role works (after CONF and sandbox); sent once

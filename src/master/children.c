@@ -237,6 +237,8 @@ static void greet(struct child *c)
 	}
 	if (child_has_role(c, IPC_JOURNAL))
 		meet_journal(c);
+	if (child_has_role(c, IPC_AUTH))
+		child_send_account_files(c);
 	for (size_t i = 0; i < s->doors.count; i++) {
 		if (door_is_for(&s->doors.items[i], role_of(c)))
 			child_send_listener(c, &s->doors.items[i], false);

@@ -26,7 +26,7 @@ static const struct phase_rule phases[MASTER_PHASE_COUNT] = {
 	[MASTER_PHASE_FRONTS] = {IPC_FROM(FRONT), 5000},
 	[MASTER_PHASE_RELAYS] = {IPC_FROM(RELAY) | IPC_FROM(DELIVER), 1500},
 	[MASTER_PHASE_REST] = {IPC_FROM(QUEUE) | IPC_FROM(AUTH) | IPC_FROM(WORKER) |
-			IPC_FROM(PROVIDER),
+			IPC_FROM(PROVIDER) | IPC_FROM(FETCH),
 		1000},
 	[MASTER_PHASE_JOURNAL] = {IPC_FROM(JOURNAL), 750},
 };
@@ -34,9 +34,11 @@ static const struct phase_rule phases[MASTER_PHASE_COUNT] = {
 /* Who meets whom by a pair of the master's making; front and auth meet when front asks. */
 static const unsigned meets[IPC_ROLE_COUNT] = {
 	[IPC_FRONT] = IPC_FROM(QUEUE) | IPC_FROM(RELAY) | IPC_FROM(JOURNAL),
-	[IPC_AUTH] = IPC_FROM(WORKER) | IPC_FROM(PROVIDER) | IPC_FROM(RELAY) | IPC_FROM(JOURNAL),
+	[IPC_AUTH] = IPC_FROM(WORKER) | IPC_FROM(PROVIDER) | IPC_FROM(FETCH) | IPC_FROM(RELAY) |
+		IPC_FROM(JOURNAL),
 	[IPC_WORKER] = IPC_FROM(AUTH) | IPC_FROM(JOURNAL),
 	[IPC_PROVIDER] = IPC_FROM(AUTH) | IPC_FROM(JOURNAL),
+	[IPC_FETCH] = IPC_FROM(AUTH) | IPC_FROM(JOURNAL),
 	[IPC_QUEUE] = IPC_FROM(FRONT) | IPC_FROM(RELAY) | IPC_FROM(DELIVER) | IPC_FROM(JOURNAL),
 	[IPC_RELAY] = IPC_FROM(FRONT) | IPC_FROM(QUEUE) | IPC_FROM(AUTH) | IPC_FROM(JOURNAL),
 	[IPC_DELIVER] = IPC_FROM(QUEUE) | IPC_FROM(JOURNAL),
@@ -328,7 +330,13 @@ static bool next_peer(struct master_core *core, struct master_effect *out)
 	return false;
 }
 
-/* When no more patience is due to a provider that is not up; else it never was wanted. */
+/* What one source of users, or no HTTPS, cannot do is no reason to keep out all others. */
+static bool may_be_late(const struct master_child *c)
+{
+	return c->role == IPC_PROVIDER || c->role == IPC_FETCH;
+}
+
+/* When no more patience is due to one that may be late and is not up; else it never was wanted. */
 static int64_t patience_ends_ms(const struct master_child *c)
 {
 	return c->failures ? 0 : (c->started_ms ? c->started_ms : c->due_ms) + MASTER_PATIENCE_MS;
@@ -341,8 +349,7 @@ static bool all_up(const struct master_core *core, int64_t now_ms)
 
 		if (c->state == MASTER_CHILD_UP || c->surplus)
 			continue;
-		/* What one source of users cannot do is no reason to keep out all others. */
-		if (c->role != IPC_PROVIDER || now_ms < patience_ends_ms(c))
+		if (!may_be_late(c) || now_ms < patience_ends_ms(c))
 			return false;
 	}
 	return true;
@@ -386,9 +393,8 @@ int64_t master_core_wait_ms(const struct master_core *core, int64_t now_ms)
 		if (c->state == MASTER_CHILD_LEAVING && c->leave_by_ms && !c->killed &&
 			c->leave_by_ms < first)
 			first = c->leave_by_ms;
-		if (!core->announced && c->role == IPC_PROVIDER &&
-			c->state == MASTER_CHILD_STARTING && patience_ends_ms(c) > now_ms &&
-			patience_ends_ms(c) < first)
+		if (!core->announced && may_be_late(c) && c->state == MASTER_CHILD_STARTING &&
+			patience_ends_ms(c) > now_ms && patience_ends_ms(c) < first)
 			first = patience_ends_ms(c);
 	}
 	if (first == INT64_MAX)

@@ -13,7 +13,7 @@
 #define MASTER_BACKOFF_MAX_MS 1000
 /* A child that lived this long did not die of its start. */
 #define MASTER_PROVEN_MS 1000
-/* The server is announced without a provider that is not READY after so long, or that died once. */
+/* The server is announced without a provider or fetch that is not READY after so long, or that died once. */
 #define MASTER_PATIENCE_MS 3000
 
 enum master_child_state {
@@ -29,7 +29,7 @@ enum master_phase {
 	MASTER_PHASE_RUN,
 	MASTER_PHASE_FRONTS,  /* sessions end; everything behind them still works */
 	MASTER_PHASE_RELAYS,  /* deliveries end; queue still takes their results */
-	MASTER_PHASE_REST,    /* queue, auth, worker */
+	MASTER_PHASE_REST,    /* queue, auth and those that it asks */
 	MASTER_PHASE_JOURNAL, /* the last lines are written */
 	MASTER_PHASE_OVER,
 	MASTER_PHASE_COUNT,

@@ -110,6 +110,7 @@ static void plan_children(struct server *s)
 	master_core_add(&s->core, IPC_JOURNAL, 1, now);
 	master_core_add(&s->core, IPC_AUTH, 1, now);
 	master_core_add(&s->core, IPC_WORKER, clamp(cpus, WORKERS_MIN, WORKERS_MAX), now);
+	master_core_add(&s->core, IPC_FETCH, 1, now);
 	master_core_add(&s->core, IPC_QUEUE, 1, now);
 	master_core_add(&s->core, IPC_RELAY, clamp(cpus / 2, 1, RELAYS_MAX), now);
 	master_core_add(&s->core, IPC_DELIVER, 1, now);

@@ -65,6 +65,8 @@ static void tell_roles(struct server *s)
 		}
 		if (role == IPC_FRONT)
 			child_send_relay_ctrl(c);
+		if (role == IPC_AUTH)
+			child_send_account_files(c);
 	}
 }
 

@@ -52,6 +52,8 @@ void child_send_listener(struct child *c, const struct door *door, bool gone);
 bool child_has_role(const struct child *c, enum ipc_role role);
 /* relay_ctrl.c: the directories of listeners, to a front. */
 void child_send_relay_ctrl(struct child *c);
+/* account_files.c: certificates, keys and authorities of account sections, to auth. */
+void child_send_account_files(struct child *c);
 
 /* auth_stream.c: streams between fronts and auth, or auth { service }. */
 void auth_stream_wanted(struct child *front);

@@ -55,6 +55,7 @@ static void begin(struct sim *s)
 	master_core_add(&s->core, IPC_JOURNAL, 1, s->now);
 	master_core_add(&s->core, IPC_AUTH, 1, s->now);
 	master_core_add(&s->core, IPC_WORKER, 2, s->now);
+	master_core_add(&s->core, IPC_FETCH, 1, s->now);
 	master_core_add(&s->core, IPC_QUEUE, 1, s->now);
 	master_core_add(&s->core, IPC_RELAY, 1, s->now);
 	master_core_add(&s->core, IPC_DELIVER, 1, s->now);
@@ -86,9 +87,9 @@ static void test_start(void **state)
 	begin(s);
 	for (unsigned i = 0; i < s->core.count; i++)
 		assert_int_equal(s->spawned[i], 1);
-	/* journal with 8; auth with 2 workers and relay; queue with 2 fronts, relay, deliver; relay with
-	 * 2 fronts */
-	assert_int_equal(s->peers, 8 + 3 + 4 + 2);
+	/* journal with 9; auth with 2 workers, fetch and relay; queue with 2 fronts, relay, deliver;
+	 * relay with 2 fronts */
+	assert_int_equal(s->peers, 9 + 4 + 4 + 2);
 	assert_int_equal(s->ready, 0);
 	for (unsigned i = 0; i + 1 < s->core.count; i++)
 		master_core_said_ready(&s->core, i);
@@ -127,6 +128,7 @@ static void test_backoff(void **state)
 
 	begin(s);
 	auth = find(s, IPC_AUTH);
+	master_core_said_ready(&s->core, find(s, IPC_FETCH));
 	for (size_t i = 0; i < BASE_COUNT(waits); i++) {
 		master_core_exited(&s->core, auth, s->now);
 		assert_int_equal(master_core_wait_ms(&s->core, s->now), waits[i]);
@@ -169,8 +171,67 @@ static void test_want_peer(void **state)
 	master_core_want_peer(&s->core, front, IPC_AUTH, 0, 0);
 	master_core_want_peer(&s->core, front, IPC_QUEUE, 7, 0);
 	master_core_want_peer(&s->core, front, IPC_WORKER, 0, 0);
+	master_core_want_peer(&s->core, front, IPC_FETCH, 0, 0);
 	run(s);
 	assert_int_equal(s->peers, 1);
+}
+
+/* fetch talks to auth and the journal, and to nobody else. */
+static void test_fetch(void **state)
+{
+	struct sim *s = &sim;
+	unsigned fetch, auth;
+
+	begin(s);
+	all_ready(s);
+	fetch = find(s, IPC_FETCH);
+	auth = find(s, IPC_AUTH);
+	s->peers = 0;
+	master_core_exited(&s->core, fetch, s->now);
+	run(s);
+	assert_int_equal(s->spawned[fetch], 2);
+	assert_int_equal(s->peers, 2);
+	s->peers = 0;
+	master_core_want_peer(&s->core, fetch, IPC_QUEUE, 0, 0);
+	master_core_want_peer(&s->core, fetch, IPC_RELAY, 0, 0);
+	run(s);
+	assert_int_equal(s->peers, 0);
+	master_core_want_peer(&s->core, auth, IPC_FETCH, 0, s->core.generations[auth][fetch]);
+	run(s);
+	assert_int_equal(s->peers, 1);
+	/* It leaves with auth, when no session and no delivery is left. */
+	master_core_stop(&s->core, s->now);
+	run(s);
+	assert_int_equal(s->drained[fetch], 0);
+	for (unsigned i = 0; i < s->core.count; i++)
+		if (s->core.children[i].role == IPC_FRONT)
+			master_core_exited(&s->core, i, s->now);
+	run(s);
+	assert_int_equal(s->drained[fetch], 0);
+	master_core_exited(&s->core, find(s, IPC_RELAY), s->now);
+	master_core_exited(&s->core, find(s, IPC_DELIVER), s->now);
+	run(s);
+	assert_int_equal(s->drained[fetch], 1);
+	assert_int_equal(s->drained[auth], 1);
+}
+
+/* Mail comes and goes without HTTPS. */
+static void test_ready_without_fetch(void **state)
+{
+	struct sim *s = &sim;
+	unsigned fetch;
+
+	begin(s);
+	fetch = find(s, IPC_FETCH);
+	for (unsigned i = 0; i < s->core.count; i++)
+		if (i != fetch)
+			master_core_said_ready(&s->core, i);
+	run(s);
+	assert_int_equal(s->ready, 0);
+	assert_int_equal(master_core_wait_ms(&s->core, s->now), MASTER_PATIENCE_MS);
+	s->now += MASTER_PATIENCE_MS;
+	run(s);
+	assert_int_equal(s->ready, 1);
 }
 
 static void exit_drained(struct sim *s)
@@ -347,7 +408,7 @@ static void test_random(void **state)
 			run(s);
 			if (step < 1000)
 				assert_true(master_core_wait_ms(&s->core, s->now) <=
-					MASTER_BACKOFF_MAX_MS);
+					(s->ready ? MASTER_BACKOFF_MAX_MS : MASTER_PATIENCE_MS));
 			s->now += dice(20);
 		}
 		assert_true(s->ended == 1);
@@ -363,6 +424,8 @@ int main(void)
 		cmocka_unit_test(test_restart_at_once),
 		cmocka_unit_test(test_backoff),
 		cmocka_unit_test(test_want_peer),
+		cmocka_unit_test(test_fetch),
+		cmocka_unit_test(test_ready_without_fetch),
 		cmocka_unit_test(test_want),
 		cmocka_unit_test(test_ready_without_a_provider),
 		cmocka_unit_test(test_stop),

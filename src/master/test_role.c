@@ -83,8 +83,35 @@ static int on_reload(struct role *r, const struct conf *conf, struct base_error 
 	return 0;
 }
 
+/* The lengths of what came, or why nothing did. */
+static void tell_account_files(struct ipc_frame *frame)
+{
+	struct ipc_reader in = ipc_reader_make(frame->body), parts;
+	struct base_slice name = ipc_get_bytes(&in), error = ipc_get_bytes(&in), chain, key, ca;
+	static uint8_t bytes[65536];
+	ssize_t got;
+
+	if (frame->fd_count == 0) {
+		log_write(LOG_LEVEL_INFO, "stub gets ACCOUNT_CERTIFICATE of %.*s: %.*s",
+			BASE_SLICE_ARGS(name), BASE_SLICE_ARGS(error));
+		return;
+	}
+	got = pread(frame->fds[0], bytes, sizeof(bytes), 0);
+	parts = ipc_reader_make(base_slice_make(bytes, got > 0 ? (size_t)got : 0));
+	chain = ipc_get_bytes(&parts);
+	key = ipc_get_bytes(&parts);
+	ca = ipc_get_bytes(&parts);
+	log_write(LOG_LEVEL_INFO, "stub gets ACCOUNT_CERTIFICATE of %.*s: %zu %zu %zu%s",
+		BASE_SLICE_ARGS(name), chain.len, key.len, ca.len,
+		ipc_reader_done(&parts) ? "" : " broken");
+}
+
 static void on_master_frame(struct role *r, struct ipc_frame *frame)
 {
+	if (frame->type == IPC_ACCOUNT_CERTIFICATE) {
+		tell_account_files(frame);
+		return;
+	}
 	log_write(LOG_LEVEL_INFO, "stub gets %s", ipc_frame_name(frame->type));
 }
 

@@ -16,7 +16,7 @@ import time
 import unittest
 
 MASTER, JOURNAL, STUB = (pathlib.Path(p).resolve() for p in sys.argv[1:4])
-STUBS = ["auth", "worker", "queue", "relay", "deliver", "front"]
+STUBS = ["auth", "worker", "fetch", "queue", "relay", "deliver", "front"]
 ROLES = ["journal", *STUBS]
 
 
@@ -199,6 +199,36 @@ class Case(unittest.TestCase):
         shutil.copy(self.folder / "other.pem", key)
         self.process.send_signal(signal.SIGHUP)
         self.wait_log("stub gets TLS", start, seconds=5)
+
+    def test_files_of_accounts(self):
+        cert, key = self.folder / "client.pem", self.folder / "client.key"
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+                        "-nodes", "-subj", "/CN=client", "-days", "30", "-keyout", key, "-out", cert],
+                       check=True, stderr=subprocess.DEVNULL)
+        key.chmod(0o600)
+        section = (f'account relay {{ url = "smtps://relay.example.org"  certificate = "{cert}"  key = "{key}"  '
+                   f'ca = "{cert}" }}')
+        listener = f'listener one {{ address = "127.0.0.1:{self.port}"  tls = "starttls" }}'
+        self.write_conf(listener, section, 'account plain { url = "smtps://other.example.org"  user = "x" }')
+        self.start()
+        sizes = cert.stat().st_size, key.stat().st_size, cert.stat().st_size
+        told = "stub gets ACCOUNT_CERTIFICATE of relay: %d %d %d" % sizes
+        self.wait_log(told)
+        self.assertNotIn("ACCOUNT_CERTIFICATE of plain", self.log())
+        self.wait_log("stub meets relay 0 role=auth")
+        self.assertLess(self.log().index(told), self.log().index("stub meets relay 0 role=auth"))
+        # What does not fit together is named with its line; auth hears of it, and the server goes on.
+        start = self.mark()
+        shutil.copy(self.data / "self-signed.key", key)
+        self.process.send_signal(signal.SIGHUP)
+        self.wait_log(f'{self.conf}:6: account "relay": certificate "{cert}" and key "{key}"', start)
+        self.wait_log("stub gets ACCOUNT_CERTIFICATE of relay: certificate", start)
+        start = self.mark()
+        key.unlink()
+        os.kill(self.children("auth")[0], signal.SIGKILL)
+        self.wait_log(f'{self.conf}:6: account "relay": ', start)
+        self.wait_log(str(key), start)
+        self.wait_log("stub starts 0/1 uid", start)
 
     def test_hanging_front(self):
         self.data.mkdir()
