@@ -51,7 +51,8 @@ enum spool_ready {
 };
 
 enum spool_work_flags {
-	SPOOL_WORK_WARNED = 1u << 0, /* the notice of delay was decided upon */
+	SPOOL_WORK_WARNED = 1u << 0,  /* the notice of delay was decided upon */
+	SPOOL_WORK_NO_LINE = 1u << 1, /* no line of the sender table: due when that changes */
 };
 
 struct spool_work {
@@ -109,6 +110,10 @@ BASE_MUST_USE int spool_work_set_ready(struct spool *s, int64_t seq, int only, e
 /* All timed work of all messages is due at @now_ms. */
 BASE_MUST_USE int spool_retry_all(
 	struct spool *s, int64_t now_ms, uint64_t *out_count, struct base_error *err);
+
+/* The same for what has @flag (enum spool_work_flags). */
+BASE_MUST_USE int spool_retry_flagged(struct spool *s, unsigned flag, int64_t now_ms,
+	uint64_t *out_count, struct base_error *err);
 
 bool spool_has_changes(const struct spool *s);
 /* End the turn. */

@@ -26,10 +26,10 @@
  *
  * In faulty no change is taken, and `refused` lists what repair strikes out. */
 #include "spool/file.h"
+#include "spool/sqlite_internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,6 +37,11 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+
+/* What stands in the database; an older one is brought up to it when it is opened.
+ *	1  message, work, meta
+ *	2  sender: lines of the sender table (sender.c) */
+enum { SCHEMA_VERSION = 2 };
 
 enum {
 	WAIT_MS = 20000,
@@ -60,6 +65,13 @@ static const char schema[] =
 	"CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;"
 	"INSERT OR IGNORE INTO meta VALUES ('version', 1), ('repairs', 0);";
 
+static const char to_version_2[] =
+	"BEGIN IMMEDIATE;"
+	"CREATE TABLE IF NOT EXISTS sender ("
+	" line TEXT PRIMARY KEY, account TEXT NOT NULL, created INTEGER NOT NULL) WITHOUT ROWID;"
+	"UPDATE meta SET value = 2 WHERE name = 'version';"
+	"COMMIT;";
+
 #define STATEMENTS(X) \
 	X(BEGIN, "BEGIN IMMEDIATE") \
 	X(COMMIT, "COMMIT") \
@@ -76,6 +88,8 @@ static const char schema[] =
 		"UPDATE work SET ready = ?2, next = ?3" \
 		" WHERE seq = ?1 AND (?4 < 0 OR ready = ?4)") \
 	X(RETRY_ALL, "UPDATE work SET next = ?1 WHERE ready = 0 AND next > ?1") \
+	X(RETRY_FLAG, \
+		"UPDATE work SET next = ?1 WHERE ready = 0 AND next > ?1 AND flags & ?2 <> 0") \
 	X(FIND, "SELECT seq FROM message WHERE id = ?") \
 	X(LOAD, "SELECT id, arrived, size, file, envelope FROM message WHERE seq = ?") \
 	X(LOAD_BODY, "SELECT id, arrived, size, file, envelope, body FROM message WHERE seq = ?") \
@@ -193,6 +207,17 @@ static int ask(struct spool *s, const char *sql, int64_t *out, struct base_error
 		*out = sqlite3_column_int64(st, 0);
 	sqlite3_finalize(st);
 	return rc == SQLITE_ROW ? 0 : report(s, rc, "cannot count", err);
+}
+
+sqlite3 *spool_sqlite(struct spool *s)
+{
+	unlend(s);
+	return s->db;
+}
+
+int spool_sqlite_report(struct spool *s, int rc, const char *what, struct base_error *err)
+{
+	return report(s, rc, what, err);
 }
 
 /* ---- lists of names ---- */
@@ -344,6 +369,32 @@ static int make_file(int data_fd, struct base_error *err)
 	return give_away(data_fd, err);
 }
 
+static int make_tables(struct spool *s, struct base_error *err)
+{
+	int64_t version = 0;
+	int rc = sqlite3_exec(s->db, schema, NULL, NULL, NULL);
+
+	if (rc != SQLITE_OK)
+		return report(s, rc, "cannot make the tables", err);
+	rc = ask(s, "SELECT value FROM meta WHERE name = 'version'", &version, err);
+	if (rc != 0)
+		return rc;
+	if (version > SCHEMA_VERSION)
+		return base_error_set(err, BASE_ERROR_CONFIG, 0,
+			"spool.db was written by a newer Postern (version %lld, this one knows "
+			"%d); start that one",
+			(long long)version, SCHEMA_VERSION);
+	if (version == SCHEMA_VERSION)
+		return 0;
+	rc = sqlite3_exec(s->db, to_version_2, NULL, NULL, NULL);
+	if (rc == SQLITE_OK)
+		return 0;
+	rc = report(s, rc, "cannot bring the tables up to date", err);
+	if (!sqlite3_get_autocommit(s->db))
+		(void)sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
+	return rc;
+}
+
 static int open_database(struct spool *s, const struct spool_options *o, struct base_error *err)
 {
 	char path[4096];
@@ -360,10 +411,9 @@ static int open_database(struct spool *s, const struct spool_options *o, struct 
 	if (rc != 0)
 		return rc;
 	sqlite3_wal_hook(s->db, on_wal, s);
-	rc = sqlite3_exec(s->db, schema, NULL, NULL, NULL);
-	if (rc != SQLITE_OK)
-		return report(s, rc, "cannot make the tables", err);
-	rc = prepare_all(s, err);
+	rc = make_tables(s, err);
+	if (rc == 0)
+		rc = prepare_all(s, err);
 	if (rc == 0)
 		rc = set_owner(s, o->owner, err);
 	if (rc == 0)
@@ -498,6 +548,11 @@ static int fail_turn(struct spool *s, int rc, const char *what, struct base_erro
 
 	spool_rollback(s);
 	return class;
+}
+
+int spool_sqlite_fail_turn(struct spool *s, int rc, const char *what, struct base_error *err)
+{
+	return fail_turn(s, rc, what, err);
 }
 
 static void become_faulty(struct spool *s)
@@ -719,6 +774,24 @@ int spool_retry_all(struct spool *s, int64_t now_ms, uint64_t *out_count, struct
 	st = statement(s, ST_RETRY_ALL);
 	sqlite3_bind_int64(st, 1, now_ms);
 	rc = run(s, ST_RETRY_ALL);
+	if (rc != SQLITE_OK)
+		return fail_turn(s, rc, "cannot change work", err);
+	*out_count = (uint64_t)sqlite3_changes(s->db);
+	return 0;
+}
+
+int spool_retry_flagged(
+	struct spool *s, unsigned flag, int64_t now_ms, uint64_t *out_count, struct base_error *err)
+{
+	sqlite3_stmt *st;
+	int rc = spool_begin(s, SPOOL_SYNC, err);
+
+	if (rc != 0)
+		return rc;
+	st = statement(s, ST_RETRY_FLAG);
+	sqlite3_bind_int64(st, 1, now_ms);
+	sqlite3_bind_int64(st, 2, flag);
+	rc = run(s, ST_RETRY_FLAG);
 	if (rc != SQLITE_OK)
 		return fail_turn(s, rc, "cannot change work", err);
 	*out_count = (uint64_t)sqlite3_changes(s->db);
