@@ -35,6 +35,7 @@ struct queue_core *queue_core_new(struct spool *spool, const struct queue_ports 
 	base_buf_init(&c->scratch, 64 * 1024 * 1024);
 	base_buf_init(&c->detail, 64 * 1024 * 1024);
 	queue_plan_set_conf(c, conf);
+	queue_senders_load(c);
 	queue_load_restart(c);
 	return c;
 }
@@ -60,6 +61,7 @@ void queue_core_free(struct queue_core **cp)
 		while (c->messages[i])
 			queue_message_free(c, c->messages[i]);
 	queue_plan_release(c);
+	route_sender_table_free(&c->senders);
 	free(c->messages);
 	free(c->dests);
 	free(c->jobs);
@@ -436,6 +438,8 @@ static bool repair(struct queue_core *c)
 	if (!spool_is_faulty(c->spool))
 		return true;
 	if (c->now_ms >= c->retry_at_ms && spool_repair(c->spool, &err) == 0) {
+		/* A change that seemed to fail may stand there after all. */
+		queue_senders_load(c);
 		queue_load_restart(c);
 		return true;
 	}
@@ -532,19 +536,37 @@ static struct message *asked_for(struct queue_core *c, const struct spool_admin 
 	return queue_message_find(c, seq);
 }
 
+/* The spool tells all that memory knows. */
+static int write_down(struct queue_core *c, int64_t now_ms, struct base_error *err)
+{
+	c->now_ms = now_ms;
+	if (!repair(c))
+		return base_error_set(err, BASE_ERROR_TEMPORARY, 0, "the queue cannot write now");
+	return c->touched ? commit(c, err) : 0;
+}
+
+int queue_core_senders_before(struct queue_core *c, int64_t now_ms, struct base_error *err)
+{
+	return write_down(c, now_ms, err);
+}
+
+void queue_core_senders_after(struct queue_core *c)
+{
+	queue_senders_load(c);
+	queue_senders_replan(c);
+	queue_load_restart(c);
+}
+
 int queue_core_admin_before(
 	struct queue_core *c, const struct spool_admin *a, int64_t now_ms, struct base_error *err)
 {
 	struct message *m;
-	int rc = 0;
+	int rc;
 
 	c->now_ms = now_ms;
 	if (!changes(spool_admin_verb(a)))
 		return 0;
-	if (!repair(c))
-		return base_error_set(err, BASE_ERROR_TEMPORARY, 0, "the queue cannot write now");
-	if (c->touched)
-		rc = commit(c, err);
+	rc = write_down(c, now_ms, err);
 	m = rc == 0 && spool_admin_verb(a) == SPOOL_ADMIN_HOLD ? asked_for(c, a) : NULL;
 	if (!m)
 		return rc;

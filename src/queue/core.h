@@ -32,7 +32,7 @@ enum queue_event_kind {
 struct queue_event {
 	enum queue_event_kind kind;
 	struct base_slice message, session, user, sender, recipient;
-	struct base_slice route, via, account, host, address, tls, mechanism;
+	struct base_slice route, via, sender_line, account, host, address, tls, mechanism;
 	bool verified, reused;
 	uint32_t connection;
 	uint16_t code;
@@ -100,6 +100,12 @@ int64_t queue_core_turn(struct queue_core *core, int64_t now_ms);
 BASE_MUST_USE int queue_core_admin_before(struct queue_core *core, const struct spool_admin *a,
 	int64_t now_ms, struct base_error *err);
 void queue_core_admin_after(struct queue_core *core, const struct spool_admin *a);
+
+/* Around a change of the sender table in the spool, like the two above. After it, what waits goes as the
+ * table says now, and what had no line (SPOOL_WORK_NO_LINE, made due by the caller) is tried. */
+BASE_MUST_USE int queue_core_senders_before(
+	struct queue_core *core, int64_t now_ms, struct base_error *err);
+void queue_core_senders_after(struct queue_core *core);
 
 /* No new jobs from now on; messages are still stored. */
 void queue_core_drain(struct queue_core *core);

@@ -9,6 +9,7 @@
 
 #include "queue/core.h"
 #include "route/route.h"
+#include "route/sender.h"
 #include "spool/detail.h"
 #include "spool/schedule.h"
 
@@ -76,6 +77,7 @@ struct unit {
 	struct unit_rcpt *rcpts; /* ascending by index */
 	struct unit_rcpt only;   /* room for one */
 	char *account;           /* heap; for the administrator; null: none */
+	char *sender_line;       /* heap; that gave its destination the account; null: none */
 };
 
 struct message {
@@ -116,7 +118,8 @@ struct dest {
 	unsigned peer;
 	struct unit *first, *last;
 	uint32_t ready, sent, units;
-	bool parked; /* the spool may have parked units for it */
+	bool by_sender; /* its account comes from the sender table */
+	bool parked;    /* the spool may have parked units for it */
 	struct spool_key cursor;
 	char *text;
 };
@@ -140,6 +143,7 @@ struct route_plan { /* a route section, copied */
 	enum conf_tls_policy tls;
 	char *title, *via_text, *text, *host, *account;
 	uint16_t port;
+	bool by_sender; /* @account is what the sender table says */
 };
 
 struct query {
@@ -154,6 +158,7 @@ struct queue_core {
 	int64_t now_ms;
 
 	struct route_table *table;
+	struct route_sender_table *senders;
 	struct route_plan *plans;
 	size_t plan_count;
 	char *host_name;
@@ -234,6 +239,12 @@ void queue_plan_message(struct queue_core *c, struct message *m);
  * their own. */
 void queue_plan_unit(struct queue_core *c, struct unit *u);
 
+/* sender.c */
+/* Read the sender table from the spool; what was known stays where that fails. */
+void queue_senders_load(struct queue_core *c);
+/* Units that wait for a destination by sender are planned anew. */
+void queue_senders_replan(struct queue_core *c);
+
 /* dest.c */
 struct dest *queue_dest_get(
 	struct queue_core *c, const struct route_plan *p, struct base_slice domain);
@@ -261,6 +272,7 @@ struct verdict {
 	uint16_t code;
 	struct base_slice enhanced, reply, reason;
 	bool dsn_relayed;
+	const struct route_plan *plan; /* it was held by its route: told as such; else null */
 };
 /* Apply verdicts (ascending by index) to @u: forget who is done, put off who is not, make notices.
  * @r may be null: no attempt was made. */
@@ -280,6 +292,8 @@ void queue_bounce(struct queue_core *c, struct message *m, const struct unit *u,
 /* load.c */
 /* Read what is due, parked or fresh, as far as there is room. */
 void queue_load(struct queue_core *c);
+/* Give the units of @m that are new in memory their places. */
+void queue_place(struct queue_core *c, struct message *m);
 /* Read one unit into memory. */
 BASE_MUST_USE int queue_load_unit(
 	struct queue_core *c, int64_t seq, uint32_t number, struct base_error *err);

@@ -5,7 +5,7 @@
  * ever takes all, so a slow one holds up nobody else.
  *
  * A destination belongs to one relay, by its hash, because only then are its connections and caps
- * counted in one place. When the number of relays changes it moves, but not before its last
+ * counted in one place; all destinations of an account belong to one, because the account has caps too. When the number of relays changes it moves, but not before its last
  * outstanding job has come back. */
 #include "queue/core_internal.h"
 
@@ -40,6 +40,7 @@ static bool is_same(
 		base_slice_equal_nocase(d->host, host) &&
 		base_slice_equal(d->path, base_slice_text(p->text)) &&
 		base_slice_equal(d->account, base_slice_text(p->account)) &&
+		base_slice_equal(d->via_text, base_slice_text(p->via_text)) &&
 		base_slice_equal(d->route, base_slice_text(p->title));
 }
 
@@ -56,8 +57,9 @@ static struct base_slice put_text(char **at, struct base_slice s, bool lower)
 static unsigned choose_peer(const struct queue_core *c, const struct dest *d)
 {
 	unsigned count = d->role == IPC_DELIVER ? c->deliver_count : c->relay_count;
+	uint64_t hash = d->account.len ? route_hash(0, d->account) : d->hash;
 
-	return count ? (unsigned)(d->hash % count) : 0;
+	return count ? (unsigned)(hash % count) : 0;
 }
 
 static struct dest *make(
@@ -78,6 +80,7 @@ static struct dest *make(
 	d->via = p->via;
 	d->tls = p->tls;
 	d->port = p->port;
+	d->by_sender = p->by_sender;
 	d->role = p->via == CONF_VIA_MAILDIR ? IPC_DELIVER : IPC_RELAY;
 	d->peer = choose_peer(c, d);
 	d->cursor.next_ms = INT64_MIN;

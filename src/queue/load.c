@@ -84,8 +84,7 @@ static struct unit *unit_of(struct message *m, const struct spool_work *w)
 	return u;
 }
 
-/* Give the units of @m that are new in memory their places. */
-static void place(struct queue_core *c, struct message *m)
+void queue_place(struct queue_core *c, struct message *m)
 {
 	bool room = queue_window_has_room(c);
 	struct unit *u;
@@ -137,7 +136,7 @@ int queue_load_unit(struct queue_core *c, int64_t seq, uint32_t number, struct b
 		} else {
 			u->state = UNIT_NEW;
 			queue_plan_unit(c, u);
-			place(c, m);
+			queue_place(c, m);
 		}
 	}
 	drop_if_empty(c, m);

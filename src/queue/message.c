@@ -125,6 +125,7 @@ void queue_unit_free(struct queue_core *c, struct unit *u)
 	if (u->rcpts != &u->only)
 		free(u->rcpts);
 	free(u->account);
+	free(u->sender_line);
 	free(u);
 }
 

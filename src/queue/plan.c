@@ -1,8 +1,12 @@
 /* Where recipients go: routes of the configuration become destinations. */
 #include "queue/core_internal.h"
 
+#include "base/escape.h"
+
+#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
+
+enum { SENDER_SHOWN_BYTES = 320 };
 
 static char *copy_text(const char *text)
 {
@@ -26,10 +30,8 @@ void queue_plan_release(struct queue_core *c)
 	c->host_name = NULL;
 }
 
-static void copy_plan(struct route_plan *p, const struct conf *conf, const struct conf_route *r)
+static void copy_plan(struct route_plan *p, const struct conf_route *r)
 {
-	const struct conf_account *account = NULL;
-
 	*p = (struct route_plan){
 		.via = r->via,
 		.tls = r->tls,
@@ -40,13 +42,9 @@ static void copy_plan(struct route_plan *p, const struct conf *conf, const struc
 		.account = copy_text(r->account),
 		.port = r->port,
 	};
-	if (r->via != CONF_VIA_ACCOUNT || p->host)
-		return;
-	account = conf_account_find(conf, r->account ? r->account : r->text);
-	if (account) {
-		p->host = copy_text(account->host);
-		p->port = account->port;
-	}
+	/* Host and port of an account are known to those who have its secret. */
+	if (r->via == CONF_VIA_ACCOUNT && !p->account)
+		p->account = copy_text(r->text);
 }
 
 void queue_plan_set_conf(struct queue_core *c, const struct conf *conf)
@@ -58,7 +56,7 @@ void queue_plan_set_conf(struct queue_core *c, const struct conf *conf)
 	c->plan_count = conf->route_count;
 	c->plans = base_alloc_zero(conf->route_count + 1, sizeof(*c->plans));
 	for (size_t i = 0; i < conf->route_count; i++) {
-		copy_plan(&c->plans[i], conf, &conf->routes[i]);
+		copy_plan(&c->plans[i], &conf->routes[i]);
 		titles[i] = base_slice_text(c->plans[i].title);
 	}
 	c->table = route_table_new(titles, conf->route_count);
@@ -73,9 +71,44 @@ void queue_plan_set_conf(struct queue_core *c, const struct conf *conf)
 		c->schedule.retry_ms[c->schedule.retry_count++] = 300 * 1000;
 }
 
+/* Recipients whose fate the route alone decides: one unit that is settled at once. */
+struct settled {
+	struct verdict *verdicts;
+	size_t count, cap;
+};
+
+/* One message, or one unit of it, being planned. What its sender's line is, is asked once. */
+struct planning {
+	struct queue_core *c;
+	struct message *m;
+	struct envelope e;
+	struct rcpt_walk w;
+	struct settled settled;
+	bool asked, has_line;
+	struct route_sender line;
+	struct route_plan by_sender;
+	char reason[SPOOL_DETAIL_REASON_MAX_BYTES];
+};
+
+/* Where a recipient goes. */
+struct target {
+	const struct route_plan *plan; /* null: it is settled */
+	struct base_slice domain;
+	struct verdict verdict; /* of one who is settled; JOB_HELD: waits without a destination */
+};
+
+static void plan_begin(struct planning *pl, struct queue_core *c, struct message *m)
+{
+	pl->c = c;
+	pl->m = m;
+	pl->settled = (struct settled){0};
+	pl->asked = false;
+	queue_rcpt_walk_begin(&pl->w, m, &pl->e);
+}
+
 /* ---- what needs no destination ---- */
 
-/* The recipient's fate is known from the route alone: true, with the verdict. */
+/* The recipient's fate is known from the route alone, for good: true, with the verdict. */
 static bool settle_now(const struct route_plan *p, struct base_slice domain, struct verdict *out)
 {
 	if (!p) {
@@ -120,12 +153,13 @@ static const struct route_plan *find_plan(
 	return at == ROUTE_NONE ? NULL : &c->plans[at];
 }
 
-static void tell_route(struct queue_core *c, const struct message *m, const struct envelope *e,
-	const struct envelope_rcpt *rcpt, const struct route_plan *p, const struct verdict *v)
+static void tell_route(struct planning *pl, const struct envelope_rcpt *rcpt,
+	const struct route_plan *p, const struct verdict *v)
 {
+	const struct envelope *e = &pl->e;
 	struct queue_event event = {
 		.kind = QUEUE_EVENT_ROUTE,
-		.message = base_id_slice(&m->id),
+		.message = base_id_slice(&pl->m->id),
 		.session = e->session,
 		.user = e->user,
 		.sender = e->sender,
@@ -139,8 +173,72 @@ static void tell_route(struct queue_core *c, const struct message *m, const stru
 		.end = e->rcpt_count == 1,
 	};
 
-	c->ports->event(c->arg, &event);
+	pl->c->ports->event(pl->c->arg, &event);
 }
+
+/* ---- by sender ---- */
+
+static void ask_senders(struct planning *pl)
+{
+	struct queue_core *c = pl->c;
+	struct envelope_rcpt first = {0};
+	struct rcpt_walk w;
+	struct envelope e;
+	struct base_buf text;
+
+	pl->asked = true;
+	queue_rcpt_walk_begin(&w, pl->m, &e);
+	(void)queue_rcpt_walk(&w, 0, &first);
+	pl->has_line = route_sender_find(
+		c->senders, e.sender, first.address, base_slice_text(c->host_name), &pl->line);
+	if (pl->has_line)
+		return;
+	base_buf_init(&text, sizeof(pl->reason));
+	base_buf_append_text(&text, "no account for sender \"");
+	base_escape_text(e.sender.len ? e.sender : BASE_SLICE("<>"), SENDER_SHOWN_BYTES, &text);
+	base_buf_append_text(&text, "\" (see postern sender add)");
+	snprintf(pl->reason, sizeof(pl->reason), "%s", base_buf_text(&text));
+	base_buf_release(&text);
+}
+
+/* The route is by sender: his account's plan, or he waits. */
+static void take_account(struct planning *pl, const struct route_plan *p, struct target *t)
+{
+	char *account;
+
+	if (!pl->asked)
+		ask_senders(pl);
+	if (!pl->has_line) {
+		t->plan = NULL;
+		t->verdict = (struct verdict){.outcome = JOB_HELD,
+			.enhanced = BASE_SLICE("4.3.5"),
+			.reason = base_slice_text(pl->reason),
+			.plan = p};
+		return;
+	}
+	/* Read only, as all of a plan. */
+	account = (char *)(uintptr_t)pl->line.account.ptr;
+	pl->by_sender = *p;
+	pl->by_sender.via = CONF_VIA_ACCOUNT;
+	pl->by_sender.text = pl->by_sender.account = account;
+	pl->by_sender.by_sender = true;
+	t->plan = &pl->by_sender;
+}
+
+static void find_target(struct planning *pl, const struct envelope_rcpt *rcpt, struct target *t)
+{
+	const struct route_plan *p = find_plan(pl->c, rcpt->address, &t->domain);
+
+	t->plan = p;
+	if (settle_now(p, t->domain, &t->verdict)) {
+		tell_route(pl, rcpt, p, &t->verdict);
+		t->plan = NULL;
+	} else if (p->via == CONF_VIA_SENDER) {
+		take_account(pl, p, t);
+	}
+}
+
+/* ---- units ---- */
 
 /* The unit of @m that @index may join, made if there is none. */
 static struct unit *unit_for(
@@ -158,14 +256,16 @@ static struct unit *unit_for(
 	return u;
 }
 
-/* Recipients whose fate the route alone decides: one unit that is done as soon as it is settled. */
-struct settled {
-	struct verdict *verdicts;
-	size_t count, cap;
-};
-
-static void settled_put(struct settled *s, struct verdict v, uint32_t index)
+static void note_line(struct planning *pl, struct unit *u)
 {
+	free(u->sender_line);
+	u->sender_line = u->dest && u->dest->by_sender ? base_slice_dup(pl->line.line) : NULL;
+}
+
+static void settled_put(struct planning *pl, struct verdict v, uint32_t index)
+{
+	struct settled *s = &pl->settled;
+
 	if (s->count == s->cap) {
 		s->cap = s->cap ? s->cap * 2 : 8;
 		s->verdicts = base_realloc(s->verdicts, s->cap * sizeof(*s->verdicts));
@@ -174,16 +274,22 @@ static void settled_put(struct settled *s, struct verdict v, uint32_t index)
 	s->verdicts[s->count++] = v;
 }
 
-static void settled_apply(struct queue_core *c, struct message *m, struct settled *s)
+/* @like: the unit that they come from; null: none. */
+static void settled_apply(struct planning *pl, const struct unit *like)
 {
+	struct settled *s = &pl->settled;
 	struct unit *u;
 
 	if (s->count == 0)
 		return;
-	u = queue_unit_new(m, s->verdicts[0].index);
+	u = queue_unit_new(pl->m, s->verdicts[0].index);
+	if (like) {
+		u->attempts = like->attempts;
+		u->flags = like->flags;
+	}
 	for (size_t i = 0; i < s->count; i++)
 		queue_unit_add_rcpt(u, s->verdicts[i].index, SPOOL_RCPT_WAITING, BASE_SLICE_EMPTY);
-	queue_settle(c, u, NULL, s->verdicts, s->count);
+	queue_settle(pl->c, u, NULL, s->verdicts, s->count);
 	free(s->verdicts);
 }
 
@@ -203,81 +309,111 @@ static void choose_places(struct queue_core *c, struct message *m)
 
 void queue_plan_message(struct queue_core *c, struct message *m)
 {
-	struct envelope e;
-	struct rcpt_walk w;
 	struct envelope_rcpt rcpt;
-	const struct route_plan *p;
-	struct settled settled = {0};
-	struct base_slice domain;
-	struct verdict v;
+	struct planning pl;
+	struct target t;
+	struct unit *u;
 
-	queue_rcpt_walk_begin(&w, m, &e);
-	for (uint32_t i = 0; i < e.rcpt_count && queue_rcpt_walk(&w, i, &rcpt); i++) {
-		p = find_plan(c, rcpt.address, &domain);
-		if (settle_now(p, domain, &v)) {
-			tell_route(c, m, &e, &rcpt, p, &v);
-			settled_put(&settled, v, i);
+	plan_begin(&pl, c, m);
+	for (uint32_t i = 0; i < pl.e.rcpt_count && queue_rcpt_walk(&pl.w, i, &rcpt); i++) {
+		find_target(&pl, &rcpt, &t);
+		if (!t.plan) {
+			settled_put(&pl, t.verdict, i);
 			continue;
 		}
-		queue_unit_add_rcpt(unit_for(m, queue_dest_get(c, p, domain), i, NULL), i,
-			SPOOL_RCPT_WAITING, BASE_SLICE_EMPTY);
+		u = unit_for(m, queue_dest_get(c, t.plan, t.domain), i, NULL);
+		if (u->rcpt_count == 0)
+			note_line(&pl, u);
+		queue_unit_add_rcpt(u, i, SPOOL_RCPT_WAITING, BASE_SLICE_EMPTY);
 	}
 	choose_places(c, m);
-	settled_apply(c, m, &settled);
+	settled_apply(&pl, NULL);
 }
 
 /* Move recipient @k of @u to the unit for @d. */
-static void move_rcpt(struct queue_core *c, struct unit *u, uint32_t k, struct dest *d)
+static void move_rcpt(struct planning *pl, struct unit *u, uint32_t k, struct dest *d)
 {
 	struct unit_rcpt r = u->rcpts[k];
 	struct unit *to = unit_for(u->m, d, r.index, u);
 
+	if (to->rcpt_count == 0)
+		note_line(pl, to);
 	to->attempts = u->attempts;
 	to->flags = u->flags;
 	queue_unit_add_rcpt(to, r.index, r.state, base_slice_text(r.reason));
 	queue_unit_remove_rcpt(u, k);
-	queue_message_touch(c, u->m);
+	queue_message_touch(pl->c, u->m);
 }
 
+/* All in @u wait without a destination. */
+static void hold_unit(struct planning *pl, struct unit *u, struct verdict v)
+{
+	struct verdict *list = base_alloc(u->rcpt_count * sizeof(*list));
+	uint32_t count = u->rcpt_count;
+
+	for (uint32_t k = 0; k < count; k++) {
+		list[k] = v;
+		list[k].index = u->rcpts[k].index;
+	}
+	queue_settle(pl->c, u, NULL, list, count);
+	free(list);
+}
+
+static void unit_is_planned(
+	struct planning *pl, struct unit *u, bool waits, const struct verdict *held)
+{
+	if (u->rcpt_count == 0) {
+		queue_dest_detach(pl->c, u);
+		u->state = UNIT_DONE;
+		queue_message_touch(pl->c, u->m);
+	} else if (waits) {
+		hold_unit(pl, u, *held);
+	} else {
+		note_line(pl, u);
+	}
+	settled_apply(pl, u);
+}
+
+/* The first who stays decides what @u is, be it a destination or waiting without one; whoever differs
+ * leaves for a unit that is numbered by himself. So a number is never given twice: it is that of a
+ * recipient who has not left his unit but for good. */
 void queue_plan_unit(struct queue_core *c, struct unit *u)
 {
-	struct message *m = u->m;
-	const struct route_plan *p;
-	struct envelope e;
-	struct rcpt_walk w;
+	struct verdict held = {0};
 	struct envelope_rcpt rcpt;
-	struct settled settled = {0};
-	struct base_slice domain;
+	struct planning pl;
+	struct target t;
 	struct dest *d;
-	struct verdict v;
+	bool waits = false;
 	uint32_t k = 0, index;
 
-	queue_rcpt_walk_begin(&w, m, &e);
+	plan_begin(&pl, c, u->m);
+	u->flags &= ~(unsigned)SPOOL_WORK_NO_LINE;
 	while (k < u->rcpt_count) {
 		index = u->rcpts[k].index;
-		if (!queue_rcpt_walk(&w, index, &rcpt)) {
+		if (!queue_rcpt_walk(&pl.w, index, &rcpt)) {
 			queue_unit_remove_rcpt(u, k);
 			continue;
 		}
-		p = find_plan(c, rcpt.address, &domain);
-		if (settle_now(p, domain, &v)) {
-			tell_route(c, m, &e, &rcpt, p, &v);
-			queue_unit_remove_rcpt(u, k);
-			settled_put(&settled, v, index);
+		find_target(&pl, &rcpt, &t);
+		if (!t.plan && t.verdict.outcome == JOB_HELD && !u->dest) {
+			waits = true;
+			held = t.verdict;
+			k++;
 			continue;
 		}
-		d = queue_dest_get(c, p, domain);
-		if (!u->dest)
+		if (!t.plan) {
+			queue_unit_remove_rcpt(u, k);
+			settled_put(&pl, t.verdict, index);
+			continue;
+		}
+		d = queue_dest_get(c, t.plan, t.domain);
+		if (!u->dest && !waits)
 			queue_dest_attach(d, u);
 		if (u->dest == d)
 			k++;
 		else
-			move_rcpt(c, u, k, d);
+			move_rcpt(&pl, u, k, d);
 	}
-	if (u->rcpt_count == 0) {
-		queue_dest_detach(c, u);
-		u->state = UNIT_DONE;
-		queue_message_touch(c, m);
-	}
-	settled_apply(c, m, &settled);
+	unit_is_planned(&pl, u, waits, &held);
 }

@@ -134,6 +134,7 @@ static void on_event(void *arg, const struct queue_event *e)
 		log_put_u64(&r, LOG_KEY_SIZE, e->size);
 	put(&r, LOG_KEY_ROUTE, e->route);
 	put(&r, LOG_KEY_VIA, e->via);
+	put(&r, LOG_KEY_SENDER_LINE, e->sender_line);
 	put(&r, LOG_KEY_ACCOUNT, e->account);
 	put_connection(&r, e);
 	if (e->code)

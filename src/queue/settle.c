@@ -36,10 +36,10 @@ static void tell(struct settle *s, const struct envelope_rcpt *rcpt, const struc
 {
 	const struct job_result *r = s->r;
 	const struct dest *d = s->u->dest;
-	/* What the route alone decides was told as such. */
-	bool by_route = !r && !d;
+	/* What the route alone decides for good was told as such. */
+	bool by_route = !r && !d && !v->plan;
 	struct queue_event event = {
-		.kind = QUEUE_EVENT_DELIVERY,
+		.kind = v->plan ? QUEUE_EVENT_ROUTE : QUEUE_EVENT_DELIVERY,
 		.message = base_id_slice(&s->m->id),
 		.session = s->e.session,
 		.user = s->e.user,
@@ -58,7 +58,11 @@ static void tell(struct settle *s, const struct envelope_rcpt *rcpt, const struc
 
 	if (by_route)
 		return;
-	if (d) {
+	if (v->plan) {
+		event.route = base_slice_text(v->plan->title);
+		event.via = base_slice_text(v->plan->via_text);
+	} else if (d) {
+		event.sender_line = base_slice_text(s->u->sender_line);
 		event.route = d->route;
 		event.via = d->via_text;
 		event.account = d->account;
@@ -168,6 +172,9 @@ static void put_off(struct settle *s)
 	u->dirty = true;
 	if (s->late)
 		u->flags |= SPOOL_WORK_WARNED;
+	/* Only a sender without a line waits without a destination. */
+	if (!d)
+		u->flags |= SPOOL_WORK_NO_LINE;
 	free(u->account);
 	u->account = d && d->account.len ? base_slice_dup(d->account) : NULL;
 	u->state = s->m->held ? UNIT_HOLD : UNIT_LATER;
