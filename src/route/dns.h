@@ -1,6 +1,6 @@
 /* route/dns.h: DNS answers as values
  * Job      read an answer packet: status, MX and address records
- * Not      asking (relay/resolver.c), deciding (route/mx.h)
+ * Not      asking (loop/resolver.c), deciding (route/mx.h)
  * Trust    the packet is hostile: any length, any compression, any count
  * Memory   the caller owns struct route_dns_answer; records beyond its size are dropped
  * Spec     RFC 1035 section 4, RFC 3596, RFC 7505 */

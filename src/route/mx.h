@@ -1,6 +1,6 @@
 /* route/mx.h: from a destination to the addresses to try, in order
  * Job      asks for MX and addresses, sorts, refuses what must not be reached; says why there is none
- * Not      asking the DNS (relay/resolver.c), connecting
+ * Not      asking the DNS (loop/resolver.c), connecting
  * Trust    answers are strangers': they may name loopback, private networks, ourselves, anything
  * Limits   5 hosts, 4 addresses of each, 10 addresses in all
  * Random   equals are shuffled by a number given at begin
