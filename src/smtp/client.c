@@ -82,6 +82,8 @@ static void set_login(struct smtp_client *c, const struct smtp_client_options *o
 	sasl_mechanism_mask foreign = 0;
 
 	c->auth = options->auth;
+	c->auth_if_offered = options->auth_if_offered &&
+		options->credential == SASL_CREDENTIAL_CERTIFICATE;
 	c->allow_plaintext = options->allow_plaintext_without_tls;
 	c->foreign_new = options->foreign_new;
 	c->foreign_arg = options->foreign_arg;
@@ -231,6 +233,8 @@ void smtp_client_after_hello(struct smtp_client *c)
 {
 	c->tried = 0;
 	c->turned_down = false;
+	if (smtp_auth_is_waived(c))
+		c->auth = false;
 	if (c->auth) {
 		smtp_auth_start(c);
 		return;

@@ -40,7 +40,11 @@ struct smtp_client_options {
 	struct base_slice helo_name; /* borrowed for the session */
 	bool lmtp;
 	enum smtp_client_tls tls;
-	bool auth;                       /* credentials exist: AUTH before any MAIL, or FAILED */
+	bool auth; /* credentials exist: AUTH before any MAIL, or FAILED */
+	/* auth: where no mechanism that the credential serves is offered, be ready all the same. Only for a
+	 * certificate, which TLS shows by itself (many servers take it without AUTH), and only in verified
+	 * TLS. */
+	bool auth_if_offered;
 	enum sasl_credential credential; /* of this kind */
 	sasl_mechanism_mask
 		mechanisms;     /* allowed by the account; 0: all that the credential serves */

@@ -38,6 +38,12 @@ static bool plaintext_ok(const struct smtp_client *c)
 	return (c->tls_active && c->verified) || c->allow_plaintext;
 }
 
+/* Without verified TLS nobody has seen the certificate that is to do for a login. */
+bool smtp_auth_is_waived(const struct smtp_client *c)
+{
+	return c->auth_if_offered && plaintext_ok(c) && !(c->offer.mechanisms & c->allowed);
+}
+
 static void account_fail(
 	struct smtp_client *c, bool permanent, bool reply_counts, const char *reason)
 {

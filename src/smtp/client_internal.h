@@ -85,7 +85,7 @@ struct smtp_transaction {
 struct smtp_client {
 	enum smtp_client_phase phase;
 	enum smtp_client_tls tls;
-	bool lmtp, auth, allow_plaintext;
+	bool lmtp, auth, auth_if_offered, allow_plaintext;
 	bool tls_active, verified, authenticated;
 	bool unclean; /* MAIL was sent since the session or the last RSET began: RSET comes first */
 	bool reply_local;
@@ -143,6 +143,8 @@ void smtp_client_write_line(struct smtp_client *c, struct base_buf *out, const c
 void smtp_client_after_hello(struct smtp_client *c);
 
 /* client_auth.c */
+/* No login, although there are credentials: see auth_if_offered. */
+bool smtp_auth_is_waived(const struct smtp_client *c);
 void smtp_auth_start(struct smtp_client *c);
 void smtp_auth_reply(struct smtp_client *c, struct base_slice line, struct base_buf *out);
 void smtp_auth_forget(struct smtp_client *c);

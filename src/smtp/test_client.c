@@ -25,17 +25,29 @@ struct row {
 	const char *name;
 	struct smtp_client_options options;
 	bool verified;
-	bool whole_only;  /* what matters is what lies in one segment */
-	bool reports_all; /* the caller sends a second message after the first */
+	bool binding;              /* TLS gives a channel binding */
+	const char *user, *secret; /* default: tim, tanstaaftanstaaf */
+	bool whole_only;           /* what matters is what lies in one segment */
+	bool reports_all;          /* the caller sends a second message after the first */
 	const char *sender;
 	const char *rcpts[4];
 	const char *body; /* default: "hi\r\n" */
 	struct smtp_client_mail mail;
+	const char *auth_error; /* what is kept of a refused token at the end */
 	const char *script[48];
 };
 
 #define HELO "S: 220 hi", "C: EHLO me.example"
 #define READY_WITH(ext) HELO, "S: 250-srv", "S: 250 " ext
+/* protocol texts of Google and of RFC 7628 section 4.1 */
+#define GOOGLE_B64 \
+	"dXNlcj1zb21ldXNlckBleGFtcGxlLmNvbQFhdXRoPUJlYXJlciB5YTI5LnZGOWRmdDRxbVRjMk52YjNSbGNrQmhk" \
+	"SFJo" \
+	"ZG1semRHRXVZMjl0Q2cBAQ=="
+#define RFC_7628_B64 \
+	"bixhPXVzZXJAZXhhbXBsZS5jb20sAWhvc3Q9c2VydmVyLmV4YW1wbGUuY29tAXBvcnQ9NTg3AWF1dGg9QmVhcmVy" \
+	"IHZG" \
+	"OWRmdDRxbVRjMk52YjNSbGNrQmhiSFJoZG1semRHRXVZMjl0Q2c9PQEB"
 #define ONE .sender = "a@x.example", .rcpts = {"b@y.example"}
 
 static const struct row rows[] = {
@@ -195,9 +207,9 @@ static const struct row rows[] = {
 			"C: MAIL FROM:<a@x.example> AUTH=a+2Bb@x.example", "E: credentials ready"}},
 	{"AUTH= alone, with a word nobody knows; prompts that say nothing", ONE, .verified = true,
 		.options = {.tls = SMTP_CLIENT_TLS_IMPLICIT, .auth = true},
-		.script = {READY_WITH("AUTH=MBS_BASIC LOGIN"), "C: AUTH LOGIN", "S: 334",
-			"C: dGlt", "S: 334 VXNlciBOYW1lAA==", "C: dGFuc3RhYWZ0YW5zdGFhZg==",
-			"S: 235 ok", "C: MAIL FROM:<a@x.example> AUTH=<>", "E: credentials ready"}},
+		.script = {READY_WITH("AUTH=MBS_BASIC LOGIN"), "C: AUTH LOGIN", "S: 334", "C: dGlt",
+			"S: 334 VXNlciBOYW1lAA==", "C: dGFuc3RhYWZ0YW5zdGFhZg==", "S: 235 ok",
+			"C: MAIL FROM:<a@x.example> AUTH=<>", "E: credentials ready"}},
 	{"AUTH PLAIN, the initial response is overlooked", ONE, .verified = true,
 		.options = {.tls = SMTP_CLIENT_TLS_IMPLICIT, .auth = true},
 		.script = {READY_WITH("AUTH PLAIN"), "C: AUTH PLAIN AHRpbQB0YW5zdGFhZnRhbnN0YWFm",
@@ -241,7 +253,7 @@ static const struct row rows[] = {
 		.script = {READY_WITH("AUTH PLAIN LOGIN CRAM-MD5"), "C: AUTH CRAM-MD5",
 			"S: 334 PDE4OTYuNjk3MTcwOTUyQHBvc3RvZmZpY2UucmVzdG9uLm1jaS5uZXQ+",
 			"C: dGltIGI5MTNhNjAyYzdlZGE3YTQ5NWI0ZTZlNzMzNGQzODkw", "S: 535 5.7.8 no",
-			"c: ", "E: credentials failed(AUTH,permanent,account,535)"}},
+			"c: ", "E: credentials failed(AUTH,permanent,refused,535)"}},
 	{"454: later, the account is fine", ONE, .verified = true,
 		.options = {.tls = SMTP_CLIENT_TLS_IMPLICIT, .auth = true},
 		.script = {READY_WITH("AUTH PLAIN"), "C: AUTH PLAIN AHRpbQB0YW5zdGFhZnRhbnN0YWFm",
@@ -250,7 +262,7 @@ static const struct row rows[] = {
 		.options = {.tls = SMTP_CLIENT_TLS_IMPLICIT, .auth = true},
 		.script = {READY_WITH("AUTH PLAIN CRAM-MD5"), "C: AUTH CRAM-MD5", "S: 504 no",
 			"C: AUTH PLAIN AHRpbQB0YW5zdGFhZnRhbnN0YWFm", "S: 534 no",
-			"c: ", "E: credentials credentials failed(AUTH,permanent,account,534)"}},
+			"c: ", "E: credentials credentials failed(AUTH,permanent,refused,534)"}},
 	{"undecodable challenge", ONE, .options = {.auth = true},
 		.script = {READY_WITH("AUTH CRAM-MD5"), "C: AUTH CRAM-MD5", "S: 334 ???", "C: *",
 			"S: 501 ok", "c: ", "E: credentials failed(AUTH,later,account,0)"}},
@@ -265,6 +277,204 @@ static const struct row rows[] = {
 	{"reply 250 to AUTH", ONE, .options = {.auth = true},
 		.script = {READY_WITH("AUTH CRAM-MD5"), "C: AUTH CRAM-MD5", "S: 250 ok",
 			"c: ", "E: credentials failed(AUTH,later,account,250)"}},
+
+	{"AUTH before STARTTLS only: no password goes", ONE, .verified = true,
+		.options = {.tls = SMTP_CLIENT_TLS_REQUIRE, .auth = true},
+		.script = {HELO, "S: 250-srv", "S: 250-AUTH PLAIN LOGIN CRAM-MD5",
+			"S: 250 STARTTLS", "C: STARTTLS", "S: 220 go", "C: EHLO me.example",
+			"S: 250 srv", "c: ", "E: starttls failed(AUTH,permanent,account,0)"}},
+	{"other mechanisms behind STARTTLS", ONE, .verified = true,
+		.options = {.tls = SMTP_CLIENT_TLS_MAY, .auth = true},
+		.script = {HELO, "S: 250-srv", "S: 250-AUTH CRAM-MD5", "S: 250 STARTTLS",
+			"C: STARTTLS", "S: 220 go", "C: EHLO me.example", "S: 250-srv",
+			"S: 250 AUTH PLAIN", "C: AUTH PLAIN AHRpbQB0YW5zdGFhZnRhbnN0YWFm",
+			"S: 235 ok", "C: MAIL FROM:<a@x.example> AUTH=<>",
+			"E: starttls credentials ready"}},
+	{"STARTTLS gone where it is demanded", ONE, .verified = true,
+		.options = {.tls = SMTP_CLIENT_TLS_REQUIRE, .auth = true},
+		.script = {HELO, "S: 250-srv", "S: 250 AUTH PLAIN LOGIN",
+			"c: ", "E: failed(STARTTLS,later,0)"}},
+	{"a binding is demanded, and offered", ONE, .verified = true, .binding = true,
+		.options = {.tls = SMTP_CLIENT_TLS_IMPLICIT,
+			.auth = true,
+			.mechanisms = SASL_MASK(SASL_MECHANISM_SCRAM_SHA_256_PLUS)},
+		.script = {READY_WITH("AUTH PLAIN SCRAM-SHA-256 SCRAM-SHA-256-PLUS"),
+			"C: AUTH SCRAM-SHA-256-PLUS "
+			"cD10bHMtZXhwb3J0ZXIsLG49dGltLHI9QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB",
+			"S: 535 5.7.8 no", "E: credentials failed(AUTH,permanent,refused,535)"}},
+	{"a binding is demanded, and the server has none", ONE, .verified = true, .binding = true,
+		.options = {.tls = SMTP_CLIENT_TLS_IMPLICIT,
+			.auth = true,
+			.mechanisms = SASL_MASK(SASL_MECHANISM_SCRAM_SHA_256_PLUS) |
+				SASL_MASK(SASL_MECHANISM_SCRAM_SHA_512_PLUS)},
+		.script = {READY_WITH("AUTH PLAIN SCRAM-SHA-256 SCRAM-SHA-512"),
+			"c: ", "E: failed(AUTH,permanent,account,0)"}},
+	{"a binding is demanded, and TLS gives none", ONE, .verified = true,
+		.options = {.tls = SMTP_CLIENT_TLS_IMPLICIT,
+			.auth = true,
+			.mechanisms = SASL_MASK(SASL_MECHANISM_SCRAM_SHA_256_PLUS)},
+		.script = {READY_WITH("AUTH PLAIN SCRAM-SHA-256-PLUS"),
+			"c: ", "E: failed(AUTH,permanent,account,0)"}},
+	{"504 and then none is left: nobody has refused the login", ONE, .verified = true,
+		.options = {.tls = SMTP_CLIENT_TLS_IMPLICIT, .auth = true},
+		.script = {READY_WITH("AUTH PLAIN"), "C: AUTH PLAIN AHRpbQB0YW5zdGFhZnRhbnN0YWFm",
+			"S: 504 5.5.4 no",
+			"c: ", "E: credentials failed(AUTH,permanent,account,504)"}},
+	{"538: another one", ONE, .verified = true,
+		.options = {.tls = SMTP_CLIENT_TLS_IMPLICIT, .auth = true},
+		.script = {READY_WITH("AUTH PLAIN LOGIN"),
+			"C: AUTH PLAIN AHRpbQB0YW5zdGFhZnRhbnN0YWFm", "S: 538 5.7.11 no",
+			"C: AUTH LOGIN", "S: 421 4.3.0 bye",
+			"E: credentials credentials failed(AUTH,later,421)"}},
+	{"432: the password must be changed", ONE, .verified = true,
+		.options = {.tls = SMTP_CLIENT_TLS_IMPLICIT, .auth = true},
+		.script = {READY_WITH("AUTH PLAIN"), "C: AUTH PLAIN AHRpbQB0YW5zdGFhZnRhbnN0YWFm",
+			"S: 432 4.7.12 change it",
+			"E: credentials failed(AUTH,later,refused,432)"}},
+
+	{"XOAUTH2, Google's example", ONE, .verified = true, .user = "someuser@example.com",
+		.secret = "ya29.vF9dft4qmTc2Nvb3RlckBhdHRhdmlzdGEuY29tCg",
+		.options = {.tls = SMTP_CLIENT_TLS_IMPLICIT,
+			.auth = true,
+			.credential = SASL_CREDENTIAL_TOKEN},
+		.script = {READY_WITH("AUTH LOGIN PLAIN XOAUTH2 PLAIN-CLIENTTOKEN XOAUTH"),
+			"C: AUTH XOAUTH2 " GOOGLE_B64, "S: 235 2.7.0 Accepted",
+			"C: MAIL FROM:<a@x.example> AUTH=<>", "E: credentials ready"}},
+	{"XOAUTH2 refused: its reasons, an empty answer, 535", ONE, .verified = true,
+		.user = "someuser@example.com",
+		.secret = "ya29.vF9dft4qmTc2Nvb3RlckBhdHRhdmlzdGEuY29tCg",
+		.options = {.tls = SMTP_CLIENT_TLS_IMPLICIT,
+			.auth = true,
+			.credential = SASL_CREDENTIAL_TOKEN},
+		.auth_error = "{\"status\":\"401\",\"schemes\":\"bearer mac\","
+			      "\"scope\":\"https://mail.google.com/\"}\n",
+		.script = {READY_WITH("AUTH XOAUTH2"), "C: AUTH XOAUTH2 " GOOGLE_B64,
+			"S: 334 "
+			"eyJzdGF0dXMiOiI0MDEiLCJzY2hlbWVzIjoiYmVhcmVyIG1hYyIsInNjb3BlIjoiaHR0cHM6L"
+			"y9tYWlsLmdvb2dsZS5jb20vIn0K",
+			"C: ", "S: 535 5.7.8 Username and Password not accepted",
+			"c: ", "E: credentials failed(AUTH,permanent,refused,535)"}},
+	{"OAUTHBEARER, RFC 7628", ONE, .verified = true, .user = "user@example.com",
+		.secret = "vF9dft4qmTc2Nvb3RlckBhbHRhdmlzdGEuY29tCg==",
+		.options = {.tls = SMTP_CLIENT_TLS_IMPLICIT,
+			.auth = true,
+			.credential = SASL_CREDENTIAL_TOKEN,
+			.host = {(const uint8_t *)"server.example.com", 18},
+			.port = 587},
+		.script = {READY_WITH("AUTH PLAIN XOAUTH2 OAUTHBEARER"),
+			"C: AUTH OAUTHBEARER " RFC_7628_B64, "S: 235 ok",
+			"C: MAIL FROM:<a@x.example> AUTH=<>", "E: credentials ready"}},
+	{"OAUTHBEARER refused, and 235 all the same", ONE, .verified = true,
+		.user = "user@example.com", .secret = "vF9dft4qmTc2Nvb3RlckBhbHRhdmlzdGEuY29tCg==",
+		.options = {.tls = SMTP_CLIENT_TLS_IMPLICIT,
+			.auth = true,
+			.credential = SASL_CREDENTIAL_TOKEN,
+			.host = {(const uint8_t *)"server.example.com", 18},
+			.port = 587},
+		.auth_error = "{\"status\":\"invalid_token\",\"schemes\":\"bearer mac\","
+			      "\"scope\":\"https://mail.example.com/\"}",
+		.script = {READY_WITH("AUTH OAUTHBEARER"), "C: AUTH OAUTHBEARER " RFC_7628_B64,
+			"S: 334 "
+			"eyJzdGF0dXMiOiJpbnZhbGlkX3Rva2VuIiwic2NoZW1lcyI6ImJlYXJlciBtYWMiLCJzY29wZS"
+			"I6Imh0"
+			"dHBzOi8vbWFpbC5leGFtcGxlLmNvbS8ifQ==",
+			"C: AQ==", "S: 235 ok",
+			"c: ", "E: credentials failed(AUTH,later,account,235)"}},
+	{"a token refused twice", ONE, .verified = true, .user = "u", .secret = "t",
+		.options = {.tls = SMTP_CLIENT_TLS_IMPLICIT,
+			.auth = true,
+			.credential = SASL_CREDENTIAL_TOKEN},
+		.auth_error = "{}",
+		.script = {READY_WITH("AUTH XOAUTH2"),
+			"C: AUTH XOAUTH2 dXNlcj11AWF1dGg9QmVhcmVyIHQBAQ==", "S: 334 e30=", "C: ",
+			"S: 334 e30=", "C: *", "S: 501 ok",
+			"E: credentials failed(AUTH,later,account,0)"}},
+	{"a token server that is not well: the account is fine", ONE, .verified = true, .user = "u",
+		.secret = "t",
+		.options = {.tls = SMTP_CLIENT_TLS_IMPLICIT,
+			.auth = true,
+			.credential = SASL_CREDENTIAL_TOKEN},
+		.auth_error = "{}",
+		.script = {READY_WITH("AUTH XOAUTH2"),
+			"C: AUTH XOAUTH2 dXNlcj11AWF1dGg9QmVhcmVyIHQBAQ==", "S: 334 e30=", "C: ",
+			"S: 454 4.7.0 later", "E: credentials failed(AUTH,later,454)"}},
+	{"a token never without verified TLS", ONE, .user = "u", .secret = "t",
+		.options = {.tls = SMTP_CLIENT_TLS_IMPLICIT,
+			.auth = true,
+			.credential = SASL_CREDENTIAL_TOKEN},
+		.script = {READY_WITH("AUTH XOAUTH2 OAUTHBEARER"),
+			"c: ", "E: failed(AUTH,permanent,account,0)"}},
+	{"a token is no password", ONE, .verified = true, .user = "u", .secret = "t",
+		.options = {.tls = SMTP_CLIENT_TLS_IMPLICIT,
+			.auth = true,
+			.credential = SASL_CREDENTIAL_TOKEN},
+		.script = {READY_WITH("AUTH PLAIN LOGIN CRAM-MD5 SCRAM-SHA-256"),
+			"c: ", "E: failed(AUTH,permanent,account,0)"}},
+	{"a password is no token", ONE, .verified = true,
+		.options = {.tls = SMTP_CLIENT_TLS_IMPLICIT, .auth = true},
+		.script = {READY_WITH("AUTH XOAUTH2 OAUTHBEARER EXTERNAL GSSAPI DIGEST-MD5"),
+			"c: ", "E: failed(AUTH,permanent,account,0)"}},
+	{"a token that is none", ONE, .verified = true, .user = "u", .secret = "t\1auth=x",
+		.options = {.tls = SMTP_CLIENT_TLS_IMPLICIT,
+			.auth = true,
+			.credential = SASL_CREDENTIAL_TOKEN},
+		.script = {READY_WITH("AUTH XOAUTH2"),
+			"c: ", "E: credentials failed(AUTH,permanent,account,0)"}},
+
+	{"EXTERNAL, as the certificate says", ONE, .verified = true, .user = "", .secret = "",
+		.options = {.tls = SMTP_CLIENT_TLS_IMPLICIT,
+			.auth = true,
+			.credential = SASL_CREDENTIAL_CERTIFICATE},
+		.script = {READY_WITH("AUTH PLAIN EXTERNAL"), "C: AUTH EXTERNAL =", "S: 235 ok",
+			"C: MAIL FROM:<a@x.example> AUTH=<>", "E: credentials ready"}},
+	{"EXTERNAL, asked again", ONE, .verified = true, .user = "", .secret = "",
+		.options = {.tls = SMTP_CLIENT_TLS_IMPLICIT,
+			.auth = true,
+			.credential = SASL_CREDENTIAL_CERTIFICATE},
+		.script = {READY_WITH("AUTH EXTERNAL"), "C: AUTH EXTERNAL =", "S: 334 ", "C: ",
+			"S: 235 ok", "C: MAIL FROM:<a@x.example> AUTH=<>", "E: credentials ready"}},
+	{"EXTERNAL, as somebody", ONE, .verified = true, .secret = "",
+		.options = {.tls = SMTP_CLIENT_TLS_IMPLICIT,
+			.auth = true,
+			.credential = SASL_CREDENTIAL_CERTIFICATE},
+		.script = {READY_WITH("AUTH EXTERNAL"), "C: AUTH EXTERNAL dGlt", "S: 535 no",
+			"c: ", "E: credentials failed(AUTH,permanent,refused,535)"}},
+	{"EXTERNAL never without verified TLS", ONE, .secret = "",
+		.options = {.auth = true, .credential = SASL_CREDENTIAL_CERTIFICATE},
+		.script = {READY_WITH("AUTH EXTERNAL"),
+			"c: ", "E: failed(AUTH,permanent,account,0)"}},
+	{"a certificate that TLS has shown, and no AUTH", ONE, .verified = true, .secret = "",
+		.options = {.tls = SMTP_CLIENT_TLS_IMPLICIT,
+			.auth = true,
+			.auth_if_offered = true,
+			.credential = SASL_CREDENTIAL_CERTIFICATE},
+		.script = {READY_WITH("AUTH PLAIN"), "C: MAIL FROM:<a@x.example>", "E: ready"}},
+	{"a certificate that nobody has seen", ONE, .secret = "",
+		.options = {.tls = SMTP_CLIENT_TLS_MAY,
+			.auth = true,
+			.auth_if_offered = true,
+			.credential = SASL_CREDENTIAL_CERTIFICATE},
+		.script = {READY_WITH("AUTH PLAIN"), "c: ", "E: failed(AUTH,permanent,account,0)"}},
+	{"a password is never left out", ONE, .verified = true,
+		.options = {.tls = SMTP_CLIENT_TLS_IMPLICIT, .auth = true, .auth_if_offered = true},
+		.script = {READY_WITH("PIPELINING"), "c: ", "E: failed(AUTH,permanent,account,0)"}},
+
+	{"RSET before the second message", ONE, .reports_all = true,
+		.script = {READY_WITH("PIPELINING"),
+			"c: MAIL FROM:<a@x.example>\r\nRCPT TO:<b@y.example>\r\nDATA\r\n",
+			"s: 250 ok\r\n250 ok\r\n354 go\r\n", "c: hi\r\n.\r\n", "S: 250 ok",
+			"c: RSET\r\nMAIL FROM:<a@x.example>\r\nRCPT TO:<b@y.example>\r\nDATA\r\n",
+			"s: 250 ok\r\n250 ok\r\n250 ok\r\n354 go\r\n", "c: hi\r\n.\r\n",
+			"S: 250 ok", "C: QUIT",
+			"E: ready mail:250 rcpt0:250 body message:250 done mail:250 rcpt0:250 body "
+			"message:250 done"}},
+	{"RSET and MAIL one by one without PIPELINING", ONE, .reports_all = true,
+		.script = {HELO, "S: 250 srv", "C: MAIL FROM:<a@x.example>", "S: 550 no", "C: RSET",
+			"S: 250 ok", "C: MAIL FROM:<a@x.example>", "S: 250 ok",
+			"C: RCPT TO:<b@y.example>", "E: ready mail:550 done mail:250"}},
+	{"RSET refused", ONE, .reports_all = true,
+		.script = {HELO, "S: 250 srv", "C: MAIL FROM:<a@x.example>", "S: 550 no", "C: RSET",
+			"S: 502 what", "c: ", "E: ready mail:550 done failed(MAIL,later,502)"}},
 
 	{"all parameters", .sender = "a@x.example", .rcpts = {"b@y.example"},
 		.mail = {.size_bytes = 70000,
@@ -373,8 +583,13 @@ static void note_failure(struct run *r)
 	if (r->ended)
 		return;
 	assert_non_null(f->reason);
+	assert_true(f->reason[0] != '\0');
+	assert_true(f->account || !f->refused);
 	note(r, "failed(%s,%s%s%s,%u)", smtp_client_stage_name(f->stage),
-		f->permanent ? "permanent" : "later", f->account ? ",account" : "",
+		f->permanent ? "permanent" : "later",
+		f->refused           ? ",refused"
+			: f->account ? ",account"
+				     : "",
 		f->maybe_delivered ? ",maybe" : "", smtp_client_reply(r->client)->code);
 	r->ended = true;
 }
@@ -407,6 +622,15 @@ static void on_done(struct run *r)
 		smtp_client_quit(r->client, &r->out);
 }
 
+static void tls_done(struct run *r)
+{
+	bool binding = r->row->binding;
+
+	smtp_client_tls_done(r->client, binding ? SASL_BINDING_TLS_EXPORTER : SASL_BINDING_NONE,
+		binding ? BASE_SLICE("0123456789abcdef") : BASE_SLICE_EMPTY, r->row->verified,
+		&r->out);
+}
+
 static void feed(struct run *r, struct base_slice in)
 {
 	static const uint8_t random[SASL_CLIENT_RANDOM_BYTES];
@@ -419,13 +643,14 @@ static void feed(struct run *r, struct base_slice in)
 			return;
 		case SMTP_CLIENT_STARTTLS:
 			note(r, "starttls");
-			smtp_client_tls_done(r->client, SASL_BINDING_NONE, BASE_SLICE_EMPTY,
-				r->row->verified, &r->out);
+			tls_done(r);
 			break;
 		case SMTP_CLIENT_CREDENTIALS:
 			note(r, "credentials");
-			smtp_client_credentials(r->client, BASE_SLICE("tim"),
-				BASE_SLICE("tanstaaftanstaaf"),
+			smtp_client_credentials(r->client,
+				base_slice_text(r->row->user ? r->row->user : "tim"),
+				base_slice_text(
+					r->row->secret ? r->row->secret : "tanstaaftanstaaf"),
 				base_slice_make(random, sizeof(random)), &r->out);
 			break;
 		case SMTP_CLIENT_READY:
@@ -503,8 +728,7 @@ static void play(const struct row *row, size_t step)
 	base_buf_init_secret(&r.out, OUT_MAX);
 	base_buf_init(&r.events, OUT_MAX);
 	if (options.tls == SMTP_CLIENT_TLS_IMPLICIT)
-		smtp_client_tls_done(
-			r.client, SASL_BINDING_NONE, BASE_SLICE_EMPTY, row->verified, &r.out);
+		tls_done(&r);
 	feed(&r, BASE_SLICE_EMPTY);
 	for (line = row->script; *line; line++) {
 		const char *text = strlen(*line) > 3 ? *line + 3 : "";
@@ -533,6 +757,10 @@ static void play(const struct row *row, size_t step)
 			fail_msg("%s: bad script", row->name);
 		}
 	}
+	if (!base_slice_equal_text(
+		    smtp_client_auth_error(r.client), row->auth_error ? row->auth_error : ""))
+		fail_msg("%s: auth error \"%.*s\"", row->name,
+			BASE_SLICE_ARGS(smtp_client_auth_error(r.client)));
 	smtp_client_free(&r.client);
 	assert_null(r.client);
 	base_buf_release(&r.out);
@@ -616,16 +844,16 @@ static void test_repeated_response(void **state)
 	r.client = smtp_client_new(&options);
 	base_buf_init_secret(&r.out, OUT_MAX);
 	smtp_client_set_trace(r.client, (struct smtp_client_trace){never_the_response, NULL});
-	assert_int_equal(smtp_client_push(r.client,
-				 BASE_SLICE("220 hi\r\n250-srv\r\n250 AUTH PLAIN\r\n"), &used,
-				 &r.out),
+	assert_int_equal(
+		smtp_client_push(r.client, BASE_SLICE("220 hi\r\n250-srv\r\n250 AUTH PLAIN\r\n"),
+			&used, &r.out),
 		SMTP_CLIENT_CREDENTIALS);
 	smtp_client_credentials(r.client, BASE_SLICE("u"), BASE_SLICE("p"),
 		base_slice_make((const uint8_t[64]){0}, 64), &r.out);
 	assert_non_null(memmem(r.out.ptr, r.out.len, "AHUAcA==", 8));
-	assert_int_equal(smtp_client_push(r.client,
-				 BASE_SLICE("535-5.7.8 no\r\n535 5.7.8 <AHUAcA==>\r\n"), &used,
-				 &r.out),
+	assert_int_equal(
+		smtp_client_push(r.client, BASE_SLICE("535-5.7.8 no\r\n535 5.7.8 <AHUAcA==>\r\n"),
+			&used, &r.out),
 		SMTP_CLIENT_FAILED);
 	reply = smtp_client_reply(r.client);
 	assert_int_equal(reply->code, 535);
@@ -673,37 +901,35 @@ static void test_trace_masks_secrets(void **state)
 	base_buf_release(&t.text);
 }
 
-/* An initial response that does not fit a command line waits for an empty challenge. */
-static void test_long_initial_response(void **state)
+/* RSET that the caller asked for does for the next MAIL as well. */
+static void test_rset_once(void **state)
 {
-	struct smtp_client_options options = {.helo_name = BASE_SLICE("me.example"),
-		.auth = true,
-		.allow_plaintext_without_tls = true};
-	struct smtp_client *c = smtp_client_new(&options);
-	static char password[500];
-	uint8_t random[SASL_CLIENT_RANDOM_BYTES] = {0};
-	struct base_buf out;
+	static const struct row row = {"rset", ONE, .reports_all = true};
+	struct smtp_client_options options = {.helo_name = BASE_SLICE("me.example")};
+	struct run r = {.row = &row};
 	size_t used;
 
-	memset(password, 'x', sizeof(password));
-	base_buf_init_secret(&out, OUT_MAX);
+	r.client = smtp_client_new(&options);
+	base_buf_init(&r.out, OUT_MAX);
+	base_buf_init(&r.events, OUT_MAX);
 	assert_int_equal(
-		smtp_client_push(c, BASE_SLICE("220 hi\r\n"), &used, &out), SMTP_CLIENT_MORE);
+		smtp_client_push(r.client, BASE_SLICE("220 hi\r\n250 srv\r\n"), &used, &r.out),
+		SMTP_CLIENT_READY);
+	send_mail(&r);
+	assert_int_equal(smtp_client_push(r.client, BASE_SLICE("550 no\r\n"), &used, &r.out),
+		SMTP_CLIENT_MAIL_REPLY);
 	assert_int_equal(
-		smtp_client_push(c, BASE_SLICE("250-srv\r\n250 AUTH PLAIN\r\n"), &used, &out),
-		SMTP_CLIENT_CREDENTIALS);
-	base_buf_clear(&out);
-	smtp_client_credentials(c, BASE_SLICE("tim"), base_slice_make(password, sizeof(password)),
-		base_slice_make(random, sizeof(random)), &out);
-	assert_string_equal(base_buf_text(&out), "AUTH PLAIN\r\n");
-	base_buf_clear(&out);
-	assert_int_equal(
-		smtp_client_push(c, BASE_SLICE("334 \r\n"), &used, &out), SMTP_CLIENT_MORE);
-	assert_true(out.len > 600);
-	assert_int_equal(
-		smtp_client_push(c, BASE_SLICE("235 ok\r\n"), &used, &out), SMTP_CLIENT_READY);
-	smtp_client_free(&c);
-	base_buf_release(&out);
+		smtp_client_push(r.client, BASE_SLICE_EMPTY, &used, &r.out), SMTP_CLIENT_DONE);
+	base_buf_clear(&r.out);
+	smtp_client_rset(r.client, &r.out);
+	expect_said(&r, "RSET", true);
+	assert_int_equal(smtp_client_push(r.client, BASE_SLICE("250 ok\r\n"), &used, &r.out),
+		SMTP_CLIENT_READY);
+	send_mail(&r);
+	expect_said(&r, "MAIL FROM:<a@x.example>", true);
+	smtp_client_free(&r.client);
+	base_buf_release(&r.out);
+	base_buf_release(&r.events);
 }
 
 static void test_offer(void **state)
@@ -745,7 +971,7 @@ int main(void)
 		cmocka_unit_test(test_endless_rounds),
 		cmocka_unit_test(test_repeated_response),
 		cmocka_unit_test(test_trace_masks_secrets),
-		cmocka_unit_test(test_long_initial_response),
+		cmocka_unit_test(test_rset_once),
 		cmocka_unit_test(test_offer),
 	};
 
