@@ -32,7 +32,9 @@ _Noreturn static void become(int program, int channel, const char *ca, const str
 	memcpy(argv, words, sizeof(argv)); /* fexecve() changes none of them */
 	if (a->root && (setgroups(0, NULL) != 0 || setgid(a->gid) != 0 || setuid(a->uid) != 0))
 		_exit(EXIT_NO_PROGRAM);
-	if (dup2(channel, STDIN_FILENO) >= 0)
+	/* Where the command was started without a descriptor 0, the channel has taken its place. */
+	if (channel == STDIN_FILENO ? fcntl(channel, F_SETFD, 0) == 0
+				    : dup2(channel, STDIN_FILENO) >= 0)
 		fexecve(program, argv, environ);
 	_exit(EXIT_NO_PROGRAM);
 }
