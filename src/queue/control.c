@@ -3,9 +3,13 @@
 
 #include "base/clock.h"
 #include "loop/log.h"
+#include "route/sender_admin.h"
+#include "spool/detail.h"
 
 #include <jansson.h>
 #include <stdlib.h>
+
+enum { SENDERS_ANSWER_MAX_BYTES = 256 << 20 };
 
 struct queue_command {
 	struct queue_command *next;
@@ -48,25 +52,61 @@ static void tell(const struct spool_admin *a)
 	log_commit(&r);
 }
 
+/* @account empty: all. */
+static void lift_pauses(struct queue_shell *q, struct base_slice account)
+{
+	struct ipc_channel *ch;
+
+	for (unsigned i = 0; i < role_peer_count(q->role, IPC_RELAY); i++) {
+		ch = role_peer(q->role, IPC_RELAY, i);
+		ipc_begin(&q->frame, IPC_ACCOUNT_RETRY, 0);
+		ipc_put_bytes(&q->frame, account);
+		if (ch)
+			ipc_send(ch, &q->frame, NULL, 0);
+	}
+}
+
+/* Whoever asks for an attempt wants one: relays that know of a pause would answer for the destination
+ * without asking it. Of a message only its accounts are meant; one that has none may wait for a
+ * destination, which has no name here. */
+static void lift_pauses_of(struct queue_shell *q, struct base_slice id)
+{
+	struct spool_detail detail;
+	struct spool_work w;
+	struct base_error err;
+	bool other = false, any = false;
+	uint32_t from = 0;
+	int64_t seq;
+
+	if (spool_find(q->spool, id, &seq, &err) != 0)
+		return;
+	while (spool_work_next(q->spool, seq, from, &w, &err) == 0) {
+		from = w.unit + 1;
+		if (!spool_detail_get(w.detail, &detail))
+			continue;
+		if (detail.account.len)
+			lift_pauses(q, detail.account);
+		else
+			other = true;
+		any = true;
+	}
+	if (other || !any)
+		lift_pauses(q, BASE_SLICE_EMPTY);
+}
+
 /* The spool has the change; memory and the relays follow. */
 static void follow(struct queue_shell *q, const struct spool_admin *a)
 {
 	enum spool_admin_verb verb = spool_admin_verb(a);
-	struct ipc_channel *ch;
 
 	queue_core_admin_after(q->core, a);
 	tell(a);
-	/* Whoever asks for an attempt wants one, of a single message too: relays that know of a
-	 * pause would answer for the destination without asking it. */
 	if (verb != SPOOL_ADMIN_RETRY)
 		return;
-	for (unsigned i = 0; i < role_peer_count(q->role, IPC_RELAY); i++) {
-		ch = role_peer(q->role, IPC_RELAY, i);
-		ipc_begin(&q->frame, IPC_ACCOUNT_RETRY, 0);
-		ipc_put_text(&q->frame, "");
-		if (ch)
-			ipc_send(ch, &q->frame, NULL, 0);
-	}
+	if (spool_admin_id(a).len)
+		lift_pauses_of(q, spool_admin_id(a));
+	else
+		lift_pauses(q, BASE_SLICE_EMPTY);
 }
 
 static int change(struct queue_command *cmd, struct base_error *err)
@@ -137,6 +177,64 @@ static void give_status(struct queue_shell *q, struct control_reply *reply)
 	control_end(reply, NULL);
 }
 
+/* ---- the sender table ---- */
+
+static void tell_senders(const struct control_request *req)
+{
+	struct log_record r;
+
+	log_begin(&r, LOG_LEVEL_INFO, LOG_KIND_ADMIN);
+	log_put_text(&r, LOG_KEY_ACTION,
+		control_word_is(req, 1, "add") ? "sender add" : "sender remove");
+	log_put(&r, LOG_KEY_SENDER_LINE, req->words[2]);
+	log_commit(&r);
+}
+
+/* Told of only when it is durable; memory follows the spool. */
+static int change_senders(struct queue_shell *q, const struct route_sender_request *req,
+	struct base_buf *out, struct base_error *err)
+{
+	int rc = queue_core_senders_before(q->core, req->now_ms, err);
+
+	q->events = true;
+	if (rc == 0)
+		rc = route_sender_admin_run(q->spool, req, out, err);
+	if (rc == 0)
+		rc = spool_commit(q->spool, err);
+	if (rc == 0)
+		queue_core_senders_after(q->core);
+	else
+		spool_rollback(q->spool);
+	return rc;
+}
+
+static void answer_senders(
+	struct queue_shell *q, const struct control_request *req, struct control_reply *reply)
+{
+	struct route_sender_request request = {
+		.words = req->words,
+		.word_count = req->word_count,
+		.host_name = base_slice_text(role_conf(q->role)->hostname),
+		.now_ms = base_clock_wall_ms(),
+	};
+	struct base_error err = {0};
+	struct base_buf out;
+	bool changes = route_sender_admin_changes(req->words, req->word_count);
+	int rc;
+
+	base_buf_init(&out, SENDERS_ANSWER_MAX_BYTES);
+	if (changes)
+		rc = change_senders(q, &request, &out, &err);
+	else
+		rc = route_sender_admin_run(q->spool, &request, &out, &err);
+	if (rc == 0 && changes)
+		tell_senders(req);
+	if (rc == 0)
+		control_json(reply, base_buf_slice(&out));
+	control_end(reply, rc == 0 ? NULL : &err);
+	base_buf_release(&out);
+}
+
 void queue_control(struct role *r, const struct control_request *req, struct control_reply *reply)
 {
 	struct queue_shell *q = role_state(r);
@@ -146,6 +244,14 @@ void queue_control(struct role *r, const struct control_request *req, struct con
 
 	if (req->word_count == 1 && control_word_is(req, 0, "status")) {
 		give_status(q, reply);
+		return;
+	}
+	if (req->word_count == 1 && control_word_is(req, 0, "accounts")) {
+		queue_accounts_answer(q, reply);
+		return;
+	}
+	if (route_sender_admin_knows(req->words, req->word_count)) {
+		answer_senders(q, req, reply);
 		return;
 	}
 	if (spool_admin_begin(&admin, q->spool, envelope_visit, req->words, req->word_count,

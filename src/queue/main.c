@@ -113,30 +113,9 @@ static void peer_gone(struct role *r, enum ipc_role kind, unsigned index)
 		queue_front_down(q, index);
 	else if (kind == IPC_RELAY || kind == IPC_DELIVER)
 		queue_core_peer_down(q->core, kind, index);
+	if (kind == IPC_RELAY)
+		queue_accounts_relay_gone(q, index);
 	q->events = true;
-}
-
-static void on_account_state(struct ipc_frame *frame)
-{
-	struct ipc_reader in = ipc_reader_make(frame->body);
-	struct base_slice account = ipc_get_bytes(&in), reason;
-	bool paused = ipc_get_u8(&in) != 0;
-	int64_t until = ipc_get_i64(&in);
-	struct log_record rec;
-
-	reason = ipc_get_bytes(&in);
-	if (!ipc_reader_done(&in))
-		return;
-	log_begin(&rec, paused ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO, LOG_KIND_SYSTEM);
-	log_put_text(&rec, LOG_KEY_TEXT,
-		paused ? "account is paused; its mail waits (postern queue retry --all tries again)"
-		       : "account works again");
-	log_put(&rec, LOG_KEY_ACCOUNT, account);
-	if (paused)
-		log_put_i64(&rec, LOG_KEY_NEXT, until);
-	if (reason.len)
-		log_put(&rec, LOG_KEY_REASON, reason);
-	log_commit(&rec);
 }
 
 static void on_worker_frame(
@@ -147,7 +126,7 @@ static void on_worker_frame(
 	if (frame->type == IPC_CAPACITY)
 		queue_core_capacity(q->core, kind, index, ipc_get_u32(&in));
 	else if (frame->type == IPC_ACCOUNT_STATE)
-		on_account_state(frame);
+		queue_accounts_state(q, index, frame->body);
 	else if (frame->type == IPC_JOB_RESULT &&
 		!queue_core_result(
 			q->core, kind, index, frame->id, frame->body, base_clock_wall_ms()))
@@ -195,6 +174,7 @@ static void close_all(struct role *r)
 
 	queue_control_close(q);
 	queue_front_close(q);
+	queue_accounts_close(q);
 	queue_core_free(&q->core);
 	spool_close(&q->spool);
 	base_buf_release(&q->frame);

@@ -1,6 +1,6 @@
 /* queue/shell.h: what the files of the queue's shell share
  * main.c the role; front.c messages from fronts; ports.c jobs, answers and the journal; control.c the
- * queue commands */
+ * queue commands; accounts.c accounts that relays have paused */
 #ifndef QUEUE_SHELL_H
 #define QUEUE_SHELL_H
 
@@ -13,6 +13,7 @@
 
 struct queue_transaction;
 struct queue_command;
+struct queue_account;
 
 /* Who submits: a front, or a command on the control socket. */
 struct queue_front {
@@ -32,6 +33,8 @@ struct queue_shell {
 	struct queue_front *submitters; /* commands; their index is QUEUE_SUBMITTERS_FROM and up */
 	unsigned submitter_count;
 	struct queue_command *commands; /* being answered */
+	struct queue_account *accounts; /* paused */
+	unsigned account_count;
 	uv_timer_t timer;
 	uv_check_t check;
 	struct base_buf frame, job;
@@ -53,6 +56,13 @@ void queue_submitter_gone(struct role *r, struct ipc_channel *ch);
 /* The channel that @client came by; null: it is gone, another one stands in its place, or it does not
  * read what it is answered. */
 struct ipc_channel *queue_front_channel(struct queue_shell *q, const struct queue_client *client);
+
+/* An ACCOUNT_STATE body of a relay: log it, and keep it for who asks. */
+void queue_accounts_state(struct queue_shell *q, unsigned relay, struct base_slice body);
+/* Its pauses went with it. */
+void queue_accounts_relay_gone(struct queue_shell *q, unsigned relay);
+void queue_accounts_answer(const struct queue_shell *q, struct control_reply *reply);
+void queue_accounts_close(struct queue_shell *q);
 
 void queue_control(struct role *r, const struct control_request *req, struct control_reply *reply);
 void queue_control_close(struct queue_shell *q);

@@ -4,6 +4,7 @@
 #include "route/sender.h"
 
 #include "base/host.h"
+#include "base/utf8.h"
 #include "route/route.h"
 
 #include <stdlib.h>
@@ -27,7 +28,7 @@ struct route_sender_table {
 
 /* ---- judging a line ---- */
 
-/* Atoms with dots, "quoted", or bytes above ASCII; no check for length, which the whole line has. */
+/* Atoms with dots, "quoted", or UTF-8; no check for length, which the whole line has. */
 static bool local_good(struct base_slice local)
 {
 	bool quoted = local.len > 1 && local.ptr[0] == '"' && local.ptr[local.len - 1] == '"';
@@ -43,7 +44,7 @@ static bool local_good(struct base_slice local)
 		if (quoted ? c == '"' : strchr(" \"(),:;<>@[\\]", c) != NULL)
 			return false;
 	}
-	return local.len > 0;
+	return local.len > 0 && base_utf8_valid(local);
 }
 
 static bool domain_good(struct base_slice domain)
@@ -147,7 +148,7 @@ bool route_sender_account_valid(struct base_slice name)
 	for (size_t k = 0; k < name.len; k++)
 		if (name.ptr[k] <= 0x20 || name.ptr[k] == 0x7f)
 			return false;
-	return name.len > 0 && name.len <= ROUTE_SENDER_ACCOUNT_MAX_BYTES;
+	return name.len > 0 && name.len <= ROUTE_SENDER_ACCOUNT_MAX_BYTES && base_utf8_valid(name);
 }
 
 /* ---- the table ---- */

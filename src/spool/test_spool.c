@@ -1,4 +1,7 @@
+#include "spool/sender.h"
 #include "spool/test_support.h"
+
+#include <sqlite3.h>
 
 static void add_load_remove(void **state)
 {
@@ -282,11 +285,96 @@ static void write_turns_survive_the_process(void **state)
 		BASE_ERROR_NOT_FOUND);
 }
 
+/* ---- the sender table ---- */
+
+static void list_sender(void *arg, const struct spool_sender *line)
+{
+	char *out = arg;
+	size_t len = strlen(out);
+
+	snprintf(out + len, 200 - len, "%.*s=%.*s@%d ", BASE_SLICE_ARGS(line->line),
+		BASE_SLICE_ARGS(line->account), (int)line->created_ms);
+}
+
+static void assert_senders(struct spool *s, const char *want)
+{
+	char got[200] = "";
+
+	assert_int_equal(spool_sender_each(s, list_sender, got, &test_err), 0);
+	assert_string_equal(got, want);
+}
+
+static void senders_are_kept(void **state)
+{
+	struct spool_sender one = {BASE_SLICE("b"), BASE_SLICE("x"), 1};
+	struct spool_sender two = {BASE_SLICE("a"), BASE_SLICE("y"), 2};
+	struct spool_sender other = {BASE_SLICE("b"), BASE_SLICE("z"), 3};
+	struct spool *s = *state;
+	bool replaced = true;
+
+	assert_int_equal(spool_sender_put(s, &one, false, &replaced, &test_err), 0);
+	assert_false(replaced);
+	assert_int_equal(spool_sender_put(s, &two, false, &replaced, &test_err), 0);
+	assert_int_equal(
+		spool_sender_put(s, &other, false, &replaced, &test_err), BASE_ERROR_EXISTS);
+	assert_senders(s, "a=y@2 b=x@1 ");
+	assert_int_equal(spool_commit(s, &test_err), 0);
+	assert_int_equal(spool_sender_put(s, &other, true, &replaced, &test_err), 0);
+	assert_true(replaced);
+	spool_rollback(s);
+	assert_senders(s, "a=y@2 b=x@1 ");
+	assert_int_equal(spool_sender_put(s, &other, true, &replaced, &test_err), 0);
+	assert_int_equal(spool_sender_remove(s, BASE_SLICE("a"), &test_err), 0);
+	assert_int_equal(spool_sender_remove(s, BASE_SLICE("a"), &test_err), BASE_ERROR_NOT_FOUND);
+	assert_int_equal(spool_commit(s, &test_err), 0);
+	s = *state = test_reopen(s);
+	assert_senders(s, "b=z@3 ");
+}
+
+static void change_database(const char *sql)
+{
+	char path[320];
+	sqlite3 *db;
+
+	snprintf(path, sizeof(path), "%s/spool.db", test_dir);
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(db);
+}
+
+static void an_old_database_is_brought_up(void **state)
+{
+	struct spool_sender line = {BASE_SLICE("*"), BASE_SLICE("x"), 1};
+	struct spool_options o = {.data_dir = test_dir, .owner = "test", .wait_ms = 100};
+	struct spool *s = *state;
+	bool replaced;
+	int64_t seq;
+
+	assert_int_equal(test_add(s, "000000000000000a", "body a", &seq), 0);
+	assert_int_equal(spool_commit(s, &test_err), 0);
+	spool_close(&s);
+	change_database("DROP TABLE sender; UPDATE meta SET value = 1 WHERE name = 'version'");
+	s = *state = test_open(false);
+	assert_int_equal(spool_find(s, BASE_SLICE("000000000000000a"), &seq, &test_err), 0);
+	assert_int_equal(spool_sender_put(s, &line, false, &replaced, &test_err), 0);
+	assert_int_equal(spool_commit(s, &test_err), 0);
+	s = *state = test_reopen(s);
+	assert_senders(s, "*=x@1 ");
+	spool_close(&s);
+	change_database("UPDATE meta SET value = 99 WHERE name = 'version'");
+	assert_int_equal(spool_open(&s, &o, &test_err), BASE_ERROR_CONFIG);
+	assert_non_null(strstr(test_err.text, "newer Postern (version 99"));
+	change_database("UPDATE meta SET value = 2 WHERE name = 'version'");
+	*state = test_open(false);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		test_case(add_load_remove),
 		test_case(rollback_leaves_nothing),
+		test_case(senders_are_kept),
+		test_case(an_old_database_is_brought_up),
 		test_case(work_is_found_when_due),
 		test_case(parked_work_is_found_by_destination),
 		test_case(fresh_is_told_after_reopening_only),
