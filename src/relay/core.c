@@ -53,7 +53,7 @@ void relay_core_free(struct relay_core **core_ptr)
 			relay_dest_free(d);
 		}
 	for (i = 0; i < core->account_count; i++)
-		free(core->accounts[i].name);
+		relay_account_free(core->accounts[i]);
 	free(core->accounts);
 	while (core->spare_count)
 		base_buf_release(&core->spare[--core->spare_count]);
@@ -111,24 +111,15 @@ static bool names_are_clean(const struct job *job)
 		!base_slice_has(job->account, 0);
 }
 
-/* What the configuration says of the job's account, and the ASCII form of its host. */
-static sasl_mechanism_mask complete(
-	struct job *job, const struct conf *conf, char host[ROUTE_DNS_NAME_MAX_BYTES])
+/* One spelling for each destination. */
+static void complete(struct job *job, char host[ROUTE_DNS_NAME_MAX_BYTES])
 {
-	const struct conf_account *account = NULL;
-	size_t i;
-
-	for (i = 0; job->account.len && i < conf->account_count; i++)
-		if (base_slice_equal_text(job->account, conf->accounts[i].title))
-			account = &conf->accounts[i];
-	if (job->via == CONF_VIA_ACCOUNT && account) {
-		job->via = account->implicit_tls ? CONF_VIA_SMTPS : CONF_VIA_SMTP;
-		job->host = base_slice_text(account->host);
-		job->port = account->port;
+	if (job->via == CONF_VIA_ACCOUNT) { /* auth says where that is */
+		job->host = BASE_SLICE_EMPTY;
+		job->port = 0;
 	}
 	if (!base_is_ascii(job->host) && relay_domain_to_ascii(job->host, host))
 		job->host = base_slice_text(host);
-	return account ? account->mechanisms : 0;
 }
 
 /* A job that need not wait, because it is known that it would fail. */
@@ -139,7 +130,7 @@ static bool refuse_early(
 	struct relay_failure f;
 	int64_t until;
 
-	if (relay_account_is_paused(core, d->account, now, &f, &until)) {
+	if (d->account && relay_account_is_paused(d->account, now, &f, &until)) {
 		job->not_before_ms = until;
 		relay_job_finish(core, job, NULL, &f);
 		return true;
@@ -153,10 +144,9 @@ static bool refuse_early(
 }
 
 bool relay_core_job(struct relay_core *core, uint32_t id, unsigned queue, struct base_slice parts,
-	struct base_slice body, int fd, const struct conf *conf, const struct relay_now *now)
+	struct base_slice body, int fd, const struct relay_now *now)
 {
 	char host[ROUTE_DNS_NAME_MAX_BYTES];
-	sasl_mechanism_mask mechanisms;
 	struct relay_failure f;
 	struct relay_job *job;
 	struct job raw;
@@ -164,7 +154,7 @@ bool relay_core_job(struct relay_core *core, uint32_t id, unsigned queue, struct
 	job = relay_job_new(parts, body, &raw);
 	if (!job)
 		return false;
-	mechanisms = complete(&raw, conf, host);
+	complete(&raw, host);
 	if (!via_is_ours(&raw) || !names_are_clean(&raw) || (!raw.file && fd >= 0)) {
 		relay_job_free(job);
 		return false;
@@ -174,8 +164,11 @@ bool relay_core_job(struct relay_core *core, uint32_t id, unsigned queue, struct
 	job->fd = fd;
 	job->arrived_ms = now->mono_ms;
 	core->job_count++;
-	job->dest = relay_dest_get(core, &raw, mechanisms);
-	if (raw.file && fd < 0) { /* the kernel had no number for it */
+	job->dest = relay_dest_get(core, &raw);
+	if (!job->dest) {
+		relay_failure_set(&f, JOB_DEFERRED, 451, "4.3.1", "there are too many accounts");
+		relay_job_finish(core, job, NULL, &f);
+	} else if (raw.file && fd < 0) { /* the kernel had no number for it */
 		relay_failure_set(&f, JOB_DEFERRED, 451, "4.3.1",
 			"this server is out of descriptors (see ulimit -n)");
 		relay_job_finish(core, job, NULL, &f);
@@ -196,6 +189,7 @@ static void forget_waiting(struct relay_core *core, bool all, unsigned queue)
 		for (d = core->buckets[b]; d; d = d->next) {
 			for (kept = NULL; (job = relay_dest_pop(d));) {
 				if (all || job->queue == queue) {
+					relay_limit_refund(job);
 					core->job_count--;
 					relay_effect_add(core,
 						&(struct relay_effect){

@@ -16,12 +16,7 @@
  * Growth: a second connection only after RELAY_GROWTH_MESSAGES deliveries while jobs were waiting,
  * a third after twice as many; trouble (421, a refused further connection) starts the count again. */
 
-enum {
-	BACKOFF_FIRST_MS = 1000,
-	BACKOFF_MAX_MS = 30 * 1000,
-	GROWTH_PAUSE_MS = 60 * 1000,
-	UNKNOWN_ACCOUNT_MS = 60 * 1000
-};
+enum { BACKOFF_FIRST_MS = 1000, BACKOFF_MAX_MS = 30 * 1000, GROWTH_PAUSE_MS = 60 * 1000 };
 
 void relay_failure_set(struct relay_failure *f, enum job_outcome outcome, uint16_t code,
 	const char *enhanced, const char *reason)
@@ -56,48 +51,68 @@ static bool is_same(const struct relay_dest *d, const struct job *job, enum conf
 	return d->via == job->via && d->tls == tls && d->port == job->port &&
 		base_slice_equal_text_nocase(job->host, d->host) &&
 		base_slice_equal_text(job->path, d->path) &&
-		base_slice_equal_text(job->account, d->account);
+		base_slice_equal_text(job->account, d->account ? d->account->name : "");
 }
 
-struct relay_dest *relay_dest_get(
-	struct relay_core *core, const struct job *job, sasl_mechanism_mask mechanisms)
+static struct relay_dest *dest_new(struct relay_core *core, const struct job *job)
+{
+	struct relay_dest *d = base_alloc_zero(1, sizeof(*d));
+
+	d->core = core;
+	d->id = ++core->dest_ids;
+	d->via = job->via;
+	d->tls = policy_of(job);
+	d->port = job->port;
+	d->host = base_slice_dup(job->host);
+	d->path = base_slice_dup(job->path);
+	d->last = &d->first;
+	if (job->host.len || job->via == CONF_VIA_ACCOUNT)
+		d->mx = base_alloc_zero(1, sizeof(*d->mx));
+	return d;
+}
+
+struct relay_dest *relay_dest_get(struct relay_core *core, const struct job *job)
 {
 	enum conf_tls_policy tls = policy_of(job);
 	uint64_t hash = hash_of(job, tls);
 	struct relay_dest *d, **bucket = &core->buckets[hash % RELAY_BUCKETS];
+	struct relay_account *account = NULL;
 
 	for (d = *bucket; d; d = d->next)
 		if (d->hash == hash && is_same(d, job, tls))
-			break;
-	if (!d) {
-		d = base_alloc_zero(1, sizeof(*d));
-		d->core = core;
-		d->hash = hash;
-		d->id = ++core->dest_ids;
-		d->via = job->via;
-		d->tls = tls;
-		d->port = job->port;
-		d->host = base_slice_dup(job->host);
-		d->path = base_slice_dup(job->path);
-		d->account = base_slice_dup(job->account);
-		d->last = &d->first;
-		d->implicit_tls = job->via == CONF_VIA_SMTPS;
-		if (job->host.len || job->via == CONF_VIA_ACCOUNT)
-			d->mx = base_alloc_zero(1, sizeof(*d->mx));
-		d->next = *bucket;
-		*bucket = d;
+			return d;
+	if (job->account.len) {
+		account = relay_account_get(core, job->account);
+		if (!account)
+			return NULL;
+		account->dests++;
 	}
-	d->mechanisms = mechanisms;
+	d = dest_new(core, job);
+	d->hash = hash;
+	d->account = account;
+	d->next = *bucket;
+	*bucket = d;
 	return d;
 }
 
 void relay_dest_free(struct relay_dest *d)
 {
+	if (d->account)
+		d->account->dests--;
 	free(d->host);
 	free(d->path);
-	free(d->account);
 	free(d->mx);
 	free(d);
+}
+
+static void count_waiting(struct relay_dest *d, const struct relay_job *job, bool more)
+{
+	uint32_t one = more ? 1 : UINT32_MAX; /* that is -1 */
+
+	d->waiting += one;
+	d->core->waiting_count += one;
+	if (!job->charged)
+		d->uncharged += one;
 }
 
 void relay_dest_push(struct relay_dest *d, struct relay_job *job, bool front)
@@ -113,22 +128,26 @@ void relay_dest_push(struct relay_dest *d, struct relay_job *job, bool front)
 		*d->last = job;
 		d->last = &job->next;
 	}
-	d->waiting++;
-	d->core->waiting_count++;
+	count_waiting(d, job, true);
+}
+
+void relay_dest_remove(struct relay_dest *d, struct relay_job **at)
+{
+	struct relay_job *job = *at;
+
+	*at = job->next;
+	if (!*at)
+		d->last = at;
+	job->next = NULL;
+	count_waiting(d, job, false);
 }
 
 struct relay_job *relay_dest_pop(struct relay_dest *d)
 {
 	struct relay_job *job = d->first;
 
-	if (!job)
-		return NULL;
-	d->first = job->next;
-	if (!d->first)
-		d->last = &d->first;
-	job->next = NULL;
-	d->waiting--;
-	d->core->waiting_count--;
+	if (job)
+		relay_dest_remove(d, &d->first);
 	return job;
 }
 
@@ -178,61 +197,36 @@ static void resolved(struct relay_dest *d, const struct relay_now *now)
 	if (d->via != CONF_VIA_MX && f.outcome == JOB_FAILED)
 		relay_failure_set(
 			&f, JOB_DEFERRED, 451, "4.4.4", "the host of the route has no address");
-	d->failure = f;
-	relay_dest_trouble(d, now);
+	relay_dest_trouble(d, &f, now);
 	relay_dest_give_up(d, &f, 0);
 }
 
-static void ask_url(struct relay_dest *d)
-{
-	relay_effect_add(d->core,
-		&(struct relay_effect){
-			.kind = RELAY_WANT_URL, .dest_id = d->id, .name = d->account});
-}
-
-void relay_core_auth_back(struct relay_core *core)
-{
-	struct relay_dest *d;
-	size_t b;
-
-	for (b = 0; b < RELAY_BUCKETS; b++)
-		for (d = core->buckets[b]; d; d = d->next)
-			if (d->resolving && d->via == CONF_VIA_ACCOUNT && !d->real_host[0] &&
-				d->mx->state != ROUTE_MX_ASKING)
-				ask_url(d);
-}
-
+/* Whose addresses are needed, and at which port. */
 static void resolve(struct relay_dest *d, const struct relay_now *now)
 {
 	const struct relay_options *o = &d->core->options;
-	bool vault = d->via == CONF_VIA_ACCOUNT;
+	const struct relay_account *a = d->via == CONF_VIA_ACCOUNT ? d->account : NULL;
 	struct route_mx_options options = {
-		.destination = base_slice_text(vault ? d->real_host : d->host),
-		.own_name = base_slice_text(d->core->own_name),
+		.destination = base_slice_text(a ? a->host : d->host),
+		.own_name = o->own_name,
 		.mx = d->via == CONF_VIA_MX,
 		.allow_special = d->via != CONF_VIA_MX || o->allow_special,
 		.ip6 = o->ip6,
-		.port = vault                   ? d->real_port
+		.port = a                       ? a->port
 			: d->via != CONF_VIA_MX ? d->port
 			: o->mx_port            ? o->mx_port
 						: 25,
 		.random = now->random,
 	};
 
+	d->generation = d->account ? d->account->generation : 0;
 	d->resolved = false;
 	d->resolving = true;
-	if (vault && !d->real_host[0]) {
-		d->mx->state = ROUTE_MX_FAILED; /* not asking the DNS */
-		ask_url(d);
-		return;
-	}
 	route_mx_begin(d->mx, &options);
 	if (d->mx->state == ROUTE_MX_ASKING)
 		ask(d);
 	else
 		resolved(d, now);
-	/* The vault is asked again when these targets are too old. */
-	d->real_host[0] = '\0';
 }
 
 static struct relay_dest *dest_by_id(struct relay_core *core, uint32_t id)
@@ -245,31 +239,6 @@ static struct relay_dest *dest_by_id(struct relay_core *core, uint32_t id)
 			if (d->id == id)
 				return d;
 	return NULL;
-}
-
-void relay_core_url(struct relay_core *core, uint32_t dest_id, struct base_slice url,
-	const struct relay_now *now)
-{
-	struct relay_dest *d = dest_by_id(core, dest_id);
-	struct relay_failure f;
-	struct base_slice host;
-
-	if (!d || !d->resolving || d->via != CONF_VIA_ACCOUNT || d->real_host[0])
-		return;
-	if (!relay_url_parse(url, &d->implicit_tls, &host, &d->real_port)) {
-		d->resolving = false;
-		relay_failure_set(&f, JOB_HELD, 0, "4.7.8",
-			url.len ? "the account's URL is not smtp:// or smtps://"
-				: "the account does not exist (see postern account add)");
-		d->failure = f;
-		relay_dest_trouble(d, now);
-		relay_dest_give_up(d, &f, now->wall_ms + UNKNOWN_ACCOUNT_MS);
-		return;
-	}
-	memcpy(d->real_host, host.ptr, host.len);
-	d->real_host[host.len] = '\0';
-	resolve(d, now);
-	relay_dest_dispatch(d, now);
 }
 
 void relay_core_answer(struct relay_core *core, uint32_t dest_id, unsigned question,
@@ -290,11 +259,13 @@ void relay_core_answer(struct relay_core *core, uint32_t dest_id, unsigned quest
 
 static void open_next(struct relay_dest *d, const struct relay_now *now)
 {
+	bool moved = d->account && d->generation != d->account->generation;
+
 	if (!d->mx) {
 		(void)relay_conn_open(d, NULL, "", now);
 		return;
 	}
-	if (!d->resolved || now->mono_ms >= d->resolved_until_ms ||
+	if (!d->resolved || moved || now->mono_ms >= d->resolved_until_ms ||
 		d->target >= d->mx->target_count)
 		resolve(d, now);
 	if (d->resolved)
@@ -302,16 +273,47 @@ static void open_next(struct relay_dest *d, const struct relay_now *now)
 			d, &d->mx->targets[d->target].addr, d->mx->targets[d->target].host, now);
 }
 
+/* May the account's mail go out now? What may not is given back. */
+static bool account_serves(struct relay_dest *d, const struct relay_now *now)
+{
+	struct relay_account *a = d->account;
+	struct relay_failure f;
+	int64_t until;
+
+	if (relay_account_is_paused(a, now, &f, &until)) {
+		relay_dest_give_up(d, &f, until);
+		return false;
+	}
+	switch (relay_account_look(d->core, a, now, &f)) {
+	case RELAY_ACCOUNT_UNKNOWN:
+		return false;
+	case RELAY_ACCOUNT_MISSING:
+		relay_dest_give_up(d, &f, now->wall_ms + a->state_until_ms - now->mono_ms);
+		return false;
+	case RELAY_ACCOUNT_KNOWN:
+		relay_limit_admit(d, now);
+		return d->first != NULL;
+	}
+	return false;
+}
+
 void relay_dest_dispatch(struct relay_dest *d, const struct relay_now *now)
 {
 	if (!d->first)
 		return;
 	d->used_ms = now->mono_ms;
+	if (d->account && !account_serves(d, now))
+		return;
 	while (d->first && d->idle)
 		relay_conn_start(d->idle, relay_dest_pop(d), now);
 	while (may_open(d, now)) {
 		uint32_t before = d->conns;
 
+		if (!relay_limit_has_room(d)) {
+			if (!d->conns)
+				relay_limit_make_room(d, now);
+			break;
+		}
 		open_next(d, now);
 		if (d->conns == before)
 			break;
@@ -331,13 +333,15 @@ void relay_dest_give_up(
 	}
 }
 
-void relay_dest_trouble(struct relay_dest *d, const struct relay_now *now)
+void relay_dest_trouble(
+	struct relay_dest *d, const struct relay_failure *failure, const struct relay_now *now)
 {
 	int64_t wait_ms = BACKOFF_FIRST_MS;
 	uint32_t i;
 
 	for (i = 0; i < d->failures && wait_ms < BACKOFF_MAX_MS; i++)
 		wait_ms *= 2;
+	d->failure = *failure;
 	d->failures++;
 	d->delivered = 0;
 	d->growth_from_ms = now->mono_ms + GROWTH_PAUSE_MS;
@@ -349,7 +353,6 @@ void relay_dest_target_failed(
 {
 	int64_t wait_ms;
 
-	d->failure = *failure;
 	d->target++;
 	if (d->mx && d->target < d->mx->target_count) {
 		relay_dest_dispatch(d, now);
@@ -362,7 +365,7 @@ void relay_dest_target_failed(
 		d->growth_from_ms = now->mono_ms + GROWTH_PAUSE_MS;
 		return;
 	}
-	relay_dest_trouble(d, now);
+	relay_dest_trouble(d, failure, now);
 	wait_ms = d->backoff_until_ms - now->mono_ms;
 	relay_dest_give_up(d, failure, now->wall_ms + wait_ms);
 }
@@ -387,10 +390,23 @@ static void check_stall(struct relay_dest *d, const struct relay_now *now)
 		relay_dest_push(d, kept[--count], true);
 }
 
+/* auth is away: nobody knows for how long. */
+static void check_account(struct relay_dest *d, const struct relay_now *now)
+{
+	struct relay_failure f;
+
+	if (!d->account || d->account->state == RELAY_ACCOUNT_KNOWN ||
+		now->mono_ms - d->first->arrived_ms < RELAY_ACCOUNT_WAIT_MS)
+		return;
+	relay_failure_set(&f, JOB_HELD, 0, "4.7.0", "the account's data are not available now");
+	relay_dest_give_up(d, &f, now->wall_ms + RELAY_ACCOUNT_WAIT_MS);
+}
+
 void relay_dest_tick(struct relay_dest *d, const struct relay_now *now)
 {
 	if (!d->first)
 		return;
 	check_stall(d, now);
+	check_account(d, now);
 	relay_dest_dispatch(d, now);
 }

@@ -1,6 +1,7 @@
 /* relay/internal.h: what the deciding files of relay share
  * core.c effects and entry points; job.c jobs and results; dest.c destinations; session.c
- * connections; account.c pauses */
+ * connections; account.c accounts and their pauses; limits.c their rates and connections; told.c what
+ * auth says */
 #ifndef RELAY_INTERNAL_H
 #define RELAY_INTERNAL_H
 
@@ -18,6 +19,9 @@ enum {
 	RELAY_STALL_MS = 10000,
 	RELAY_STALL_KEEP = 8,
 	RELAY_SHORT_WAIT_MS = 3000,
+	RELAY_ACCOUNT_KEEP_MS = 600000,   /* what auth said of an account is believed */
+	RELAY_ACCOUNT_MISSING_MS = 60000, /* the same where it is not to be had */
+	RELAY_ACCOUNT_WAIT_MS = 30000,    /* jobs wait for auth's answer at most */
 };
 
 /* Why the last try of a destination failed. */
@@ -26,9 +30,8 @@ struct relay_failure {
 	uint16_t code;
 	char enhanced[12];
 	char reply[256];
-	char reason[192];
-	char host[ROUTE_DNS_NAME_MAX_BYTES];
-	struct base_addr addr;
+	char reason[512];
+	struct relay_peer peer;
 };
 
 struct relay_dest {
@@ -39,15 +42,13 @@ struct relay_dest {
 	enum conf_via via;
 	enum conf_tls_policy tls; /* never UNSET */
 	uint16_t port;
-	char *host, *path, *account; /* account "": none */
-	/* via ACCOUNT: by the vault's URL; "": not asked yet */
-	char real_host[ROUTE_DNS_NAME_MAX_BYTES];
-	uint16_t real_port;
-	bool implicit_tls;
-	sasl_mechanism_mask mechanisms;
+	char *host, *path;             /* host "" with via ACCOUNT */
+	struct relay_account *account; /* null: none */
+	uint32_t generation;           /* of the account when the targets were looked up */
 	struct relay_job *first, **last;
-	struct relay_conn *idle; /* by next_idle, the last one used first */
-	uint32_t waiting, conns, connecting;
+	struct relay_conn *idle;     /* by next_idle, the last one used first */
+	uint32_t waiting, uncharged; /* uncharged: of those that wait */
+	uint32_t conns, connecting;
 	uint32_t delivered;  /* since the last trouble or pause: what growth counts */
 	struct route_mx *mx; /* null: a socket path */
 	bool resolving, resolved;
@@ -70,7 +71,7 @@ struct relay_core {
 	bool draining;
 	struct base_buf effects; /* of struct relay_effect */
 	size_t effects_done;
-	struct relay_account *accounts;
+	struct relay_account **accounts;
 	size_t account_count;
 	struct base_buf spare[8]; /* buffers for the wire, empty but with memory */
 	size_t spare_count;
@@ -81,8 +82,9 @@ void relay_effect_add(struct relay_core *core, const struct relay_effect *effect
 
 /* job.c */
 struct relay_job *relay_job_new(struct base_slice parts, struct base_slice body, struct job *out);
-/* The job is over: recipients without a result get @outcome. Emits RESULT. */
-void relay_job_finish(struct relay_core *core, struct relay_job *job, struct relay_conn *conn,
+/* The job is over: recipients without a result get that of @failure (null: there are none). Emits RESULT.
+ * @peer: who was spoken to; null: the one of the failure. */
+void relay_job_finish(struct relay_core *core, struct relay_job *job, const struct relay_peer *peer,
 	const struct relay_failure *failure);
 /* The reply of the session is the result of recipient @i. */
 void relay_job_note(struct relay_job *job, uint32_t i, enum job_outcome outcome,
@@ -93,16 +95,20 @@ bool relay_job_is_open(const struct relay_job *job);
 bool relay_job_batch(struct relay_job *job, const struct smtp_client *smtp);
 
 /* dest.c */
-struct relay_dest *relay_dest_get(
-	struct relay_core *core, const struct job *job, sasl_mechanism_mask mechanisms);
+/* Null: there are too many accounts. */
+struct relay_dest *relay_dest_get(struct relay_core *core, const struct job *job);
 void relay_dest_push(struct relay_dest *d, struct relay_job *job, bool front);
 struct relay_job *relay_dest_pop(struct relay_dest *d);
 /* Give waiting jobs to connections, open one if that is allowed. */
 void relay_dest_dispatch(struct relay_dest *d, const struct relay_now *now);
+/* Take @job, which waits behind *at, out of the list. */
+void relay_dest_remove(struct relay_dest *d, struct relay_job **at);
 /* A connection failed before it was READY: the next target, or the end for all that wait. */
 void relay_dest_target_failed(
 	struct relay_dest *d, const struct relay_failure *failure, const struct relay_now *now);
-void relay_dest_trouble(struct relay_dest *d, const struct relay_now *now);
+/* Back off, longer each time. @failure is what new jobs are told meanwhile. */
+void relay_dest_trouble(
+	struct relay_dest *d, const struct relay_failure *failure, const struct relay_now *now);
 void relay_dest_give_up(
 	struct relay_dest *d, const struct relay_failure *failure, int64_t not_before_ms);
 void relay_dest_tick(struct relay_dest *d, const struct relay_now *now);
@@ -115,14 +121,55 @@ void relay_conn_start(struct relay_conn *conn, struct relay_job *job, const stru
 void relay_conn_tick(struct relay_conn *conn, const struct relay_now *now);
 void relay_conn_quit(struct relay_conn *conn, const struct relay_now *now);
 
+/* Close it: idle ones at once, others when their job is done. */
+void relay_conn_retire(struct relay_conn *conn, const struct relay_now *now);
+bool relay_conn_is_retired(const struct relay_conn *conn);
+/* A client certificate has come, or none. @certificate: u32 length and chain, u32 length and key. */
+void relay_conn_certificate(struct relay_conn *conn, struct base_slice certificate, const char *why,
+	const struct relay_now *now);
+/* @why null: these credentials. */
+void relay_conn_secret(struct relay_conn *conn, struct base_slice user, struct base_slice secret,
+	struct base_slice random, const char *why, const struct relay_now *now);
+
 /* account.c */
-struct relay_account *relay_account_get(struct relay_core *core, const char *name);
+/* Null: there are too many. */
+struct relay_account *relay_account_get(struct relay_core *core, struct base_slice name);
+void relay_account_free(struct relay_account *a);
 /* Paused at this moment? Then @out_failure says so. */
-bool relay_account_is_paused(struct relay_core *core, const char *name, const struct relay_now *now,
+bool relay_account_is_paused(const struct relay_account *a, const struct relay_now *now,
 	struct relay_failure *out_failure, int64_t *out_until_ms);
-void relay_account_pause(struct relay_core *core, const char *name, const char *reason,
-	const struct smtp_client_reply *reply, const struct relay_now *now);
-void relay_account_works(struct relay_core *core, const char *name);
+
+/* Why an account is to be left alone. */
+struct relay_refusal {
+	const char *words, *mechanism;         /* mechanism null: none was tried */
+	const struct smtp_client_reply *reply; /* null: the server has no part in it */
+	struct base_slice token_error;         /* the server's JSON */
+	const struct relay_peer *peer;
+};
+void relay_account_pause(struct relay_core *core, struct relay_account *a,
+	const struct relay_refusal *refusal, const struct relay_now *now);
+/* A login went well. */
+void relay_account_works(
+	struct relay_core *core, struct relay_account *a, const struct relay_now *now);
+/* Is it known what the account is? Else auth is asked. With MISSING, @out_failure is set. */
+enum relay_account_state relay_account_look(struct relay_core *core, struct relay_account *a,
+	const struct relay_now *now, struct relay_failure *out_failure);
+void relay_account_dispatch(
+	struct relay_core *core, const struct relay_account *a, const struct relay_now *now);
+/* Connections that were made for what it was before are closed. */
+void relay_account_retire(
+	struct relay_core *core, const struct relay_account *a, const struct relay_now *now);
+
+/* limits.c */
+/* Jobs at @d that go beyond their account's rate are given back. */
+void relay_limit_admit(struct relay_dest *d, const struct relay_now *now);
+/* Nothing was sent for @job: its account may send another. */
+void relay_limit_refund(struct relay_job *job);
+bool relay_limit_has_room(const struct relay_dest *d);
+/* Another destination of the account wants a connection, and there is none left. */
+bool relay_limit_is_wanted_elsewhere(const struct relay_dest *d);
+/* Close an idle connection of another destination of the same account. */
+void relay_limit_make_room(struct relay_dest *d, const struct relay_now *now);
 
 void relay_failure_set(struct relay_failure *f, enum job_outcome outcome, uint16_t code,
 	const char *enhanced, const char *reason);

@@ -155,12 +155,13 @@ static void note_failure(struct relay_job *job, uint32_t i, const struct relay_f
 	r->reason = f->reason;
 }
 
-void relay_job_finish(struct relay_core *core, struct relay_job *job, struct relay_conn *conn,
+void relay_job_finish(struct relay_core *core, struct relay_job *job, const struct relay_peer *peer,
 	const struct relay_failure *failure)
 {
 	uint32_t i;
 	size_t at = 0;
 
+	BASE_BUG_IF(failure && failure->outcome == JOB_DELIVERED);
 	for (i = 0; failure && i < job->rcpt_count; i++)
 		if (!job->results[i].done)
 			note_failure(job, i, failure);
@@ -173,9 +174,13 @@ void relay_job_finish(struct relay_core *core, struct relay_job *job, struct rel
 			job->results[i].reason = at < job->texts.len
 				? (const char *)job->texts.ptr + at
 				: NULL;
+	if (!peer && failure)
+		peer = &failure->peer;
+	if (peer)
+		job->peer = *peer;
+	relay_limit_refund(job);
 	core->job_count--;
-	relay_effect_add(
-		core, &(struct relay_effect){.kind = RELAY_RESULT, .conn = conn, .job = job});
+	relay_effect_add(core, &(struct relay_effect){.kind = RELAY_RESULT, .job = job});
 }
 
 bool relay_job_is_open(const struct relay_job *job)
@@ -204,31 +209,28 @@ bool relay_job_batch(struct relay_job *job, const struct smtp_client *smtp)
 	return job->batch_count > 0;
 }
 
-static void report_peer(struct job_result *head, const struct relay_job *job,
-	const struct relay_conn *conn, const struct relay_now *now, struct base_buf *address,
-	struct base_buf *tls)
+static void report_peer(struct job_result *head, const struct relay_peer *peer,
+	struct base_buf *address, struct base_buf *tls)
 {
-	head->host = base_slice_text(conn->host);
-	if (conn->path[0])
-		(void)base_buf_append_text(address, conn->path);
-	else
-		(void)base_addr_format_port(&conn->addr, address);
+	head->host = base_slice_text(peer->host);
+	if (peer->path[0])
+		(void)base_buf_append_text(address, peer->path);
+	else if (peer->addr.family != BASE_ADDR_NONE)
+		(void)base_addr_format_port(&peer->addr, address);
 	head->address = base_buf_slice(address);
-	if (conn->tls_version) {
-		(void)base_buf_printf(tls, "%s %s", conn->tls_version, conn->tls_cipher);
-		head->tls = base_buf_slice(tls);
-	}
-	head->verified = conn->tls_version && conn->verified;
-	if (conn->smtp && smtp_client_is_authenticated(conn->smtp))
-		head->mechanism = base_slice_text(
-			sasl_mechanism_info(smtp_client_mechanism(conn->smtp))->name);
-	head->reused = conn->messages > 1;
-	head->connection = conn->number;
-	head->duration_ms = job->started_ms ? now->mono_ms - job->started_ms : 0;
+	if (peer->tls_version)
+		(void)base_buf_printf(tls, "%s %s%s", peer->tls_version, peer->tls_cipher,
+			peer->pinned ? " pinned" : "");
+	head->tls = base_buf_slice(tls);
+	head->verified = peer->tls_version && peer->verified;
+	if (peer->mechanism)
+		head->mechanism = base_slice_text(peer->mechanism);
+	head->reused = peer->reused;
+	head->connection = peer->connection;
 }
 
-void relay_job_report(const struct relay_job *job, const struct relay_conn *conn,
-	const struct relay_now *now, struct base_buf *out)
+void relay_job_report(
+	const struct relay_job *job, const struct relay_now *now, struct base_buf *out)
 {
 	struct job_result head = {.rcpt_count = job->rcpt_count};
 	struct base_buf address, tls;
@@ -240,8 +242,8 @@ void relay_job_report(const struct relay_job *job, const struct relay_conn *conn
 	text_max = text_max > RECORD_BYTES ? text_max - RECORD_BYTES : 0;
 	base_buf_init(&address, 128);
 	base_buf_init(&tls, 128);
-	if (conn)
-		report_peer(&head, job, conn, now, &address, &tls);
+	report_peer(&head, &job->peer, &address, &tls);
+	head.duration_ms = job->started_ms ? now->mono_ms - job->started_ms : 0;
 	head.has_not_before = job->not_before_ms != 0;
 	head.not_before_ms = job->not_before_ms;
 	job_result_put(out, &head);

@@ -22,7 +22,6 @@
 
 enum { TICK_MS = 500, CA_FILE_MAX_BYTES = 4 << 20, PARTS_MAX_BYTES = 16 << 20, PARTS_MAX = 64 };
 
-#define DEST_BIT 0x80000000u
 #define DNSBL_QUESTION UINT_MAX /* number of a question that no destination put */
 
 struct relay_now relay_shell_now(struct relay_shell *s)
@@ -42,14 +41,14 @@ static void drop_job(struct relay_job *job)
 	relay_job_free(job);
 }
 
-static void send_result(struct relay_shell *s, struct relay_job *job, const struct relay_conn *conn)
+static void send_result(struct relay_shell *s, struct relay_job *job)
 {
 	struct ipc_channel *queue = role_peer(s->role, IPC_QUEUE, job->queue);
 	struct relay_now now = relay_shell_now(s);
 
 	if (queue) {
 		ipc_begin(&s->frame, IPC_JOB_RESULT, job->id);
-		relay_job_report(job, conn, &now, &s->frame);
+		relay_job_report(job, &now, &s->frame);
 		if (!base_buf_ok(&s->frame) || !ipc_send(queue, &s->frame, NULL, 0))
 			log_write(
 				LOG_LEVEL_ERROR, "a delivery's result could not be sent to queue");
@@ -57,39 +56,29 @@ static void send_result(struct relay_shell *s, struct relay_job *job, const stru
 	drop_job(job);
 }
 
-/* While auth is away the question waits: ask_again() puts it when auth is back. */
-static void want_secret(struct relay_shell *s, struct relay_conn *conn)
+/* While auth is away a question waits: relay_core_auth_back() puts it again. */
+static void want_secret(struct relay_shell *s, const struct relay_conn *conn)
 {
 	struct ipc_channel *auth = role_peer(s->role, IPC_AUTH, 0);
 
-	relay_net_set_asking(conn, true);
-	if (!auth)
+	if (!auth || !conn->asking || conn->phase == RELAY_CONN_CLOSED)
 		return;
 	ipc_begin(&s->frame, IPC_SECRET_WANT, conn->number);
-	ipc_put_bytes(&s->frame, relay_conn_account(conn));
+	ipc_put_text(&s->frame, relay_conn_account(conn)->name);
+	ipc_put_u8(&s->frame, (uint8_t)conn->asked);
+	ipc_put_u8(&s->frame, conn->asked_refused);
 	(void)ipc_send(auth, &s->frame, NULL, 0);
 }
 
-/* The same question, of which only the URL counts; ids of destinations have the highest bit. */
-static void want_url(struct relay_shell *s, uint32_t dest_id, const char *name)
+static void want_account(struct relay_shell *s, const struct relay_account *a)
 {
 	struct ipc_channel *auth = role_peer(s->role, IPC_AUTH, 0);
 
 	if (!auth)
 		return;
-	ipc_begin(&s->frame, IPC_SECRET_WANT, dest_id | DEST_BIT);
-	ipc_put_text(&s->frame, name);
+	ipc_begin(&s->frame, IPC_ACCOUNT_WANT, a->id);
+	ipc_put_text(&s->frame, a->name);
 	(void)ipc_send(auth, &s->frame, NULL, 0);
-}
-
-static void ask_again(struct relay_shell *s)
-{
-	struct relay_conn *conn;
-
-	for (conn = relay_core_conns(s->core); conn; conn = conn->next)
-		if (relay_net_is_asking(conn))
-			want_secret(s, conn);
-	relay_core_auth_back(s->core);
 }
 
 static void read_body(struct relay_shell *s, struct relay_conn *conn)
@@ -110,15 +99,16 @@ static void read_body(struct relay_shell *s, struct relay_conn *conn)
 	relay_conn_body(conn, base_slice_make(s->piece, n > 0 ? (size_t)n : 0), n < 0, &now);
 }
 
-static void tell_account(struct relay_shell *s, const struct relay_account *a)
+static void tell_account(struct relay_shell *s, const struct relay_account *a, bool alert)
 {
 	unsigned count = role_peer_count(s->role, IPC_QUEUE), i;
 
-	log_write(a->until_ms ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO,
-		a->until_ms
-			? "account \"%s\": %s; its mail is held (see postern account, queue retry)"
-			: "account \"%s\" is used again%s",
-		a->name, a->reason);
+	if (alert && a->until_ms)
+		log_write(LOG_LEVEL_WARNING,
+			"account \"%s\": %s; its mail is held (see postern account, queue retry)",
+			a->name, a->reason);
+	else if (alert)
+		log_write(LOG_LEVEL_INFO, "account \"%s\" is used again", a->name);
 	for (i = 0; i < count; i++) {
 		struct ipc_channel *queue = role_peer(s->role, IPC_QUEUE, i);
 
@@ -149,11 +139,10 @@ static void carry_out(struct relay_shell *s, const struct relay_effect *e)
 			relay_net_start_tls(s, e->conn);
 		break;
 	case RELAY_WANT_SECRET:
-		if (e->conn->phase == RELAY_CONN_OPEN)
-			want_secret(s, e->conn);
+		want_secret(s, e->conn);
 		break;
-	case RELAY_WANT_URL:
-		want_url(s, e->dest_id, e->name);
+	case RELAY_WANT_ACCOUNT:
+		want_account(s, e->account);
 		break;
 	case RELAY_WRITE:
 		if (e->conn->phase != RELAY_CONN_CLOSED)
@@ -168,13 +157,13 @@ static void carry_out(struct relay_shell *s, const struct relay_effect *e)
 		relay_conn_free(e->conn);
 		break;
 	case RELAY_RESULT:
-		send_result(s, e->job, e->conn);
+		send_result(s, e->job);
 		break;
 	case RELAY_DROP:
 		drop_job(e->job);
 		break;
 	case RELAY_ACCOUNT:
-		tell_account(s, relay_core_account(s->core, e->account));
+		tell_account(s, e->account, e->alert);
 		break;
 	}
 }
@@ -339,8 +328,7 @@ static void on_job(struct relay_shell *s, unsigned queue, struct ipc_frame *fram
 		parts = base_buf_slice(&(*at)->bytes);
 	if (role_draining(s->role))
 		taken = false;
-	else if (!relay_core_job(s->core, frame->id, queue, parts, frame->body, fd,
-			 role_conf(s->role), &now)) {
+	else if (!relay_core_job(s->core, frame->id, queue, parts, frame->body, fd, &now)) {
 		taken = false;
 		log_write(LOG_LEVEL_ERROR, "queue sent a job that cannot be read");
 	}
@@ -353,31 +341,24 @@ static void on_job(struct relay_shell *s, unsigned queue, struct ipc_frame *fram
 static void on_secret(struct relay_shell *s, const struct ipc_frame *frame)
 {
 	struct relay_now now = relay_shell_now(s);
-	struct ipc_reader in = ipc_reader_make(frame->body);
-	uint8_t class = ipc_get_u8(&in), random[SASL_CLIENT_RANDOM_BYTES];
-	struct base_slice user = ipc_get_bytes(&in), secret = ipc_get_bytes(&in);
-	struct base_slice url = ipc_get_bytes(&in);
-	struct relay_conn *conn = relay_core_conn(s->core, frame->id);
-	const char *why = NULL;
+	uint8_t random[SASL_CLIENT_RANDOM_BYTES];
 
-	if (frame->id & DEST_BIT) {
-		relay_core_url(s->core, frame->id & ~DEST_BIT, url, &now);
-		return;
-	}
-	if (!conn || !relay_net_is_asking(conn))
-		return;
-	relay_net_set_asking(conn, false);
-	if (!ipc_reader_done(&in) || class != 0)
-		user = secret = BASE_SLICE_EMPTY;
-	if (class == -BASE_ERROR_NOT_FOUND)
-		why = "no password is kept for it (see postern account add)";
-	else if (class != 0)
-		why = "its password is not available now";
-	else if (!user.ptr)
-		user = base_slice_make("", 0);
 	base_random_fill(random, sizeof(random));
-	relay_conn_secret(conn, user, secret, base_slice_make(random, sizeof(random)), why, &now);
+	relay_core_secret(
+		s->core, frame->id, frame->body, base_slice_make(random, sizeof(random)), &now);
 	base_wipe(random, sizeof(random));
+}
+
+/* A frame that names an account, or all of them. */
+static void on_account_frame(struct relay_shell *s, const struct ipc_frame *frame,
+	void (*act)(struct relay_core *, struct base_slice, const struct relay_now *))
+{
+	struct relay_now now = relay_shell_now(s);
+	struct ipc_reader in = ipc_reader_make(frame->body);
+	struct base_slice account = ipc_get_bytes(&in);
+
+	if (ipc_reader_done(&in))
+		act(s->core, account, &now);
 }
 
 static void peer_frame(struct role *r, enum ipc_role peer, unsigned index, struct ipc_channel *ch,
@@ -385,14 +366,17 @@ static void peer_frame(struct role *r, enum ipc_role peer, unsigned index, struc
 {
 	struct relay_shell *s = role_state(r);
 	struct relay_now now = relay_shell_now(s);
-	struct ipc_reader in = ipc_reader_make(frame->body);
 
 	if (frame->type == IPC_JOB)
 		on_job(s, index, frame);
 	else if (frame->type == IPC_JOB_ENVELOPE)
 		on_job_part(s, index, frame);
 	else if (frame->type == IPC_ACCOUNT_RETRY)
-		relay_core_account_retry(s->core, ipc_get_bytes(&in), &now);
+		on_account_frame(s, frame, relay_core_account_retry);
+	else if (frame->type == IPC_ACCOUNT_CHANGED)
+		on_account_frame(s, frame, relay_core_account_changed);
+	else if (frame->type == IPC_ACCOUNT)
+		relay_core_account_told(s->core, frame->id, frame->body, &now);
 	else if (frame->type == IPC_SECRET)
 		on_secret(s, frame);
 	else if (frame->type == IPC_DNSBL_WANT)
@@ -404,8 +388,10 @@ static void peer(struct role *r, enum ipc_role kind, unsigned index, struct ipc_
 {
 	struct relay_shell *s = role_state(r);
 
-	if (kind == IPC_AUTH)
-		ask_again(s);
+	if (kind == IPC_AUTH) {
+		relay_core_auth_back(s->core);
+		relay_shell_run(s);
+	}
 	if (kind != IPC_QUEUE || !ch)
 		return;
 	ipc_begin(&s->frame, IPC_CAPACITY, 0);
@@ -507,6 +493,7 @@ static int reload(struct role *r, const struct conf *conf, struct base_error *er
 		return rc;
 	tls_context_free(&s->tls);
 	s->tls = tls;
+	s->tls_number++;
 	options = core_options(s, conf, relay_core_options(s->core)->ip6);
 	relay_core_configure(s->core, &options);
 	return 0;
@@ -524,11 +511,16 @@ static void drain(struct role *r, uint32_t limit_ms)
 static void close_all(struct role *r)
 {
 	struct relay_shell *s = role_state(r);
+	struct relay_account *account;
 	struct relay_conn *conn;
+	size_t i;
 
-	if (s->core)
+	if (s->core) {
 		for (conn = relay_core_conns(s->core); conn; conn = conn->next)
 			relay_net_close(conn);
+		for (i = 0; (account = relay_core_account(s->core, i)); i++)
+			relay_net_forget_account(account);
+	}
 	relay_core_free(&s->core);
 	resolver_close(&s->resolver);
 	relay_dnsbl_free(&s->dnsbl);

@@ -25,7 +25,6 @@ struct net {
 	enum net_phase phase;
 	int fd;
 	int events;
-	bool asking;
 	bool tls_wants_read; /* writing goes on when the peer has spoken */
 };
 
@@ -70,20 +69,20 @@ static socklen_t to_sockaddr(const struct relay_conn *conn, struct sockaddr_stor
 	struct sockaddr_un *local = (void *)out;
 
 	memset(out, 0, sizeof(*out));
-	if (conn->path[0]) {
+	if (conn->peer.path[0]) {
 		local->sun_family = AF_UNIX;
-		memcpy(local->sun_path, conn->path, strlen(conn->path) + 1);
+		memcpy(local->sun_path, conn->peer.path, strlen(conn->peer.path) + 1);
 		return sizeof(*local);
 	}
-	if (conn->addr.family == BASE_ADDR_IP4) {
+	if (conn->peer.addr.family == BASE_ADDR_IP4) {
 		v4->sin_family = AF_INET;
-		v4->sin_port = htons(conn->addr.port);
-		memcpy(&v4->sin_addr, conn->addr.bytes, 4);
+		v4->sin_port = htons(conn->peer.addr.port);
+		memcpy(&v4->sin_addr, conn->peer.addr.bytes, 4);
 		return sizeof(*v4);
 	}
 	v6->sin6_family = AF_INET6;
-	v6->sin6_port = htons(conn->addr.port);
-	memcpy(&v6->sin6_addr, conn->addr.bytes, 16);
+	v6->sin6_port = htons(conn->peer.addr.port);
+	memcpy(&v6->sin6_addr, conn->peer.addr.bytes, 16);
 	return sizeof(*v6);
 }
 
@@ -189,11 +188,13 @@ static void handshake_done(struct net *n)
 {
 	struct relay_now now = relay_shell_now(n->shell);
 	struct relay_tls_done done = {.version = tls_version(n->tls), .cipher = tls_cipher(n->tls)};
+	const struct relay_account *account = relay_conn_account(n->conn);
 	uint8_t binding[TLS_BINDING_MAX_BYTES];
 
 	/* Without demand the name was not compared: then nothing is verified. */
 	done.verified = relay_conn_must_verify(n->conn) && !tls_verify_failure(n->tls);
-	if (relay_conn_account(n->conn).len)
+	done.pinned = account && account->pinned;
+	if (account)
 		(void)find_binding(n, &done, binding);
 	n->phase = NET_OPEN;
 	want(n, UV_READABLE);
@@ -204,12 +205,12 @@ static void handshake_failed(struct net *n, const char *what)
 {
 	struct relay_now now = relay_shell_now(n->shell);
 	struct base_error err = {.text = ""};
-	char text[192];
+	char text[400];
 
 	if (n->tls)
 		tls_error(n->tls, &err);
 	(void)snprintf(
-		text, sizeof(text), "TLS handshake failed: %.150s", err.text[0] ? err.text : what);
+		text, sizeof(text), "TLS handshake failed: %.370s", err.text[0] ? err.text : what);
 	relay_conn_tls(n->conn, NULL, text, &now);
 }
 
@@ -234,13 +235,65 @@ static void handshake(struct net *n)
 	}
 }
 
+/* Authorities of an account's own, parsed for the first connection of each of its generations. */
+struct authorities {
+	struct tls_authorities *tls;
+	uint32_t generation;
+	unsigned context; /* relay_shell.tls_number that they stand beside */
+};
+
+void relay_net_forget_account(struct relay_account *a)
+{
+	struct authorities *own = a->shell;
+
+	if (!own)
+		return;
+	tls_authorities_free(&own->tls);
+	free(own);
+	a->shell = NULL;
+}
+
+static int find_authorities(struct relay_shell *s, struct relay_account *a,
+	const struct tls_authorities **out, struct base_error *err)
+{
+	struct authorities *own = a->shell;
+	int rc;
+
+	if (!own)
+		own = a->shell = base_alloc_zero(1, sizeof(*own));
+	if (own->tls && own->generation == a->generation && own->context == s->tls_number) {
+		*out = own->tls;
+		return 0;
+	}
+	tls_authorities_free(&own->tls);
+	rc = tls_authorities_new(&own->tls, s->tls, base_buf_slice(&a->ca), err);
+	if (rc != 0)
+		return rc;
+	own->generation = a->generation;
+	own->context = s->tls_number;
+	*out = own->tls;
+	return 0;
+}
+
 void relay_net_start_tls(struct relay_shell *s, struct relay_conn *conn)
 {
+	struct tls_demands demands = {.verify = relay_conn_must_verify(conn)};
+	struct relay_account *a = relay_conn_account(conn);
 	struct net *n = net_of(conn);
+	struct base_error err = {.text = ""};
+	int rc = 0;
 
-	n->tls = tls_connect_new(s->tls, n->fd, conn->host, relay_conn_must_verify(conn));
-	if (!n->tls) {
-		handshake_failed(n, "out of memory");
+	if (a && a->pinned)
+		demands.pin = a->pin;
+	else if (a && a->ca.len)
+		rc = find_authorities(s, a, &demands.authorities, &err);
+	demands.chain = conn->chain;
+	demands.key = conn->key;
+	if (rc == 0)
+		rc = tls_connect_with(&n->tls, s->tls, n->fd, conn->peer.host, &demands, &err);
+	relay_conn_certificate_taken(conn);
+	if (rc != 0) {
+		handshake_failed(n, err.text);
 		return;
 	}
 	n->phase = NET_HANDSHAKE;
@@ -381,15 +434,4 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 		break;
 	}
 	relay_shell_run(s);
-}
-
-void relay_net_set_asking(struct relay_conn *conn, bool asking)
-{
-	if (net_of(conn))
-		net_of(conn)->asking = asking;
-}
-
-bool relay_net_is_asking(const struct relay_conn *conn)
-{
-	return net_of(conn) && net_of(conn)->asking;
 }

@@ -13,11 +13,13 @@
  * destination decides. After it, a failure concerns the job that it carries, and nobody when idle.
  * An idle connection that the server has closed meanwhile costs a job one more try, not a delay. */
 
+enum { CERTIFICATE_MAX_BYTES = IPC_FRAME_MAX_BYTES };
+
 static void drive(struct relay_conn *conn, struct base_slice in, const struct relay_now *now);
 
 static bool implicit_tls(const struct relay_dest *d)
 {
-	return d->implicit_tls;
+	return d->via == CONF_VIA_ACCOUNT ? d->account->implicit_tls : d->via == CONF_VIA_SMTPS;
 }
 
 bool relay_conn_must_verify(const struct relay_conn *conn)
@@ -25,9 +27,9 @@ bool relay_conn_must_verify(const struct relay_conn *conn)
 	return conn->dest->tls == CONF_POLICY_VERIFY;
 }
 
-struct base_slice relay_conn_account(const struct relay_conn *conn)
+struct relay_account *relay_conn_account(const struct relay_conn *conn)
 {
-	return base_slice_text(conn->dest->account);
+	return conn->dest->account;
 }
 
 /* buffers */
@@ -72,12 +74,15 @@ struct relay_conn *relay_conn_open(struct relay_dest *d, const struct base_addr 
 	conn->number = ++core->conn_numbers;
 	conn->opened_ms = now->mono_ms;
 	conn->in_clear = now->mono_ms < d->clear_until_ms;
+	conn->generation = d->account ? d->account->generation : 0;
+	conn->peer.connection = conn->number;
 	base_buf_init_secret(&conn->out, RELAY_OUT_MAX_BYTES);
+	base_buf_init_secret(&conn->certificate, CERTIFICATE_MAX_BYTES);
 	if (addr) {
-		conn->addr = *addr;
-		(void)snprintf(conn->host, sizeof(conn->host), "%s", host);
+		conn->peer.addr = *addr;
+		(void)snprintf(conn->peer.host, sizeof(conn->peer.host), "%s", host);
 	} else {
-		(void)snprintf(conn->path, sizeof(conn->path), "%s", d->path);
+		(void)snprintf(conn->peer.path, sizeof(conn->peer.path), "%s", d->path);
 	}
 	set_deadline(conn, RELAY_CONNECT_MS, now);
 	conn->next = core->conns;
@@ -85,6 +90,8 @@ struct relay_conn *relay_conn_open(struct relay_dest *d, const struct base_addr 
 	core->conn_count++;
 	d->conns++;
 	d->connecting++;
+	if (d->account)
+		d->account->conns++;
 	relay_effect_add(core, &(struct relay_effect){.kind = RELAY_CONNECT, .conn = conn});
 	return conn;
 }
@@ -112,6 +119,9 @@ static void close_conn(struct relay_conn *conn)
 	if (!conn->reached)
 		conn->dest->connecting--;
 	conn->dest->conns--;
+	if (conn->dest->account)
+		conn->dest->account->conns--;
+	relay_conn_certificate_taken(conn);
 	relay_effect_add(conn->core, &(struct relay_effect){.kind = RELAY_CLOSE, .conn = conn});
 }
 
@@ -127,6 +137,8 @@ void relay_conn_free(struct relay_conn *conn)
 	smtp_client_free(&conn->smtp);
 	base_buf_clear(&conn->out);
 	return_out(conn);
+	base_buf_release(&conn->certificate);
+	free(conn->no_secret);
 	free(conn);
 }
 
@@ -140,6 +152,21 @@ void relay_conn_quit(struct relay_conn *conn, const struct relay_now *now)
 	smtp_client_quit(conn->smtp, &conn->out);
 	drive(conn, BASE_SLICE_EMPTY, now);
 	set_deadline(conn, RELAY_QUIT_MS, now);
+}
+
+bool relay_conn_is_retired(const struct relay_conn *conn)
+{
+	return conn->dest->account && conn->generation != conn->dest->account->generation;
+}
+
+void relay_conn_retire(struct relay_conn *conn, const struct relay_now *now)
+{
+	if (conn->phase == RELAY_CONN_CLOSED || conn->quitting)
+		return;
+	if (conn->ready)
+		relay_conn_quit(conn, now);
+	else if (!conn->reached)
+		close_conn(conn); /* nothing was sent on it, and its jobs still wait */
 }
 
 /* failing */
@@ -157,23 +184,29 @@ static void copy_reply(struct relay_failure *f, const struct smtp_client_reply *
 	f->reply[len] = '\0';
 }
 
-static void describe(struct relay_failure *f, const struct relay_conn *conn, const char *what)
+/* @more: added to @what; null: nothing. */
+static void describe(
+	struct relay_failure *f, const struct relay_conn *conn, const char *what, const char *more)
 {
+	const struct relay_peer *peer = &conn->peer;
 	struct base_buf text;
 
 	base_buf_init(&text, sizeof(f->reason) - 1);
 	(void)base_buf_append_text(&text, what);
-	if (conn->path[0] || conn->host[0]) {
+	if (more)
+		(void)base_buf_append_text(&text, more);
+	if (peer->path[0] || peer->host[0]) {
 		(void)base_buf_append_text(&text, " (");
 		(void)base_escape_text(
-			base_slice_text(conn->path[0] ? conn->path : conn->host), 80, &text);
-		if (!conn->path[0]) {
+			base_slice_text(peer->path[0] ? peer->path : peer->host), 80, &text);
+		if (!peer->path[0]) {
 			(void)base_buf_append_byte(&text, ' ');
-			(void)base_addr_format_port(&conn->addr, &text);
+			(void)base_addr_format_port(&peer->addr, &text);
 		}
 		(void)base_buf_append_byte(&text, ')');
 	}
 	relay_failure_set(f, JOB_DEFERRED, 0, "", base_buf_text(&text));
+	f->peer = *peer;
 	base_buf_release(&text);
 }
 
@@ -193,10 +226,10 @@ static void fail_conn(struct relay_conn *conn, struct relay_failure *f, bool reu
 		return;
 	}
 	if (job) {
-		relay_dest_trouble(d, now);
+		relay_dest_trouble(d, f, now);
 		if (!job->not_before_ms && f->outcome == JOB_DEFERRED)
 			job->not_before_ms = now->wall_ms + d->backoff_until_ms - now->mono_ms;
-		relay_job_finish(conn->core, job, conn, f);
+		relay_job_finish(conn->core, job, &conn->peer, f);
 	}
 	close_conn(conn);
 	if (!conn->reached)
@@ -209,7 +242,7 @@ static void fail_simple(struct relay_conn *conn, const char *what, const struct 
 {
 	struct relay_failure f;
 
-	describe(&f, conn, what);
+	describe(&f, conn, what, NULL);
 	memcpy(f.enhanced, "4.4.1", 6);
 	fail_conn(conn, &f, false, now);
 }
@@ -217,6 +250,37 @@ static void fail_simple(struct relay_conn *conn, const char *what, const struct 
 static bool tls_demanded(const struct relay_dest *d)
 {
 	return d->tls == CONF_POLICY_REQUIRE || d->tls == CONF_POLICY_VERIFY;
+}
+
+/* The account is at fault, or what it demands is not to be had here. */
+static void on_login_failed(struct relay_conn *conn, const struct smtp_client_failure *failure,
+	const struct relay_now *now)
+{
+	struct relay_account *a = conn->dest->account;
+	struct relay_refusal refusal = {
+		.words = conn->no_secret ? conn->no_secret : failure->reason,
+		.mechanism = conn->no_secret ? NULL : conn->peer.mechanism,
+		.reply = conn->no_secret ? NULL : smtp_client_reply(conn->smtp),
+		.token_error = smtp_client_auth_error(conn->smtp),
+		.peer = &conn->peer,
+	};
+
+	if (failure->refused && a->credential == SASL_CREDENTIAL_TOKEN && !conn->asked_refused) {
+		/* It may have ended before its time: another one, at once. */
+		a->token_refused = true;
+		close_conn(conn);
+	} else {
+		relay_account_pause(conn->core, a, &refusal, now);
+		close_conn(conn);
+	}
+	relay_account_dispatch(conn->core, a, now);
+}
+
+static void note_mechanism(struct relay_conn *conn)
+{
+	enum sasl_mechanism m = smtp_client_mechanism(conn->smtp);
+
+	conn->peer.mechanism = m ? sasl_mechanism_info(m)->name : NULL;
 }
 
 static void on_failed(struct relay_conn *conn, const struct relay_now *now)
@@ -230,18 +294,18 @@ static void on_failed(struct relay_conn *conn, const struct relay_now *now)
 		close_conn(conn);
 		return;
 	}
-	describe(&f, conn, failure->reason);
+	note_mechanism(conn);
+	if (failure->account && conn->dest->account) {
+		on_login_failed(conn, failure, now);
+		return;
+	}
+	describe(&f, conn, failure->reason,
+		failure->maybe_delivered ? "; it may have taken the message all the same" : NULL);
 	copy_reply(&f, reply);
 	if (!f.enhanced[0] && !reply->code)
 		memcpy(f.enhanced, failure->stage == SMTP_STAGE_AUTH ? "4.7.0" : "4.4.2", 6);
 	if (failure->stage == SMTP_STAGE_STARTTLS && tls_demanded(conn->dest))
 		f.outcome = JOB_HELD;
-	if (failure->account) {
-		relay_account_pause(conn->core, conn->dest->account,
-			conn->no_secret ? conn->no_secret : failure->reason, reply, now);
-		close_conn(conn);
-		return;
-	}
 	fail_conn(conn, &f, lost, now);
 }
 
@@ -276,6 +340,8 @@ void relay_conn_start(struct relay_conn *conn, struct relay_job *job, const stru
 	conn->job = job;
 	job->started_ms = now->mono_ms;
 	conn->messages++;
+	conn->peer.reused = conn->messages > 1;
+	conn->unwelcome = false;
 	if (send_batch(conn) && !conn->driving)
 		drive(conn, BASE_SLICE_EMPTY, now);
 }
@@ -302,6 +368,7 @@ static void on_mail_reply(struct relay_conn *conn)
 	uint32_t i;
 
 	conn->heard = true;
+	conn->unwelcome = code >= 400 && code < 500;
 	for (i = 0; code >= 400 && i < conn->job->batch_count; i++)
 		note(conn, i, outcome_of(code));
 }
@@ -350,7 +417,10 @@ static bool used_up(const struct relay_conn *conn, const struct relay_now *now)
 {
 	return conn->messages >= RELAY_CONN_MESSAGES_MAX ||
 		now->mono_ms - conn->opened_ms >= RELAY_LIFETIME_MS ||
-		smtp_client_is_spent(conn->smtp) || conn->core->draining;
+		smtp_client_is_spent(conn->smtp) || conn->core->draining || conn->unwelcome ||
+		relay_conn_is_retired(conn) ||
+		(conn->messages >= RELAY_GROWTH_MESSAGES &&
+			relay_limit_is_wanted_elsewhere(conn->dest));
 }
 
 /* Take the next job, or rest. */
@@ -380,12 +450,28 @@ static void on_free(struct relay_conn *conn, const struct relay_now *now)
 	d->idle = conn;
 }
 
+/* MAIL itself was put off: that is the server's state, not a recipient's. */
+static void on_unwelcome(
+	struct relay_conn *conn, struct relay_job *job, const struct relay_now *now)
+{
+	struct relay_dest *d = conn->dest;
+	struct relay_failure f;
+
+	describe(&f, conn, "the server takes no mail now", NULL);
+	copy_reply(&f, smtp_client_reply(conn->smtp));
+	relay_dest_trouble(d, &f, now);
+	if (!job->not_before_ms)
+		job->not_before_ms = now->wall_ms + d->backoff_until_ms - now->mono_ms;
+}
+
 static void on_done(struct relay_conn *conn, const struct relay_now *now)
 {
 	struct relay_dest *d = conn->dest;
 	struct relay_job *job = conn->job;
 	uint32_t delivered = 0, i;
 
+	if (conn->unwelcome)
+		on_unwelcome(conn, job, now);
 	if (!smtp_client_is_spent(conn->smtp) && send_batch(conn))
 		return;
 	conn->job = NULL;
@@ -402,24 +488,26 @@ static void on_done(struct relay_conn *conn, const struct relay_now *now)
 		if (d->waiting)
 			d->delivered++;
 	}
-	relay_job_finish(conn->core, job, conn, NULL);
+	relay_job_finish(conn->core, job, &conn->peer, NULL);
 	on_free(conn, now);
 }
 
 static void on_ready(struct relay_conn *conn, const struct relay_now *now)
 {
 	struct relay_dest *d = conn->dest;
+	bool first = !conn->reached;
 
-	if (!conn->reached) {
+	if (first) {
 		conn->reached = true;
 		d->connecting--;
 		d->target = 0; /* the best first, next time too */
 		d->backoff_until_ms = 0;
 		d->progress_ms = now->mono_ms;
-		if (d->account[0])
-			relay_account_works(conn->core, d->account);
+		note_mechanism(conn);
 	}
 	on_free(conn, now);
+	if (first && d->account)
+		relay_account_works(conn->core, d->account, now);
 }
 
 static void ask_body(struct relay_conn *conn)
@@ -490,6 +578,25 @@ static void effect(struct relay_conn *conn, enum relay_effect_kind kind)
 	relay_effect_add(conn->core, &(struct relay_effect){.kind = kind, .conn = conn});
 }
 
+static void ask_secret(struct relay_conn *conn, enum ipc_secret what)
+{
+	conn->asking = true;
+	conn->asked = what;
+	conn->asked_refused = what == IPC_SECRET_LOGIN && conn->dest->account->token_refused;
+	effect(conn, RELAY_WANT_SECRET);
+}
+
+/* A client certificate is shown in the handshake: it must be there before. */
+static void begin_tls(struct relay_conn *conn, const struct relay_now *now)
+{
+	conn->phase = RELAY_CONN_TLS;
+	set_deadline(conn, RELAY_TLS_MS, now);
+	if (conn->dest->account && conn->dest->account->certificate)
+		ask_secret(conn, IPC_SECRET_CERTIFICATE);
+	else
+		effect(conn, RELAY_START_TLS);
+}
+
 /* One event; false: nothing more to push now. */
 static bool handle(
 	struct relay_conn *conn, enum smtp_client_event event, const struct relay_now *now)
@@ -498,12 +605,10 @@ static bool handle(
 	case SMTP_CLIENT_MORE:
 		return false;
 	case SMTP_CLIENT_STARTTLS:
-		conn->phase = RELAY_CONN_TLS;
-		set_deadline(conn, RELAY_TLS_MS, now);
-		effect(conn, RELAY_START_TLS);
+		begin_tls(conn, now);
 		return false;
 	case SMTP_CLIENT_CREDENTIALS:
-		effect(conn, RELAY_WANT_SECRET);
+		ask_secret(conn, IPC_SECRET_LOGIN);
 		return false;
 	case SMTP_CLIENT_READY:
 		on_ready(conn, now);
@@ -576,21 +681,27 @@ static enum smtp_client_tls client_tls(const struct relay_conn *conn)
 		return SMTP_CLIENT_TLS_IMPLICIT;
 	if (tls_demanded(d))
 		return SMTP_CLIENT_TLS_REQUIRE;
-	if (d->tls == CONF_POLICY_NONE || conn->in_clear || conn->path[0])
+	if (d->tls == CONF_POLICY_NONE || conn->in_clear || conn->peer.path[0])
 		return SMTP_CLIENT_TLS_NONE;
 	return SMTP_CLIENT_TLS_MAY;
 }
 
 static void begin_session(struct relay_conn *conn)
 {
+	const struct relay_account *a = conn->dest->account;
 	struct smtp_client_options options = {
 		.helo_name = base_slice_text(conn->core->own_name),
 		.lmtp = conn->dest->via == CONF_VIA_LMTP,
 		.tls = client_tls(conn),
-		.auth = conn->dest->account[0] != '\0',
-		.mechanisms = conn->dest->mechanisms,
+		.auth = a != NULL,
+		.host = base_slice_text(conn->peer.host),
+		.port = conn->peer.addr.port,
 	};
 
+	if (a) {
+		options.credential = a->credential;
+		options.mechanisms = a->mechanisms;
+	}
 	conn->smtp = smtp_client_new(&options);
 	conn->phase = RELAY_CONN_OPEN;
 }
@@ -605,9 +716,7 @@ void relay_conn_connected(struct relay_conn *conn, const char *error, const stru
 	}
 	begin_session(conn);
 	if (implicit_tls(conn->dest)) {
-		conn->phase = RELAY_CONN_TLS;
-		set_deadline(conn, RELAY_TLS_MS, now);
-		effect(conn, RELAY_START_TLS);
+		begin_tls(conn, now);
 		return;
 	}
 	drive(conn, BASE_SLICE_EMPTY, now);
@@ -618,13 +727,13 @@ static void tls_failed(struct relay_conn *conn, const char *error, const struct 
 	struct relay_dest *d = conn->dest;
 	struct relay_failure f;
 
-	if (d->tls == CONF_POLICY_MAY && !d->account[0] && !implicit_tls(d)) {
+	if (d->tls == CONF_POLICY_MAY && !d->account && !implicit_tls(d)) {
 		d->clear_until_ms = now->mono_ms + RELAY_CLEAR_MS;
 		close_conn(conn);
 		relay_dest_dispatch(d, now);
 		return;
 	}
-	describe(&f, conn, error);
+	describe(&f, conn, error, NULL);
 	memcpy(f.enhanced, "4.7.5", 6);
 	if (tls_demanded(d))
 		f.outcome = JOB_HELD;
@@ -641,9 +750,10 @@ void relay_conn_tls(struct relay_conn *conn, const struct relay_tls_done *done, 
 		return;
 	}
 	conn->phase = RELAY_CONN_OPEN;
-	conn->tls_version = done->version;
-	conn->tls_cipher = done->cipher;
-	conn->verified = done->verified;
+	conn->peer.tls_version = done->version;
+	conn->peer.tls_cipher = done->cipher;
+	conn->peer.verified = done->verified;
+	conn->peer.pinned = done->pinned;
 	lend_out(conn);
 	smtp_client_tls_done(
 		conn->smtp, done->binding, done->binding_data, done->verified, &conn->out);
@@ -684,12 +794,48 @@ void relay_conn_written(struct relay_conn *conn, const struct relay_now *now)
 		drive(conn, BASE_SLICE_EMPTY, now);
 }
 
+void relay_conn_certificate_taken(struct relay_conn *conn)
+{
+	base_buf_release(&conn->certificate);
+	conn->chain = conn->key = BASE_SLICE_EMPTY;
+}
+
+void relay_conn_certificate(struct relay_conn *conn, struct base_slice certificate, const char *why,
+	const struct relay_now *now)
+{
+	struct relay_account *a = conn->dest->account;
+	struct relay_refusal refusal = {.words = why, .peer = &conn->peer};
+	struct ipc_reader in;
+
+	if (conn->phase != RELAY_CONN_TLS)
+		return;
+	if (!why) {
+		(void)base_buf_append_slice(&conn->certificate, certificate);
+		in = ipc_reader_make(base_buf_slice(&conn->certificate));
+		conn->chain = ipc_get_bytes(&in);
+		conn->key = ipc_get_bytes(&in);
+		if (ipc_reader_done(&in) && conn->chain.len && conn->key.len) {
+			effect(conn, RELAY_START_TLS);
+			return;
+		}
+		refusal.words = "its client certificate cannot be read";
+	}
+	relay_account_pause(conn->core, a, &refusal, now);
+	close_conn(conn);
+}
+
 void relay_conn_secret(struct relay_conn *conn, struct base_slice user, struct base_slice secret,
 	struct base_slice random, const char *why, const struct relay_now *now)
 {
 	if (conn->phase != RELAY_CONN_OPEN || smtp_client_stage(conn->smtp) != SMTP_STAGE_AUTH)
 		return;
-	conn->no_secret = why;
+	if (why) {
+		free(conn->no_secret);
+		conn->no_secret = base_strdup(why);
+		user = secret = (struct base_slice){.ptr = NULL};
+	} else if (!user.ptr) {
+		user = base_slice_make("", 0);
+	}
 	lend_out(conn);
 	smtp_client_credentials(conn->smtp, user, secret, random, &conn->out);
 	drive(conn, BASE_SLICE_EMPTY, now);
@@ -702,5 +848,8 @@ void relay_conn_tick(struct relay_conn *conn, const struct relay_now *now)
 	if (conn->ready)
 		relay_conn_quit(conn, now);
 	else
-		relay_conn_ended(conn, "the server did not answer in time", now);
+		relay_conn_ended(conn,
+			conn->asking ? "auth did not answer in time"
+				     : "the server did not answer in time",
+			now);
 }

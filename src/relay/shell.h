@@ -23,6 +23,7 @@ struct relay_shell {
 	struct role *role;
 	struct relay_core *core;
 	struct tls_context *tls;
+	unsigned tls_number; /* another one for each that is made */
 	struct resolver *resolver;
 	struct relay_dnsbl *dnsbl;
 	uv_timer_t tick, dnsbl_tick;
@@ -44,8 +45,7 @@ void relay_net_connect(struct relay_shell *s, struct relay_conn *conn);
 void relay_net_start_tls(struct relay_shell *s, struct relay_conn *conn);
 void relay_net_write(struct relay_shell *s, struct relay_conn *conn);
 void relay_net_close(struct relay_conn *conn);
-/* The session waits for credentials. */
-void relay_net_set_asking(struct relay_conn *conn, bool asking);
-bool relay_net_is_asking(const struct relay_conn *conn);
+/* What the shell keeps for it. */
+void relay_net_forget_account(struct relay_account *a);
 
 #endif

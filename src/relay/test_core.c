@@ -25,8 +25,10 @@ struct world {
 	struct relay_now now;
 	struct base_buf log;
 	const char *mode;
-	struct conf conf;
-	struct conf_account account;
+	struct account_info info; /* of the account "acc"; any other name but "vault" is unknown */
+	bool auth_silent;         /* no answers for now */
+	const char *no_secret;    /* class and reason in place of a password: "6reason" */
+	unsigned asked, secrets, refused_secrets, alerts, states;
 	unsigned open_now, open_most, opened;
 	unsigned delivered, deferred, failed, held;
 	bool hang_results;
@@ -81,12 +83,7 @@ static void setup(struct world *w, const char *mode)
 	w->mode = mode;
 	w->now = (struct relay_now){.mono_ms = 1000, .wall_ms = 1000000, .random = 7};
 	w->core = relay_core_new(&options);
-	w->account = (struct conf_account){.title = (char *)(uintptr_t) "acc",
-		.implicit_tls = true,
-		.host = (char *)(uintptr_t) "smart.example",
-		.port = 465};
-	w->conf.accounts = &w->account;
-	w->conf.account_count = 1;
+	w->info = (struct account_info){.url = BASE_SLICE("smtps://smart.example:465")};
 	base_buf_init(&w->log, 1 << 20);
 }
 
@@ -134,8 +131,7 @@ static bool give_job_rcpts(struct world *w, uint32_t id, enum conf_via via, cons
 	job.envelope = base_buf_slice(&envelope);
 	job_put(&body, &job);
 	base_buf_append_slice(&body, job.message);
-	ok = relay_core_job(
-		w->core, id, 0, BASE_SLICE_EMPTY, base_buf_slice(&body), -1, &w->conf, &w->now);
+	ok = relay_core_job(w->core, id, 0, BASE_SLICE_EMPTY, base_buf_slice(&body), -1, &w->now);
 	base_buf_release(&envelope);
 	base_buf_release(&body);
 	return ok;
@@ -273,7 +269,7 @@ static void take_result(struct world *w, const struct relay_effect *e)
 	uint32_t i;
 
 	base_buf_init(&body, 1 << 20);
-	relay_job_report(e->job, e->conn, &w->now, &body);
+	relay_job_report(e->job, &w->now, &body);
 	assert_true(job_result_get(base_buf_slice(&body), &head, &rest));
 	w->last_not_before = head.has_not_before ? head.not_before_ms : 0;
 	for (i = 0; i < head.rcpt_count; i++) {
@@ -304,10 +300,54 @@ static void start_tls(struct world *w, struct relay_conn *conn)
 		say(w, conn, "220 hi\r\n");
 }
 
+static void tell_account(struct world *w, const struct relay_account *a)
+{
+	struct account_info info = w->info;
+	struct base_buf body;
+
+	w->asked++;
+	if (w->auth_silent)
+		return;
+	if (!strcmp(a->name, "vault"))
+		info = (struct account_info){.url = BASE_SLICE("smtps://h.example:1465")};
+	else if (strcmp(a->name, "acc") != 0)
+		info.class = BASE_ERROR_NOT_FOUND;
+	base_buf_init(&body, 1 << 20);
+	account_info_put(&body, &info);
+	relay_core_account_told(w->core, a->id, base_buf_slice(&body), &w->now);
+	base_buf_release(&body);
+}
+
+static void tell_secret(struct world *w, struct relay_conn *conn)
+{
+	uint8_t random[SASL_CLIENT_RANDOM_BYTES] = {0};
+	struct base_buf body, pair;
+
+	assert_non_null(relay_conn_account(conn));
+	w->secrets++;
+	w->refused_secrets += conn->asked_refused;
+	if (w->auth_silent)
+		return;
+	base_buf_init(&body, 1 << 20);
+	base_buf_init(&pair, 1 << 20);
+	ipc_put_bytes(&pair, BASE_SLICE("chain"));
+	ipc_put_bytes(&pair, BASE_SLICE("key"));
+	ipc_put_u8(&body, w->no_secret ? (uint8_t)(w->no_secret[0] - '0') : 0);
+	ipc_put_text(&body, w->no_secret ? "" : "u");
+	if (conn->asked == IPC_SECRET_CERTIFICATE)
+		ipc_put_bytes(&body, base_buf_slice(&pair));
+	else
+		ipc_put_text(&body, w->no_secret ? "" : conn->asked_refused ? "new" : "p");
+	ipc_put_text(&body, w->no_secret ? w->no_secret + 1 : "");
+	relay_core_secret(w->core, conn->number, base_buf_slice(&body),
+		base_slice_make(random, sizeof(random)), &w->now);
+	base_buf_release(&body);
+	base_buf_release(&pair);
+}
+
 static void run(struct world *w)
 {
 	struct relay_effect e;
-	uint8_t random[SASL_CLIENT_RANDOM_BYTES] = {0};
 
 	while (relay_core_effect(w->core, &e)) {
 		switch (e.kind) {
@@ -321,15 +361,11 @@ static void run(struct world *w)
 			start_tls(w, e.conn);
 			break;
 		case RELAY_WANT_SECRET:
-			assert_true(relay_conn_account(e.conn).len > 0);
-			relay_conn_secret(e.conn, BASE_SLICE("u"), BASE_SLICE("p"),
-				base_slice_make(random, sizeof(random)), NULL, &w->now);
+			if (e.conn->phase != RELAY_CONN_CLOSED)
+				tell_secret(w, e.conn);
 			break;
-		case RELAY_WANT_URL:
-			relay_core_url(w->core, e.dest_id,
-				base_slice_text(
-					strcmp(e.name, "vault") ? "" : "smtps://h.example:1465"),
-				&w->now);
+		case RELAY_WANT_ACCOUNT:
+			tell_account(w, e.account);
 			break;
 		case RELAY_WRITE:
 			if (e.conn->phase != RELAY_CONN_CLOSED)
@@ -350,6 +386,8 @@ static void run(struct world *w)
 			relay_job_free(e.job);
 			break;
 		case RELAY_ACCOUNT:
+			w->states++;
+			w->alerts += e.alert;
 			break;
 		}
 	}
@@ -397,7 +435,7 @@ static const struct row {
 		0, 0, 0, 2, NULL},
 	{"login", "ok", CONF_VIA_SMTPS, "h.example", "acc", 1, 1, 0, 1, 0, 0, 0, 1, NULL},
 	{"wrong password: held, asked once", "535", CONF_VIA_SMTPS, "h.example", "acc", 5, 1, 20000,
-		0, 0, 0, 5, 1, "535 4.7.8 |the server refused the login: 535 5.7.8 no"},
+		0, 0, 0, 5, 1, "535 4.7.8 |the server refused the login (PLAIN): 535 5.7.8 no"},
 	{"an account that the vault knows", "ok", CONF_VIA_ACCOUNT, "", "vault", 2, 1, 0, 2, 0, 0,
 		0, 1, NULL},
 	{"an account that nobody knows", "ok", CONF_VIA_ACCOUNT, "", "other", 2, 1, 0, 0, 0, 0, 2,
