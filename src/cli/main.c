@@ -12,9 +12,11 @@ const struct cli_command *const cli_commands[] = {
 	&cli_command_status,
 	&cli_command_user,
 	&cli_command_account,
+	&cli_command_sender,
 	&cli_command_queue,
 	&cli_command_why,
 	&cli_command_send,
+	&cli_command_probe,
 	&cli_command_explain,
 	&cli_command_base64,
 	&cli_command_xtext,
@@ -24,17 +26,16 @@ const struct cli_command *const cli_commands[] = {
 
 /* Commands that Postern will have: known, so that nobody looks for a typing error. */
 static const char *const later[] = {
-	"sender", "probe", "unban", "dkim", "conform", "sendmail", NULL};
+	"unban", "dkim", "conform", "sendmail", NULL};
 
 static void print_help(FILE *out)
 {
 	fputs("Postern: authenticated mail submission.\n"
-	      "usage: postern [-c FILE] COMMAND …\n\n",
+	      "usage: postern [-c FILE] COMMAND …\n",
 		out);
 	for (size_t i = 0; cli_commands[i]; i++)
 		fprintf(out, "  %-9s %s\n", cli_commands[i]->name, cli_commands[i]->summary);
 	fputs("  smtpd, remote, checkpassword, record: in place of qmail's programs\n"
-	      "\n"
 	      "  -c FILE    default $POSTERN_CONF, then /etc/postern/postern.conf\n"
 	      "  --help     this text; postern COMMAND --help for one command; --version\n"
 	      "\n"

@@ -1,17 +1,11 @@
 /* postern queue: what waits, and what to do with it. */
-#include "cli/cli.h"
+#include "cli/spool.h"
 
 #include "base/clock.h"
 #include "loop/envelope.h"
 #include "spool/admin.h"
 
-#include <dirent.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-/* A server that is just starting holds the spool before it listens: ask it again meanwhile. */
-enum { WAIT_STEP_MS = 1000, WAIT_STEPS = 20 };
 
 struct queue {
 	struct cli *cli;
@@ -27,62 +21,18 @@ static void take_part(void *arg, struct base_slice part)
 	base_buf_append_slice(arg, part);
 }
 
-/* What root made goes to the owner of data/. */
-static void give_away(const struct conf *conf, const struct cli_account *a)
+static int on_files(struct spool *s, const struct conf *conf, const struct control_request *request,
+	struct base_buf *out, struct base_error *err)
 {
-	static const char *const names[] = {
-		"spool.db", "spool.db-wal", "spool.db-shm", "spool.lock", "spool", "spool/tmp"};
-	char path[4096];
-
-	for (size_t i = 0; i < BASE_COUNT(names); i++) {
-		snprintf(path, sizeof(path), "%s/%s", conf->data, names[i]);
-		if (lchown(path, a->uid, a->gid) != 0)
-			continue;
-	}
+	return spool_admin_run(s, envelope_visit, request->words, request->word_count,
+		base_clock_wall_ms(), take_part, out, err);
 }
 
-static int run_on_files(struct queue *q)
-{
-	struct spool_options options = {
-		.data_dir = q->conf->data, .owner = "postern queue", .wait_ms = WAIT_STEP_MS};
-	const struct control_request *r = &q->request.request;
-	struct cli_account owner;
-	struct spool *s = NULL;
-	int rc = cli_become_owner(q->conf, &owner, &q->err);
-
-	if (rc == 0)
-		rc = spool_open(&s, &options, &q->err);
-	if (rc != 0)
-		return rc;
-	if (owner.root)
-		give_away(q->conf, &owner);
-	rc = spool_admin_run(s, envelope_visit, r->words, r->word_count, base_clock_wall_ms(),
-		take_part, &q->answer, &q->err);
-	spool_close(&s);
-	return rc;
-}
-
-static int ask(struct queue *q)
-{
-	int rc = 0;
-
-	for (int step = 0; step < WAIT_STEPS; step++) {
-		bool running;
-
-		base_buf_clear(&q->answer);
-		rc = cli_ask(q->conf, "queue", &q->request, &q->answer, &running, &q->err);
-		if (running)
-			return rc;
-		rc = run_on_files(q);
-		if (rc != BASE_ERROR_TEMPORARY)
-			return rc;
-	}
-	return rc;
-}
-
-/* One row per recipient: a person looks for an address, not for an array. */
+/* One row per recipient: a person looks for an address, not for an array. What is the message's stands
+ * in its first row. */
 static json_t *recipient_rows(const json_t *messages)
 {
+	static const char *const keys[] = {"id", "sender", "size", "account", "next"};
 	json_t *rows = json_array();
 
 	for (size_t i = 0; i < json_array_size(messages); i++) {
@@ -91,20 +41,12 @@ static json_t *recipient_rows(const json_t *messages)
 
 		for (size_t k = 0; k < json_array_size(rcpts); k++) {
 			json_t *row = json_object();
-			const json_t *rcpt = json_array_get(rcpts, k);
 
-			json_object_update(row, (json_t *)rcpt);
-			if (k == 0) {
-				json_object_set(row, "id", json_object_get(m, "id"));
-				json_object_set(row, "sender", json_object_get(m, "sender"));
-				json_object_set(row, "size", json_object_get(m, "size"));
-				json_object_set(row, "next", json_object_get(m, "next"));
-			} else {
-				json_object_set_new(row, "id", json_string(" "));
-				json_object_set_new(row, "sender", json_string(" "));
-				json_object_set_new(row, "size", json_string(" "));
-				json_object_set_new(row, "next", json_string(" "));
-			}
+			json_object_update(row, (json_t *)json_array_get(rcpts, k));
+			for (size_t n = 0; n < BASE_COUNT(keys); n++)
+				json_object_set_new(row, keys[n],
+					k ? json_string(" ")
+					  : json_incref(json_object_get(m, keys[n])));
 			json_array_append_new(rows, row);
 		}
 	}
@@ -120,6 +62,7 @@ static void print_list(const json_t *json)
 		{"STATE", "state", false},
 		{"TRIES", "attempts", true},
 		{"SIZE", "size", true},
+		{"ACCOUNT", "account", false},
 		{"NEXT", "next", false},
 		{"REASON", "reason", false},
 	};
@@ -190,7 +133,9 @@ static int run(struct cli *cli)
 	if (cli_has(cli, "all"))
 		cli_request_add(&q.request, "--all");
 	base_buf_init(&q.answer, CLI_ANSWER_MAX_BYTES);
-	status = ask(&q) == 0 ? show(&q) : cli_fail_error(cli, &q.err);
+	status = cli_spool_ask(q.conf, &q.request, on_files, &q.answer, &q.err) == 0
+		? show(&q)
+		: cli_fail_error(cli, &q.err);
 	base_buf_release(&q.answer);
 	cli_request_release(&q.request);
 	conf_free(&q.conf);
