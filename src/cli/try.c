@@ -94,7 +94,7 @@ static int make_dirs(struct try *t)
 static void list_mechanisms(struct base_buf *out)
 {
 	for (unsigned bit = 0; bit < 32; bit++)
-		if (conf_mechanism_name(bit))
+		if (conf_mechanism_name(bit) && conf_mechanism_is_served(bit))
 			base_buf_printf(
 				out, "%s\"%s\"", out->len ? ", " : "", conf_mechanism_name(bit));
 }
