@@ -19,7 +19,21 @@ struct vault_admin_options {
 	struct base_slice app; /* empty: none */
 	struct base_slice verb, url, user;
 	enum sasl_mechanism without; /* NONE: none */
+	enum vault_account_kind kind;
+	char pin[VAULT_PIN_MAX_BYTES + 1]; /* "sha256:" and 64 digits; "" none */
+	uint32_t connections, rate_count, rate_s;
 };
+
+/* The parts of an account's secret; slices borrow the request. Empty: not there. */
+struct vault_admin_parts {
+	struct base_slice of[VAULT_ACCOUNT_PART_COUNT];
+};
+
+#define VAULT_ADMIN_RATE_UNITS 4
+extern const struct vault_admin_rate_unit {
+	const char *name;
+	uint32_t seconds;
+} vault_admin_rate_units[VAULT_ADMIN_RATE_UNITS];
 
 /* @from: index of the first option. PERMANENT with the reason, or 0. */
 BASE_MUST_USE int vault_admin_options_parse(const struct vault_admin_request *req, size_t from,
@@ -32,6 +46,17 @@ int vault_admin_user(const struct vault_admin_env *env, const struct vault_admin
 int vault_admin_import(const struct vault_admin_env *env, const struct vault_admin_request *req,
 	const struct vault_admin_options *o, struct vault_admin_effects *fx, struct base_buf *out,
 	struct base_error *err);
+/* PERMANENT with the reason: not parts, not what @kind is made of, not PEM, no profile. @has_certificate:
+ * the section brings one. */
+BASE_MUST_USE int vault_admin_parts_take(struct base_slice secret, enum vault_account_kind kind,
+	bool has_certificate, struct vault_admin_parts *out, struct base_error *err);
+/* Of the configuration; null: none of this name. */
+const struct vault_admin_section *vault_admin_section_find(
+	const struct vault_admin_env *env, struct base_slice name);
+int vault_admin_account_list(
+	const struct vault_admin_env *env, struct base_buf *out, struct base_error *err);
+int vault_admin_account_show(const struct vault_admin_env *env, struct base_slice name,
+	struct base_buf *out, struct base_error *err);
 int vault_admin_account(const struct vault_admin_env *env, const struct vault_admin_request *req,
 	struct vault_admin_effects *fx, struct base_buf *out, struct base_error *err);
 

@@ -1,10 +1,14 @@
 /* The options of requests: "name=value" words. */
+#include "base/base64.h"
 #include "base/host.h"
 #include "base/time.h"
 #include "base/utf8.h"
 #include "vault/admin_internal.h"
 
 #include <string.h>
+
+const struct vault_admin_rate_unit vault_admin_rate_units[VAULT_ADMIN_RATE_UNITS] = {
+	{"second", 1}, {"minute", 60}, {"hour", 3600}, {"day", 86400}};
 
 static int refuse(
 	struct base_error *err, const char *option, struct base_slice value, const char *reason)
@@ -99,6 +103,72 @@ static int take_without(
 	return 0;
 }
 
+static int take_kind(struct base_slice value, struct vault_admin_options *o, struct base_error *err)
+{
+	static const char *const kinds[] = {[VAULT_ACCOUNT_PASSWORD] = "password",
+		[VAULT_ACCOUNT_OAUTH] = "oauth",
+		[VAULT_ACCOUNT_CERTIFICATE] = "certificate"};
+
+	for (unsigned i = 0; i < BASE_COUNT(kinds); i++)
+		if (base_slice_equal_text(value, kinds[i])) {
+			o->kind = i;
+			return 0;
+		}
+	return refuse(err, "kind", value, "not known; write password, oauth or certificate");
+}
+
+/* Kept without the colons that openssl writes between the bytes. */
+static int take_pin(struct base_slice value, struct vault_admin_options *o, struct base_error *err)
+{
+	static const char prefix[] = "sha256:";
+	struct base_slice hex = base_slice_from(value, sizeof(prefix) - 1);
+	size_t at = sizeof(prefix) - 1, digits = 0;
+
+	memcpy(o->pin, prefix, sizeof(prefix));
+	for (size_t i = 0; i < hex.len && digits <= 64; i++) {
+		if (hex.ptr[i] == ':' && i % 3 == 2)
+			continue;
+		if (base_hex_value(hex.ptr[i]) < 0)
+			break;
+		if (++digits <= 64)
+			o->pin[at++] = (char)base_ascii_lower(hex.ptr[i]);
+	}
+	o->pin[at] = '\0';
+	if (!base_slice_starts_with_nocase(value, base_slice_text(prefix)) || digits != 64 ||
+		(hex.len != 64 && hex.len != 95))
+		return refuse(err, "pin", value,
+			"not a pin; write sha256: and the 64 hexadecimal digits of the key's hash");
+	return 0;
+}
+
+static int take_connections(
+	struct base_slice value, struct vault_admin_options *o, struct base_error *err)
+{
+	uint64_t number = 0;
+
+	if (!base_slice_to_u64(value, &number) || number < 1 || number > 64)
+		return refuse(err, "connections", value, "not a number from 1 to 64");
+	o->connections = (uint32_t)number;
+	return 0;
+}
+
+static int take_rate(struct base_slice value, struct vault_admin_options *o, struct base_error *err)
+{
+	struct base_slice unit = value, number;
+	uint64_t count = 0;
+
+	if (base_slice_split(&unit, '/', &number) && base_slice_to_u64(number, &count) &&
+		count >= 1 && count <= UINT32_MAX)
+		for (size_t i = 0; i < VAULT_ADMIN_RATE_UNITS; i++)
+			if (base_slice_equal_text(unit, vault_admin_rate_units[i].name)) {
+				o->rate_count = (uint32_t)count;
+				o->rate_s = vault_admin_rate_units[i].seconds;
+				return 0;
+			}
+	return refuse(err, "rate", value,
+		"not a rate; write 100/hour, or a number of messages per second, minute or day");
+}
+
 static int take(struct base_slice name, struct base_slice value, struct vault_admin_options *o,
 	struct base_error *err)
 {
@@ -112,6 +182,10 @@ static int take(struct base_slice name, struct base_slice value, struct vault_ad
 		{"expires", take_expires},
 		{"app", take_app},
 		{"without", take_without},
+		{"kind", take_kind},
+		{"pin", take_pin},
+		{"connections", take_connections},
+		{"rate", take_rate},
 	};
 	struct {
 		const char *name;

@@ -267,35 +267,6 @@ static void bad_words(void **state)
 	refused(v, "user needs anna verb=add app=x", "", BASE_ERROR_NOT_FOUND, "none of this name");
 }
 
-static void life_of_an_account(void **state)
-{
-	struct support_vault *v = *state;
-	struct base_buf secret;
-	struct base_error err;
-	struct answer a;
-
-	base_buf_init_secret(&secret, 1024);
-	ok(v, "account add google url=smtps://smtp.gmail.com:465 user=robot@example.org", "pw");
-	refused(v, "account add google url=smtps://smtp.gmail.com:465 user=r", "pw",
-		BASE_ERROR_EXISTS, "exists already");
-	ok(v, "account add google url=smtps://smtp.gmail.com:465 user=robot@example.org replace=1",
-		"pw2");
-	refused(v, "account add x url=http://a user=r", "pw", BASE_ERROR_PERMANENT, "smtp://");
-	refused(v, "account add x url=smtp://a", "pw", BASE_ERROR_PERMANENT, "--user");
-	refused(v, "account add x url=smtp://a user=r", "", BASE_ERROR_PERMANENT, "password");
-	refused(v, "account add a/b url=smtp://a user=r", "pw", BASE_ERROR_PERMANENT, "not a name");
-	a = run(v, "account list", BASE_SLICE_EMPTY);
-	assert_int_equal(json_array_size(json_object_get(a.json, "accounts")), 1);
-	json_decref(a.json);
-	assert_int_equal(vault_store_account_part_get(v->store, BASE_SLICE("google"),
-				 VAULT_ACCOUNT_SECRET, &secret, &err),
-		0);
-	assert_true(base_slice_equal_text(base_buf_slice(&secret), "pw2"));
-	base_buf_release(&secret);
-	ok(v, "account remove google", "");
-	refused(v, "account remove google", "", BASE_ERROR_NOT_FOUND, "none of this name");
-}
-
 static void everything_is_there_after_reopening(void **state)
 {
 	struct support_vault *v = *state;
@@ -385,7 +356,6 @@ int main(void)
 		TEST(a_new_password_leaves_nothing_of_the_old),
 		TEST(list_without_a_mechanism),
 		TEST(bad_words),
-		TEST(life_of_an_account),
 		TEST(everything_is_there_after_reopening),
 		TEST(files_are_private),
 		TEST(a_lost_or_foreign_key_is_noticed),
