@@ -1,5 +1,5 @@
-/* Commands through the control socket: user …, account …, unban, status. */
-#include "auth/shell.h"
+/* Commands through the control socket: user …, account … (see control_account.c too), unban, status. */
+#include "auth/tokens.h"
 #include "base/clock.h"
 #include "loop/log.h"
 #include "vault/admin.h"
@@ -25,6 +25,31 @@ static void forget_imported(const char *name, void *arg)
 	auth_core_user_changed(s->core, base_slice_text(name));
 }
 
+/* What sections account NAME { } say; the caller frees it. */
+static struct vault_admin_section *make_sections(const struct conf *conf)
+{
+	struct vault_admin_section *sections = base_alloc_zero(
+		conf->account_count + 1, sizeof(*sections));
+
+	for (size_t i = 0; i < conf->account_count; i++) {
+		const struct conf_account *a = &conf->accounts[i];
+
+		sections[i] = (struct vault_admin_section){
+			.name = a->title,
+			.url = a->url,
+			.user = a->user,
+			.pin = a->pin,
+			.mechanisms = a->mechanisms,
+			.connections = a->connections,
+			.rate_count = a->rate_count,
+			.rate_s = a->rate_s,
+			.has_ca = a->ca != NULL,
+			.has_certificate = a->certificate != NULL,
+		};
+	}
+	return sections;
+}
+
 static struct vault_admin_env make_env(struct auth_shell *s)
 {
 	const struct conf *conf = role_conf(s->role);
@@ -34,6 +59,7 @@ static struct vault_admin_env make_env(struct auth_shell *s)
 		.now_ms = base_clock_wall_ms(),
 		.default_domain = base_slice_text(conf->auth.default_domain),
 		.mechanisms = conf->auth.mechanisms,
+		.token = auth_account_token_json,
 		.imported = forget_imported,
 		.arg = s,
 	};
@@ -112,23 +138,38 @@ void auth_tickets_drop(struct auth_shell *s)
 		auth_control_tested(s, s->tickets->number, VAULT_VERIFY_CANNOT);
 }
 
+/* Nobody goes on with what is no longer so. */
+static void took_effect(struct auth_shell *s, const struct control_request *req,
+	const struct vault_admin_effects *fx)
+{
+	log_change(req, fx);
+	if (!fx->name[0])
+		return;
+	if (fx->is_user) {
+		auth_core_user_changed(s->core, base_slice_text(fx->name));
+		return;
+	}
+	auth_tokens_account_changed(s, fx->name);
+	auth_account_changed(s, fx->name);
+}
+
 static void on_vault(
 	struct auth_shell *s, const struct control_request *req, struct control_reply *reply)
 {
 	struct vault_admin_request request = {req->words, req->word_count, req->secret};
+	struct vault_admin_section *sections = make_sections(role_conf(s->role));
 	struct vault_admin_env env = make_env(s);
 	struct vault_admin_effects fx;
 	struct base_error err = {0};
 	struct base_buf out;
 	int rc;
 
+	env.sections = sections;
+	env.section_count = role_conf(s->role)->account_count;
 	base_buf_init(&out, ANSWER_MAX_BYTES);
 	rc = vault_admin_execute(&env, &request, &fx, &out, &err);
-	if (rc == 0 && fx.changed) {
-		log_change(req, &fx);
-		if (fx.is_user && fx.name[0])
-			auth_core_user_changed(s->core, base_slice_text(fx.name));
-	}
+	if (rc == 0 && fx.changed)
+		took_effect(s, req, &fx);
 	if (rc == 0 && fx.verify) {
 		wait_for_test(s, req, &fx, reply);
 	} else {
@@ -138,6 +179,7 @@ static void on_vault(
 	}
 	base_wipe(&fx, sizeof(fx));
 	base_buf_release(&out);
+	free(sections);
 }
 
 static void on_unban(
@@ -170,7 +212,7 @@ static void on_status(struct auth_shell *s, struct control_reply *reply)
 	(void)!vault_store_counts(s->store, &counts, NULL);
 	json_object_set_new(json, "users", json_integer((json_int_t)counts.users));
 	json_object_set_new(json, "apps", json_integer((json_int_t)counts.apps));
-	json_object_set_new(json, "accounts", json_integer((json_int_t)counts.accounts));
+	json_object_set_new(json, "accounts_kept", json_integer((json_int_t)counts.accounts));
 	json_object_set_new(json, "connections", json_integer((json_int_t)status.connections));
 	json_object_set_new(json, "open", json_integer((json_int_t)status.open));
 	json_object_set_new(json, "waiting", json_integer((json_int_t)status.waiting));
@@ -178,6 +220,7 @@ static void on_status(struct auth_shell *s, struct control_reply *reply)
 	json_object_set_new(json, "logins_cached", json_integer((json_int_t)status.cached));
 	json_object_set_new(json, "logins_rejected", json_integer((json_int_t)status.rejected));
 	json_object_set_new(json, "logins_deferred", json_integer((json_int_t)status.deferred));
+	auth_account_status(s, json);
 	text = json_dumps(json, JSON_COMPACT);
 	control_json(reply, base_slice_text(text));
 	free(text);
@@ -191,7 +234,11 @@ void auth_control_request(
 	struct auth_shell *s = role_state(r);
 	struct base_error err;
 
-	if (control_word_is(req, 0, "user") || control_word_is(req, 0, "account")) {
+	if (control_word_is(req, 0, "account") && control_word_is(req, 1, "token")) {
+		auth_account_token(s, req, reply);
+	} else if (control_word_is(req, 0, "account") && control_word_is(req, 1, "retry")) {
+		auth_account_retry(s, req, reply);
+	} else if (control_word_is(req, 0, "user") || control_word_is(req, 0, "account")) {
 		on_vault(s, req, reply);
 	} else if (control_word_is(req, 0, "unban")) {
 		on_unban(s, req, reply);

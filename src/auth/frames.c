@@ -23,10 +23,10 @@ bool auth_secret_want_parse(struct base_slice body, struct auth_secret_want *out
 	return true;
 }
 
-bool auth_fetched_parse(struct base_slice body, struct auth_fetched *out)
+bool auth_fetched_parse(struct base_slice body, struct auth_fetch_answer *out)
 {
 	struct ipc_reader in = ipc_reader_make(body);
-	struct auth_fetched f = {.class = -(int)ipc_get_u8(&in), .status = ipc_get_u16(&in)};
+	struct auth_fetch_answer f = {.class = -(int)ipc_get_u8(&in), .status = ipc_get_u16(&in)};
 
 	f.body = ipc_get_bytes(&in);
 	f.error = ipc_get_bytes(&in);

@@ -4,6 +4,7 @@
 #ifndef AUTH_FRAMES_H
 #define AUTH_FRAMES_H
 
+#include "auth/accounts.h"
 #include "loop/ipc.h"
 
 struct auth_secret_want {
@@ -12,16 +13,9 @@ struct auth_secret_want {
 	bool refused;
 };
 
-struct auth_fetched {
-	int class; /* 0: a server answered */
-	unsigned status;
-	struct base_slice body, error;
-	uint32_t retry_after_s;
-};
-
 /* False: it is no such body; nothing is written. */
 BASE_MUST_USE bool auth_account_want_parse(struct base_slice body, struct base_slice *out_account);
 BASE_MUST_USE bool auth_secret_want_parse(struct base_slice body, struct auth_secret_want *out);
-BASE_MUST_USE bool auth_fetched_parse(struct base_slice body, struct auth_fetched *out);
+BASE_MUST_USE bool auth_fetched_parse(struct base_slice body, struct auth_fetch_answer *out);
 
 #endif

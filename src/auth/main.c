@@ -1,6 +1,6 @@
 /* postern-auth: the only one that sees credentials. Effects of the core are done here; a password is
  * never hashed in this process. */
-#include "auth/relay.h"
+#include "auth/tokens.h"
 #include "base/clock.h"
 #include "loop/log.h"
 
@@ -274,7 +274,9 @@ static int on_open(struct role *r, struct base_error *err)
 	base_wipe(random, sizeof(random));
 	base_buf_init_secret(&s->frame, IPC_FRAME_MAX_BYTES);
 	uv_timer_init(role_loop(r), &s->timer);
-	s->timer.data = s;
+	uv_timer_init(role_loop(r), &s->token_timer);
+	s->timer.data = s->token_timer.data = s;
+	auth_tokens_open(s);
 	s->may_connect = has_outside(role_conf(r));
 	if (s->may_connect)
 		handlers.sandbox |= ROLE_MAY_CONNECT;
@@ -294,6 +296,7 @@ static int on_reload(struct role *r, const struct conf *conf, struct base_error 
 			"anywhere until then");
 	auth_core_configure(s->core, &options, base_clock_monotonic_ms());
 	auth_providers_take(s, conf);
+	auth_tokens_configure(s, conf);
 	auth_sections_changed(s, role_conf(r), conf);
 	return 0;
 }
@@ -311,6 +314,8 @@ static void on_peer(
 	} else if (peer == IPC_PROVIDER && ch) {
 		auth_core_provider_up(s->core, index, base_clock_monotonic_ms());
 		auth_shell_pump(s);
+	} else if (peer == IPC_FETCH && ch) {
+		auth_tokens_fetch(s, true);
 	} else if (fd >= 0) {
 		close(fd);
 	}
@@ -320,6 +325,10 @@ static void on_peer_gone(struct role *r, enum ipc_role peer, unsigned index)
 {
 	struct auth_shell *s = role_state(r);
 
+	if (peer == IPC_RELAY)
+		auth_tokens_relay_gone(s, index);
+	if (peer == IPC_FETCH)
+		auth_tokens_fetch(s, false);
 	if (peer == IPC_WORKER)
 		auth_core_worker_down(s->core, index, base_clock_monotonic_ms());
 	else if (peer == IPC_PROVIDER)
@@ -354,6 +363,8 @@ static void on_peer_frame(struct role *r, enum ipc_role peer, unsigned index,
 
 	if (peer == IPC_RELAY)
 		auth_relay_frame(s, index, ch, frame);
+	else if (peer == IPC_FETCH)
+		auth_tokens_frame(s, frame);
 	else if (peer == IPC_WORKER)
 		on_worker_frame(s, index, frame);
 	else if (peer == IPC_PROVIDER)
@@ -397,6 +408,7 @@ static void on_listener_gone(struct role *r, enum ipc_listener kind, const char 
 static void on_start(struct role *r)
 {
 	auth_providers_take(role_state(r), role_conf(r));
+	auth_tokens_pump(role_state(r));
 }
 
 static void on_drain(struct role *r, uint32_t limit_ms)
@@ -416,12 +428,15 @@ static void on_close(struct role *r)
 	auth_door_close(s, NULL);
 	auth_clients_close_all(s);
 	auth_tickets_drop(s);
+	auth_account_tickets_drop(s);
+	auth_tokens_close(s);
 	auth_providers_close_all(s);
 	auth_section_files_release(s);
 	auth_core_free(&s->core);
 	vault_store_close(&s->store);
 	base_buf_release(&s->frame);
 	uv_close((uv_handle_t *)&s->timer, NULL);
+	uv_close((uv_handle_t *)&s->token_timer, NULL);
 }
 
 /* Not constant: the right to connect is asked for only when the configuration needs it. */

@@ -1,5 +1,5 @@
 /* What relays ask: what an account is (ACCOUNT_WANT), and its secret for one exchange (SECRET_WANT). */
-#include "auth/relay.h"
+#include "auth/tokens.h"
 
 #include "loop/account.h"
 
@@ -202,8 +202,7 @@ static void on_secret_want(struct auth_shell *s, unsigned relay, struct ipc_fram
 	if (rc != 0)
 		auth_secret_send(s, relay, frame->id, rc, "", BASE_SLICE_EMPTY, err.text);
 	else if (want.what == IPC_SECRET_LOGIN && a.merged.credential == SASL_CREDENTIAL_TOKEN)
-		auth_secret_send(s, relay, frame->id, BASE_ERROR_TEMPORARY, "", BASE_SLICE_EMPTY,
-			"no token can be obtained yet");
+		auth_tokens_want(s, &a, (struct auth_asker){relay, frame->id}, want.refused);
 	else
 		answer_now(s, relay, frame->id, &a, want.what);
 }

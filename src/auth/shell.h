@@ -14,6 +14,8 @@ struct auth_door;
 struct auth_ticket;
 struct auth_provider;
 struct auth_files;
+struct auth_accounts;
+struct auth_token_ticket;
 
 struct auth_shell {
 	struct role *role;
@@ -26,6 +28,10 @@ struct auth_shell {
 	struct auth_door *doors;
 	struct auth_ticket *tickets;
 	struct auth_provider *providers;
+	struct auth_accounts *accounts; /* tokens.c */
+	uv_timer_t token_timer;
+	bool pumping; /* effects of accounts are being done */
+	struct auth_token_ticket *token_tickets;
 	struct auth_files *files; /* of sections account NAME { } */
 	bool may_connect;         /* the sandbox lets us */
 	uint32_t next_ticket;
