@@ -31,6 +31,7 @@ struct journal {
 	struct events *events; /* null: could not be opened; lines are written all the same */
 	char *path;
 	uv_timer_t write, store, prune, repeat, last;
+	bool pruning; /* prune comes soon */
 	uint64_t stored;
 };
 
@@ -98,6 +99,21 @@ static void store_failed(struct journal *j, const struct base_error *err)
 	lines_due(j);
 }
 
+static void on_prune(uv_timer_t *timer)
+{
+	struct journal *j = timer->data;
+
+	j->pruning = j->events && events_prune(j->events, base_clock_wall_ms());
+	uv_timer_start(timer, on_prune, j->pruning ? PRUNE_MORE_MS : PRUNE_EVERY_MS, 0);
+}
+
+static void prune_soon(struct journal *j)
+{
+	if (!j->pruning)
+		uv_timer_start(&j->prune, on_prune, PRUNE_MORE_MS, 0);
+	j->pruning = true;
+}
+
 static void store(struct journal *j)
 {
 	struct base_error err;
@@ -106,19 +122,13 @@ static void store(struct journal *j)
 	j->stored += events_pending(j->events);
 	if (events_flush(j->events, &err) != 0)
 		store_failed(j, &err);
+	else if (!j->pruning && events_is_large(j->events))
+		prune_soon(j);
 }
 
 static void on_store(uv_timer_t *timer)
 {
 	store(timer->data);
-}
-
-static void on_prune(uv_timer_t *timer)
-{
-	struct journal *j = timer->data;
-	bool more = j->events && events_prune(j->events, base_clock_wall_ms());
-
-	uv_timer_start(timer, on_prune, more ? PRUNE_MORE_MS : PRUNE_EVERY_MS, 0);
 }
 
 static void on_event(struct journal *j, struct ipc_frame *frame)
@@ -195,6 +205,12 @@ static void on_listener(struct role *r, enum ipc_listener kind, const char *name
 		close(fd);
 }
 
+static void limit(struct journal *j, const struct conf *conf)
+{
+	if (j->events)
+		events_limit(j->events, conf->events.keep_s * 1000, conf->events.size);
+}
+
 static int on_open(struct role *r, struct base_error *err)
 {
 	struct journal *j = journal_of(r);
@@ -208,6 +224,7 @@ static int on_open(struct role *r, struct base_error *err)
 			"%s; postern why knows nothing until it is repaired or moved "
 			"away and the server restarted",
 			err->text);
+	limit(j, role_conf(r));
 	return 0;
 }
 
@@ -235,7 +252,11 @@ static void on_start(struct role *r)
 
 static int on_reload(struct role *r, const struct conf *conf, struct base_error *err)
 {
-	journal_of(r)->core.json = conf->log_format == CONF_LOG_JSON;
+	struct journal *j = journal_of(r);
+
+	j->core.json = conf->log_format == CONF_LOG_JSON;
+	limit(j, conf);
+	prune_soon(j);
 	return 0;
 }
 

@@ -19,6 +19,8 @@ enum {
 	SESSIONS_MAX = 8, /* that brought one message: one, but who knows */
 	USER_ROWS_MAX = 200,
 	PRUNE_ROWS = 2000,
+	PRUNE_LARGE_ROWS = 128, /* between two looks at the size */
+	PRUNE_PAGES = 2000,
 };
 
 struct name {
@@ -34,6 +36,9 @@ struct group {
 
 struct events {
 	struct events_db *db;
+	int64_t keep_ms;
+	uint64_t size;
+	bool shrinking;
 	int64_t last_at;
 	size_t pending;
 	size_t group_count;
@@ -66,6 +71,8 @@ int events_open(const char *path, bool write, struct events **out, struct base_e
 		return rc;
 	e = base_alloc_zero(1, sizeof(*e));
 	e->db = db;
+	e->keep_ms = EVENTS_KEEP_MS;
+	e->size = EVENTS_SIZE_BYTES;
 	e->last_at = events_db_last(db);
 	*out = e;
 	return 0;
@@ -202,15 +209,44 @@ int events_flush(struct events *e, struct base_error *err)
 	return rc;
 }
 
-bool events_prune(struct events *e, int64_t now_ms)
+void events_limit(struct events *e, int64_t keep_ms, uint64_t size)
+{
+	e->keep_ms = keep_ms;
+	e->size = size;
+}
+
+bool events_is_large(struct events *e)
 {
 	uint64_t bytes;
 
-	if (events_db_remove(e->db, (now_ms - EVENTS_KEEP_MS) * 1000, PRUNE_ROWS) == PRUNE_ROWS)
-		return true;
 	events_db_size(e->db, NULL, &bytes);
-	return bytes > EVENTS_SIZE_BYTES &&
-		events_db_remove(e->db, INT64_MAX, PRUNE_ROWS) == PRUNE_ROWS;
+	return bytes > e->size;
+}
+
+/* The oldest rows, until the store is well below its size. True: it is not yet. */
+static bool prune_large(struct events *e)
+{
+	uint64_t bytes, enough = e->size - e->size / 16;
+
+	for (int rows = 0; rows < PRUNE_ROWS; rows += PRUNE_LARGE_ROWS) {
+		events_db_size(e->db, NULL, &bytes);
+		if (bytes > e->size)
+			e->shrinking = true;
+		if (!e->shrinking || bytes <= enough ||
+			events_db_remove(e->db, INT64_MAX, PRUNE_LARGE_ROWS) == 0) {
+			e->shrinking = false;
+			return false;
+		}
+	}
+	return true;
+}
+
+bool events_prune(struct events *e, int64_t now_ms)
+{
+	bool more = events_db_remove(e->db, (now_ms - e->keep_ms) * 1000, PRUNE_ROWS) == PRUNE_ROWS;
+
+	more = more || prune_large(e);
+	return more || events_db_shrink(e->db, e->size, PRUNE_PAGES);
 }
 
 void events_size(struct events *e, uint64_t *out_rows, uint64_t *out_bytes)

@@ -14,8 +14,8 @@
 #define EVENTS_BATCH_MAX 500
 #define EVENTS_ROWS_MAX 1000
 #define EVENTS_LAST_MAX 1000
-#define EVENTS_KEEP_MS (30 * 86400 * 1000LL)
-#define EVENTS_SIZE_BYTES (1024LL * 1024 * 1024)
+#define EVENTS_KEEP_MS (30 * 86400 * 1000LL)     /* until events_limit() says otherwise */
+#define EVENTS_SIZE_BYTES (1024LL * 1024 * 1024) /* the same */
 
 struct events;
 struct control_request;
@@ -32,7 +32,13 @@ bool events_add(struct events *e, struct base_slice record);
 size_t events_pending(const struct events *e);
 /* Write the batch in one transaction. On an error the batch is lost all the same. */
 BASE_MUST_USE int events_flush(struct events *e, struct base_error *err);
-/* Remove some of what is older than EVENTS_KEEP_MS or beyond EVENTS_SIZE_BYTES; true: there may be more. */
+/* How long events are kept, and how large the store may be. */
+void events_limit(struct events *e, int64_t keep_ms, uint64_t size);
+/* The store is larger than it may be: prune soon. */
+bool events_is_large(struct events *e);
+/* Remove some of what is too old, or the oldest of what is too much, and give the file's free end back;
+ * true: there may be more. A store that was too large gets a sixteenth below its size, so that not every
+ * batch has to prune. */
 bool events_prune(struct events *e, int64_t now_ms);
 /* Rows and bytes of the store, about. */
 void events_size(struct events *e, uint64_t *out_rows, uint64_t *out_bytes);

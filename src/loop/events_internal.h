@@ -40,6 +40,10 @@ BASE_MUST_USE int events_db_select(struct events_db *db, enum events_by by, stru
 	unsigned limit, events_row_fn fn, void *arg, struct base_error *err);
 /* Remove at most @max rows, the oldest first, with at < @before. Returns how many. */
 unsigned events_db_remove(struct events_db *db, int64_t before, unsigned max);
+/* Give at most @max_pages that are free to the file system, where the file is longer than @size. True:
+ * there are more. Never true for a file made before Postern could do that: its free pages are used
+ * again, and it does not grow. */
+bool events_db_shrink(struct events_db *db, uint64_t size, unsigned max_pages);
 /* @out_rows may be null: counting takes time. */
 void events_db_size(struct events_db *db, uint64_t *out_rows, uint64_t *out_bytes);
 

@@ -13,10 +13,17 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-enum { BUSY_MS = 2000 };
+enum {
+	BUSY_MS = 2000,
+	/* A file of before that can give pages back is made to while it is no larger. */
+	CONVERT_MAX_BYTES = 64 << 20,
+};
 
 static const char schema[] =
+	/* Ahead of everything that writes, or it comes too late for a new file. */
+	"PRAGMA auto_vacuum = INCREMENTAL;"
 	"PRAGMA journal_mode = WAL;"
+	"PRAGMA journal_size_limit = 4194304;"
 	"PRAGMA synchronous = NORMAL;"
 	"PRAGMA temp_store = MEMORY;"
 	"CREATE TABLE IF NOT EXISTS event ("
@@ -93,6 +100,31 @@ static int run(struct events_db *db, unsigned which, struct base_error *err)
 	return result;
 }
 
+static uint64_t number_of(struct events_db *db, const char *sql)
+{
+	sqlite3_stmt *s = NULL;
+	uint64_t number = 0;
+
+	if (sqlite3_prepare_v2(db->handle, sql, -1, &s, NULL) == SQLITE_OK &&
+		sqlite3_step(s) == SQLITE_ROW)
+		number = (uint64_t)sqlite3_column_int64(s, 0);
+	sqlite3_finalize(s);
+	return number;
+}
+
+static uint64_t file_bytes(struct events_db *db)
+{
+	return number_of(db, "PRAGMA page_count") * number_of(db, "PRAGMA page_size");
+}
+
+/* Whatever comes of it, the store works. */
+static void convert(struct events_db *db)
+{
+	if (number_of(db, "PRAGMA auto_vacuum") == 0 && file_bytes(db) <= CONVERT_MAX_BYTES)
+		(void)sqlite3_exec(
+			db->handle, "PRAGMA auto_vacuum = INCREMENTAL; VACUUM", NULL, NULL, NULL);
+}
+
 int events_db_open(const char *path, bool write, struct events_db **out, struct base_error *err)
 {
 	struct events_db *db;
@@ -111,6 +143,8 @@ int events_db_open(const char *path, bool write, struct events_db **out, struct 
 		sqlite3_busy_timeout(db->handle, BUSY_MS);
 		if (write && sqlite3_exec(db->handle, schema, NULL, NULL, NULL) != SQLITE_OK)
 			rc = failed(db, err);
+		else if (write)
+			convert(db);
 	}
 	if (rc != 0)
 		events_db_close(&db);
@@ -226,16 +260,21 @@ unsigned events_db_remove(struct events_db *db, int64_t before, unsigned max)
 	return rc == SQLITE_DONE ? (unsigned)sqlite3_changes(db->handle) : 0;
 }
 
-static uint64_t number_of(struct events_db *db, const char *sql)
+bool events_db_shrink(struct events_db *db, uint64_t size, unsigned max_pages)
 {
-	sqlite3_stmt *s = NULL;
-	uint64_t number = 0;
+	uint64_t page = number_of(db, "PRAGMA page_size"), bytes = file_bytes(db), free_pages;
+	char sql[64];
 
-	if (sqlite3_prepare_v2(db->handle, sql, -1, &s, NULL) == SQLITE_OK &&
-		sqlite3_step(s) == SQLITE_ROW)
-		number = (uint64_t)sqlite3_column_int64(s, 0);
-	sqlite3_finalize(s);
-	return number;
+	if (page == 0 || bytes <= size || number_of(db, "PRAGMA auto_vacuum") == 0)
+		return false;
+	free_pages = number_of(db, "PRAGMA freelist_count");
+	snprintf(sql, sizeof(sql), "PRAGMA incremental_vacuum(%u)",
+		free_pages < max_pages ? (unsigned)free_pages : max_pages);
+	if (free_pages == 0 || sqlite3_exec(db->handle, sql, NULL, NULL, NULL) != SQLITE_OK)
+		return false;
+	/* The file itself ends earlier only when the log was written back. */
+	(void)sqlite3_wal_checkpoint_v2(db->handle, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+	return free_pages > max_pages && file_bytes(db) > size;
 }
 
 void events_db_size(struct events_db *db, uint64_t *out_rows, uint64_t *out_bytes)

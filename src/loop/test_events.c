@@ -6,7 +6,9 @@
 #include "loop/log.h"
 
 #include <jansson.h>
+#include <sqlite3.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static char path[] = "/tmp/postern-events-XXXXXX";
@@ -243,6 +245,118 @@ static void test_prune(void **state)
 	assert_null(why(f, "m1"));
 }
 
+static void test_keep(void **state)
+{
+	struct fixture *f = *state;
+
+	events_limit(f->events, 10 * 1000, EVENTS_SIZE_BYTES);
+	add(f, LOG_KIND_MESSAGE, "old", NULL, NULL, NULL, "ok");
+	f->now_ms += 8000;
+	add(f, LOG_KIND_MESSAGE, "new", NULL, NULL, NULL, "ok");
+	assert_int_equal(events_flush(f->events, NULL), 0);
+	f->now_ms += 3000;
+	assert_false(events_prune(f->events, f->now_ms));
+	assert_null(why(f, "old"));
+	json_decref(why(f, "new"));
+	/* A shorter time holds for what is there already. */
+	events_limit(f->events, 1000, EVENTS_SIZE_BYTES);
+	assert_false(events_prune(f->events, f->now_ms));
+	assert_null(why(f, "new"));
+}
+
+static off_t file_size(void)
+{
+	struct stat st;
+
+	assert_int_equal(stat(path, &st), 0);
+	return st.st_size;
+}
+
+static void prune_all(struct fixture *f)
+{
+	for (int i = 0; events_prune(f->events, f->now_ms); i++)
+		assert_true(i < 1000);
+}
+
+/* Messages from @from to @to, pruned whenever the store says so; the file is never longer than @most. */
+static void fill(struct fixture *f, int from, int to, off_t most)
+{
+	char id[32], reason[1000];
+
+	memset(reason, 'r', sizeof(reason) - 1);
+	reason[sizeof(reason) - 1] = '\0';
+	for (int i = from; i < to; i++) {
+		snprintf(id, sizeof(id), "m%d", i);
+		add(f, LOG_KIND_DELIVERY, id, NULL, "anna", "anna@example.org", reason);
+		if (i % 100 != 99)
+			continue;
+		assert_int_equal(events_flush(f->events, NULL), 0);
+		if (events_is_large(f->events))
+			prune_all(f);
+		assert_false(events_is_large(f->events));
+		assert_true(file_size() <= most);
+	}
+}
+
+static void assert_kept(struct fixture *f, const char *id, bool kept)
+{
+	json_t *json = why(f, id);
+
+	assert_int_equal(json != NULL, kept);
+	json_decref(json);
+}
+
+static void test_size(void **state)
+{
+	struct fixture *f = *state;
+	const off_t mega = 1 << 20;
+	uint64_t rows, bytes;
+
+	events_limit(f->events, EVENTS_KEEP_MS, (uint64_t)mega);
+	fill(f, 0, 5000, mega + mega / 4);
+	assert_kept(f, "m0", false);
+	assert_kept(f, "m4999", true);
+	events_size(f->events, &rows, &bytes);
+	assert_true(rows > 400 && bytes > (uint64_t)mega * 3 / 4);
+	/* More may be kept, then less again: the file becomes shorter. */
+	events_limit(f->events, EVENTS_KEEP_MS, 4 * (uint64_t)mega);
+	fill(f, 5000, 10000, 5 * mega);
+	assert_true(file_size() > 3 * mega);
+	assert_kept(f, "m7500", true);
+	events_limit(f->events, EVENTS_KEEP_MS, (uint64_t)mega);
+	assert_true(events_is_large(f->events));
+	prune_all(f);
+	assert_true(file_size() <= mega);
+	assert_kept(f, "m7500", false);
+	assert_kept(f, "m9999", true);
+}
+
+static void run_sql(const char *sql)
+{
+	sqlite3 *db;
+
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(db);
+}
+
+/* A file from before pages could be given back. */
+static void test_old_file(void **state)
+{
+	struct fixture *f = *state;
+	struct base_error err;
+
+	fill(f, 0, 3000, 1 << 30);
+	events_close(&f->events);
+	run_sql("PRAGMA auto_vacuum = NONE; VACUUM");
+	assert_int_equal(events_open(path, true, &f->events, &err), 0);
+	assert_kept(f, "m0", true);
+	events_limit(f->events, EVENTS_KEEP_MS, 1 << 20);
+	prune_all(f);
+	assert_true(file_size() <= 1 << 20);
+	assert_kept(f, "m2999", true);
+}
+
 static void test_reader(void **state)
 {
 	struct fixture *f = *state, reader;
@@ -283,6 +397,9 @@ int main(void)
 		T(test_last),
 		T(test_full_batch),
 		T(test_prune),
+		T(test_keep),
+		T(test_size),
+		T(test_old_file),
 		T(test_reader),
 		T(test_hostile),
 	};
