@@ -11,26 +11,41 @@
 #include <termios.h>
 #include <unistd.h>
 
-/* One line of @fd without its end, byte by byte: nothing behind the line is taken. */
-static int read_line(const struct cli *cli, int fd, struct base_secret *out)
+/* One line of @fd without its end, byte by byte: nothing behind the line is taken. @what: "password". */
+static int read_secret_line(
+	const struct cli *cli, int fd, const char *what, size_t max, struct base_secret *out)
 {
 	uint8_t byte;
 	ssize_t n;
 
-	base_secret_init(out, BASE_SECRET_PASSWORD_MAX_BYTES + 2);
+	base_secret_init(out, max + 2);
 	while ((n = read(fd, &byte, 1)) == 1 && byte != '\n')
 		if (!base_secret_append(out, base_slice_make(&byte, 1)))
-			return cli_fail(cli, CLI_FAILED, "the password is longer than %d bytes",
-				BASE_SECRET_PASSWORD_MAX_BYTES);
+			return cli_fail(
+				cli, CLI_FAILED, "the %s is longer than %zu bytes", what, max);
 	base_wipe(&byte, 1);
 	if (n < 0)
-		return cli_fail(cli, CLI_FAILED, "cannot read the password: %s", strerror(errno));
+		return cli_fail(cli, CLI_FAILED, "cannot read the %s: %s", what, strerror(errno));
 	if (out->len && out->ptr[out->len - 1] == '\r')
 		out->ptr[--out->len] = 0;
 	if (out->len == 0)
 		return cli_fail(
-			cli, CLI_FAILED, "the password is empty; give one of at least one sign");
+			cli, CLI_FAILED, "the %s is empty; give one of at least one sign", what);
 	return CLI_OK;
+}
+
+static int read_line(const struct cli *cli, int fd, struct base_secret *out)
+{
+	return read_secret_line(cli, fd, "password", BASE_SECRET_PASSWORD_MAX_BYTES, out);
+}
+
+int cli_secret_line(const struct cli *cli, const char *what, size_t max, struct base_secret *out)
+{
+	int status = read_secret_line(cli, STDIN_FILENO, what, max, out);
+
+	if (status != CLI_OK)
+		base_secret_release(out);
+	return status;
 }
 
 static int terminal;
