@@ -25,8 +25,7 @@ const struct cli_command *const cli_commands[] = {
 };
 
 /* Commands that Postern will have: known, so that nobody looks for a typing error. */
-static const char *const later[] = {
-	"unban", "dkim", "conform", "sendmail", NULL};
+static const char *const later[] = {"unban", "dkim", "conform", "sendmail", NULL};
 
 static void print_help(FILE *out)
 {

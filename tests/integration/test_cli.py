@@ -14,7 +14,8 @@ from postern import POSTERN, Server, free_ports, message, open_to_roles, wait_fo
 from sink import Sink
 
 ANNA = ("anna@example.org", "correct horse")
-COMMANDS = ["init", "try", "serve", "check", "status", "user", "account", "queue", "why", "send", "base64", "xtext"]
+COMMANDS = ["init", "try", "serve", "check", "status", "user", "account", "queue", "why", "send", "probe", "base64",
+            "xtext"]
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$")
 
 
@@ -61,7 +62,9 @@ def test_version():
     (["user", "add"], "needs a NAME"),
     (["queue", "show"], "needs an ID"),
     (["send", "--tls", "starttl"], "server"),
-    (["probe", "localhost:25"], "not available in this build"),
+    (["unban", "192.0.2.1"], "not available in this build"),
+    (["probe", "localhost:x"], "HOST:PORT"),
+    (["probe", "localhost:25", "--tls", "startls"], "did you mean starttls"),
     (["why"], "an ID, --user"),
     (["base64"], "-e"),
     (["check", "-c"], "needs a value"),
