@@ -1,5 +1,5 @@
 /* postern why: what was decided of a message, a session, a user or a sender, and by which rule. */
-#include "cli/cli.h"
+#include "cli/spool.h"
 
 #include "loop/events.h"
 
@@ -25,53 +25,148 @@ static int read_store(const struct conf *conf, const struct cli_request *r, stru
 	return rc;
 }
 
+/* ---- text: an event is a line: time, what, result, then words and values ---- */
+
+/* In which order fields are told, and by which word; null: the value alone, or with another field. */
+static const struct {
+	const char *key, *word;
+} fields[] = {
+	{"time", NULL},
+	{"what", NULL},
+	{"result", NULL},
+	{"text", ""},
+	{"recipient", "to"},
+	{"sender", "from"},
+	{"user", "user"},
+	{"client", "client"},
+	{"size", "size"},
+	{"route", "route"},
+	{"via", "via"},
+	{"sender_line", "line"},
+	{"account", "account"},
+	{"host", "host"},
+	{"address", "address"},
+	{"connection", "connection"},
+	{"tls", "tls"},
+	{"verified", NULL},
+	{"cipher", "cipher"},
+	{"mech", "mech"},
+	{"code", NULL},
+	{"enhanced", NULL},
+	{"reply", NULL},
+	{"attempt", "attempt"},
+	{"next", "next"},
+	{"reason", "reason"},
+};
+
+struct widths {
+	int what, result;
+};
+
+static struct base_slice value_of(const json_t *event, const char *key, struct base_buf *room)
+{
+	const json_t *v = json_object_get(event, key);
+
+	base_buf_clear(room);
+	if (v && !json_is_null(v))
+		cli_value_text(v, room);
+	return base_buf_slice(room);
+}
+
 /* Values with blanks stand in quotes, so that fields can be told apart, and quotes in them behind a
  * backslash, as in the log. */
-static void print_field(const char *key, const json_t *value)
+static void print_field(const char *word, struct base_slice text)
 {
-	struct base_buf text;
-	bool quote;
+	bool quote = text.len == 0 || base_slice_has(text, ' ');
 
-	base_buf_init(&text, 1 << 20);
-	cli_value_text(value, &text);
-	quote = text.len == 0 || base_slice_has(base_buf_slice(&text), ' ');
-	printf(" %s=%s", key, quote ? "\"" : "");
+	printf("  %s%s%s", word, word[0] ? " " : "", quote ? "\"" : "");
 	for (size_t i = 0; i < text.len; i++) {
 		if (quote && (text.ptr[i] == '"' || text.ptr[i] == '\\'))
 			putchar('\\');
 		putchar(text.ptr[i]);
 	}
 	fputs(quote ? "\"" : "", stdout);
-	base_buf_release(&text);
 }
 
-static void print_plain(const json_t *event, const char *key, int wide)
+/* "2026-11-24T14:52:41.123Z" without what is always the same. */
+static void print_time(struct base_slice time)
 {
-	struct base_buf text;
-
-	base_buf_init(&text, 1 << 20);
-	cli_value_text(json_object_get(event, key), &text);
-	printf("%-*.*s", wide, BASE_SLICE_ARGS(base_buf_slice(&text)));
-	base_buf_release(&text);
+	for (size_t i = 0; i < time.len && time.ptr[i] != '.' && time.ptr[i] != 'Z'; i++)
+		putchar(time.ptr[i] == 'T' ? ' ' : time.ptr[i]);
 }
 
-static void print_event(const json_t *event, const char *id)
+/* Code and words of a server belong together; its enhanced code stands in them. */
+static void print_reply(const json_t *event, struct base_buf *room)
 {
+	long long code = (long long)json_integer_value(json_object_get(event, "code"));
+	struct base_slice text = value_of(event, "reply", room);
+
+	if (text.len == 0)
+		text = value_of(event, "enhanced", room);
+	if (code == 0 && text.len == 0)
+		return;
+	fputs("  reply", stdout);
+	if (code)
+		printf(" %lld", code);
+	if (text.len)
+		printf(" \"%.*s\"", BASE_SLICE_ARGS(text));
+}
+
+static bool is_listed(const char *key)
+{
+	for (size_t i = 0; i < BASE_COUNT(fields); i++)
+		if (strcmp(fields[i].key, key) == 0)
+			return true;
+	return false;
+}
+
+static void print_named(const json_t *event, const char *id, struct base_buf *room)
+{
+	for (size_t i = 0; i < BASE_COUNT(fields); i++) {
+		struct base_slice text = value_of(event, fields[i].key, room);
+
+		if (strcmp(fields[i].key, "reply") == 0)
+			print_reply(event, room);
+		if (!fields[i].word || text.len == 0 || base_slice_equal_text(text, id))
+			continue;
+		print_field(fields[i].word, text);
+		if (strcmp(fields[i].key, "tls") == 0 && json_object_get(event, "verified"))
+			printf(" %s",
+				base_slice_equal_text(value_of(event, "verified", room), "yes")
+					? "verified"
+					: "not verified");
+	}
+}
+
+static void print_event(const json_t *event, const char *id, const struct widths *w)
+{
+	struct base_buf room;
+	struct base_slice text;
+
+	base_buf_init(&room, 1 << 20);
 	fputs("  ", stdout);
-	print_plain(event, "time", 25);
-	print_plain(event, "what", 10);
-	print_plain(event, "result", 0);
+	print_time(value_of(event, "time", &room));
+	text = value_of(event, "what", &room);
+	printf("  %-*.*s", w->what, BASE_SLICE_ARGS(text));
+	text = value_of(event, "result", &room);
+	printf("  %-*.*s", w->result, BASE_SLICE_ARGS(text));
+	print_named(event, id, &room);
 	for (void *i = json_object_iter((json_t *)event); i;
 		i = json_object_iter_next((json_t *)event, i)) {
 		const char *key = json_object_iter_key(i);
-		const json_t *v = json_object_iter_value(i);
-		bool subject = json_is_string(v) && strcmp(json_string_value(v), id) == 0;
 
-		if (strcmp(key, "time") != 0 && strcmp(key, "what") != 0 &&
-			strcmp(key, "result") != 0 && !json_is_null(v) && !subject)
-			print_field(key, v);
+		text = value_of(event, key, &room);
+		if (!is_listed(key) && text.len && !base_slice_equal_text(text, id))
+			print_field(key, text);
 	}
 	putchar('\n');
+	base_buf_release(&room);
+}
+
+static void widen(int *width, struct base_slice text)
+{
+	if ((int)text.len > *width)
+		*width = (int)text.len;
 }
 
 static void print_subject(const json_t *subject)
@@ -79,14 +174,20 @@ static void print_subject(const json_t *subject)
 	const json_t *events = json_object_get(subject, "events");
 	const char *id = json_string_value(json_object_get(subject, "id"));
 	const char *kind = json_string_value(json_object_get(subject, "kind"));
+	struct widths w = {0};
+	struct base_buf room;
+	struct base_slice text;
 
-	id = id ? id : "";
-	fputs(kind ? kind : "subject", stdout);
-	putchar(' ');
-	print_plain(subject, "id", 0);
-	putchar('\n');
+	base_buf_init(&room, 1 << 20);
+	text = value_of(subject, "id", &room);
+	printf("%s %.*s (times are UTC)\n", kind ? kind : "subject", BASE_SLICE_ARGS(text));
+	for (size_t i = 0; i < json_array_size(events); i++) {
+		widen(&w.what, value_of(json_array_get(events, i), "what", &room));
+		widen(&w.result, value_of(json_array_get(events, i), "result", &room));
+	}
 	for (size_t i = 0; i < json_array_size(events); i++)
-		print_event(json_array_get(events, i), id);
+		print_event(json_array_get(events, i), id ? id : "", &w);
+	base_buf_release(&room);
 }
 
 static int show(const struct cli *cli, const struct base_buf *answer)
@@ -112,6 +213,45 @@ static int show(const struct cli *cli, const struct base_buf *answer)
 		puts("nothing has happened yet");
 	json_decref(json);
 	return CLI_OK;
+}
+
+static bool goes_by_sender(const struct conf *conf)
+{
+	for (size_t i = 0; i < conf->route_count; i++)
+		if (conf->routes[i].via == CONF_VIA_SENDER)
+			return true;
+	return false;
+}
+
+/* Which line of the sender table would win now: what was told may be of yesterday. Silent where nothing
+ * goes by sender, or the queue cannot be asked. */
+static void print_line(const struct cli *cli, const struct conf *conf)
+{
+	struct cli_request r = {0};
+	struct base_error err;
+	struct base_buf answer, room;
+	json_t *json = NULL;
+	struct base_slice text;
+
+	base_buf_init(&answer, 1 << 20);
+	base_buf_init(&room, 1 << 20);
+	cli_request_add(&r, "sender");
+	cli_request_add(&r, "test");
+	cli_request_add(&r, "%s", cli_value(cli, "sender"));
+	if (cli_spool_ask(conf, &r, cli_sender_on_files, &answer, &err) == 0)
+		json = cli_json(&answer, &err);
+	text = json ? value_of(json, "address", &room) : BASE_SLICE_EMPTY;
+	if (text.len) {
+		printf("sender table now: line %.*s", BASE_SLICE_ARGS(text));
+		text = value_of(json, "account", &room);
+		printf(", account %.*s\n", BASE_SLICE_ARGS(text));
+	} else if (json && goes_by_sender(conf)) {
+		puts("sender table now: no line; its mail waits (postern sender add)");
+	}
+	json_decref(json);
+	base_buf_release(&room);
+	base_buf_release(&answer);
+	cli_request_release(&r);
 }
 
 /* The one thing that is asked about, as a word of the request. */
@@ -148,6 +288,8 @@ static int run(struct cli *cli)
 		cli_request_release(&r);
 		return status == CLI_OK ? CLI_FAILED : status;
 	}
+	if (cli_has(cli, "sender") && !cli_has(cli, "json"))
+		print_line(cli, conf);
 	base_buf_init(&answer, CLI_ANSWER_MAX_BYTES);
 	rc = cli_ask(conf, "journal", &r, &answer, &running, &err);
 	if (!running)
@@ -161,7 +303,9 @@ static int run(struct cli *cli)
 
 static const struct cli_option options[] = {
 	{"user", 0, CLI_VALUE, "USER", "the last logins and messages of a user"},
-	{"sender", 0, CLI_VALUE, "ADDRESS", "the last messages of a sender"},
+	{"sender", 0, CLI_VALUE, "ADDRESS",
+		"the last messages of a sender, and which line of the sender\ntable wins for it "
+		"now"},
 	{"last", 0, CLI_VALUE, "N", "the last N messages and sessions"},
 	CLI_OPTION_JSON,
 	CLI_OPTION_CONF,

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "loop/log.h"
 
+#include <stdio.h>
 #include <unistd.h>
 
 enum { JOB_PART_BYTES = 64 * 1024, FRAME_SPARE_BYTES = 64 };
@@ -104,14 +105,19 @@ static void put(struct log_record *r, enum log_key key, struct base_slice value)
 
 static void put_connection(struct log_record *r, const struct queue_event *e)
 {
+	char connection[32];
+
 	put(r, LOG_KEY_HOST, e->host);
 	put(r, LOG_KEY_ADDRESS, e->address);
 	put(r, LOG_KEY_TLS, e->tls);
 	if (e->tls.len)
 		log_put_text(r, LOG_KEY_VERIFIED, e->verified ? "yes" : "no");
 	put(r, LOG_KEY_MECH, e->mechanism);
-	if (e->connection)
-		log_put_u64(r, LOG_KEY_CONNECTION, e->connection);
+	if (e->connection) {
+		snprintf(connection, sizeof(connection), "%s %u", e->reused ? "reused" : "new",
+			e->connection);
+		log_put_text(r, LOG_KEY_CONNECTION, connection);
+	}
 }
 
 static void on_event(void *arg, const struct queue_event *e)

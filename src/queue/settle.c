@@ -120,6 +120,22 @@ static void take_notice(struct settle *s, const struct envelope_rcpt *rcpt, cons
 	BASE_BUG_IF(true);
 }
 
+/* Why he waits, for the administrator: what the server said; of one who is held what that means, too. */
+static void put_reason(const struct verdict *v, struct base_buf *out)
+{
+	bool both = v->outcome == JOB_HELD && v->reason.len && v->reply.len;
+
+	base_buf_clear(out);
+	if (both) {
+		base_escape_text(v->reason, SPOOL_DETAIL_REASON_MAX_BYTES / 2, out);
+		base_buf_append_text(out, ": ");
+	}
+	if (v->reply.len && v->code)
+		base_buf_printf(out, "%u ", v->code);
+	base_escape_text(
+		v->reply.len ? v->reply : v->reason, SPOOL_DETAIL_REASON_MAX_BYTES - out->len, out);
+}
+
 /* One recipient. True: he has left the unit. */
 static bool settle_one(
 	struct settle *s, uint32_t k, const struct envelope_rcpt *rcpt, struct verdict v)
@@ -139,11 +155,7 @@ static bool settle_one(
 		return true;
 	}
 	r->state = v.outcome == JOB_HELD ? SPOOL_RCPT_PAUSED : SPOOL_RCPT_DEFERRED;
-	base_buf_clear(&s->c->scratch);
-	if (v.reply.len && v.code)
-		base_buf_printf(&s->c->scratch, "%u ", v.code);
-	base_escape_text(v.reply.len ? v.reply : v.reason,
-		SPOOL_DETAIL_REASON_MAX_BYTES - s->c->scratch.len, &s->c->scratch);
+	put_reason(&v, &s->c->scratch);
 	queue_unit_set_reason(r, base_buf_slice(&s->c->scratch));
 	return false;
 }
