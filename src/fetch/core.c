@@ -193,13 +193,6 @@ static void refuse_url(
 	base_buf_release(&text);
 }
 
-static bool has_certificate(struct base_slice pem)
-{
-	static const char begin[] = "-----BEGIN ";
-
-	return memmem(pem.ptr, pem.len, begin, sizeof(begin) - 1) != NULL;
-}
-
 /* Take the request, or have it answered with why not. */
 static void judge(struct fetch_core *core, struct fetch_request *r, struct base_slice url,
 	struct base_slice form, struct base_slice ca)
@@ -208,8 +201,6 @@ static void judge(struct fetch_core *core, struct fetch_request *r, struct base_
 
 	if (result != FETCH_URL_OK) {
 		refuse_url(core, r, url, fetch_url_reason(result));
-	} else if (ca.len && !has_certificate(ca)) {
-		fail(core, r, BASE_ERROR_CONFIG, "no certificate in the authorities' file");
 	} else if (core->draining) {
 		fail(core, r, BASE_ERROR_TEMPORARY, "the server ends");
 	} else if (core->waiting > FETCH_WAITING_MAX ||

@@ -16,7 +16,6 @@ enum {
 	HEADERS_MAX_BYTES = 64 * 1024,
 	RESOLVE_MAX_BYTES = 2048,
 	RETRY_AFTER_MAX_S = 7 * 86400,
-	TRUST_MAX_BYTES = 16 << 20,
 };
 
 struct fetch_curl {
@@ -24,7 +23,7 @@ struct fetch_curl {
 	uv_loop_t *loop;
 	uv_timer_t *timer;
 	struct curl_slist *headers;
-	struct base_buf trust;
+	X509_STORE *trust;
 	fetch_curl_fn fn;
 	void *arg;
 };
@@ -33,7 +32,7 @@ struct transfer {
 	CURL *easy;
 	struct fetch_request *request;
 	struct curl_slist *resolve;
-	struct base_buf trust; /* where the request has authorities of its own */
+	X509_STORE *trust; /* a reference, or authorities of its own beside them */
 	size_t header_bytes;
 	const char *refused; /* why we stopped reading */
 	char error[CURL_ERROR_SIZE];
@@ -75,7 +74,7 @@ static void transfer_free(struct fetch_curl *c, struct transfer *t)
 	curl_multi_remove_handle(c->multi, t->easy);
 	curl_easy_cleanup(t->easy);
 	curl_slist_free_all(t->resolve);
-	base_buf_release(&t->trust);
+	X509_STORE_free(t->trust);
 	free(t);
 }
 
@@ -220,9 +219,14 @@ static size_t on_body(char *bytes, size_t size, size_t count, void *arg)
 	return 0;
 }
 
-/* The answer does not stay in OpenSSL's buffers; nobody negotiates again. */
+/* The last word on the connection's TLS. libcurl fills, shares and keeps the context's own store before or
+ * after this, as the version may be: the one for verification is ours alone, and no request's authorities
+ * serve another. The answer does not stay in OpenSSL's buffers. */
 static CURLcode on_tls(CURL *easy, void *context, void *arg)
 {
+	struct transfer *t = arg;
+
+	SSL_CTX_set1_verify_cert_store(context, t->trust);
 	SSL_CTX_set_options(context, SSL_OP_CLEANSE_PLAINTEXT | SSL_OP_NO_RENEGOTIATION);
 	return CURLE_OK;
 }
@@ -255,28 +259,19 @@ static void set_addresses(struct transfer *t)
 	base_buf_release(&line);
 }
 
-static CURLcode set_trust(struct fetch_curl *c, struct transfer *t)
+static CURLcode set_tls(struct transfer *t)
 {
-	struct base_buf *pem = &c->trust;
-	struct curl_blob blob = {.flags = CURL_BLOB_NOCOPY};
 	CURLcode rc = CURLE_OK;
 
-	if (t->request->ca.len) {
-		pem = &t->trust;
-		(void)base_buf_append_slice(pem, base_buf_slice(&c->trust));
-		(void)base_buf_append_byte(pem, '\n');
-		(void)base_buf_append_slice(pem, base_buf_slice(&t->request->ca));
-	}
-	blob.data = pem->ptr;
-	blob.len = pem->len;
-	/* Debian's libcurl brings both as defaults. */
+	/* Debian's libcurl brings both as defaults; whom to trust says on_tls(). */
 	rc |= curl_easy_setopt(t->easy, CURLOPT_CAINFO, NULL);
 	rc |= curl_easy_setopt(t->easy, CURLOPT_CAPATH, NULL);
-	rc |= curl_easy_setopt(t->easy, CURLOPT_CAINFO_BLOB, &blob);
+	rc |= curl_easy_setopt(t->easy, CURLOPT_CA_CACHE_TIMEOUT, 0L);
 	rc |= curl_easy_setopt(t->easy, CURLOPT_SSL_VERIFYPEER, 1L);
 	rc |= curl_easy_setopt(t->easy, CURLOPT_SSL_VERIFYHOST, 2L);
 	rc |= curl_easy_setopt(t->easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
 	rc |= curl_easy_setopt(t->easy, CURLOPT_SSL_SESSIONID_CACHE, 0L);
+	rc |= curl_easy_setopt(t->easy, CURLOPT_SSL_CTX_DATA, t);
 	rc |= curl_easy_setopt(t->easy, CURLOPT_SSL_CTX_FUNCTION, on_tls);
 	return rc;
 }
@@ -329,31 +324,49 @@ static CURLcode set_request(struct fetch_curl *c, struct transfer *t)
 	return rc;
 }
 
-int fetch_curl_start(struct fetch_curl *c, struct fetch_request *r, struct base_error *err)
+static int choose_trust(struct fetch_curl *c, struct transfer *t, struct base_error *err)
 {
-	struct transfer *t;
-	CURLcode rc;
+	const struct fetch_request *r = t->request;
 
-	if (c->trust.len == 0 && r->ca.len == 0)
+	if (r->ca.len) {
+		t->trust = fetch_trust_copy(c->trust);
+		return fetch_trust_add(
+			t->trust, base_buf_slice(&r->ca), "the file of authorities", err);
+	}
+	X509_STORE_up_ref(c->trust);
+	t->trust = c->trust;
+	if (fetch_trust_is_empty(t->trust))
 		return base_error_set(err, BASE_ERROR_CONFIG, 0,
 			"this system has no file of authorities to verify \"%s\" with; install "
 			"ca-certificates or set tls { ca }",
 			r->at.host);
-	t = base_alloc_zero(1, sizeof(*t));
+	return 0;
+}
+
+int fetch_curl_start(struct fetch_curl *c, struct fetch_request *r, struct base_error *err)
+{
+	struct transfer *t = base_alloc_zero(1, sizeof(*t));
+	CURLcode code = CURLE_OK;
+	int rc;
+
 	t->request = r;
-	base_buf_init(&t->trust, TRUST_MAX_BYTES);
 	t->easy = curl_easy_init();
 	if (!t->easy)
 		base_out_of_memory();
-	set_addresses(t);
-	rc = set_limits(t) | set_request(c, t) | set_trust(c, t);
 	r->transfer = t;
-	/* A build of libcurl that lacks one of the options must not go on without it. */
-	if (rc == CURLE_OK && curl_multi_add_handle(c->multi, t->easy) == CURLM_OK)
-		return 0;
-	transfer_free(c, t);
-	return base_error_set(err, BASE_ERROR_CONFIG, (int)rc,
-		"this system's libcurl cannot make the request to \"%s\"", r->at.host);
+	rc = choose_trust(c, t, err);
+	if (rc == 0) {
+		set_addresses(t);
+		/* A libcurl that lacks one of the options must not go on without it. */
+		code = set_limits(t) | set_request(c, t) | set_tls(t);
+		if (code != CURLE_OK || curl_multi_add_handle(c->multi, t->easy) != CURLM_OK)
+			rc = base_error_set(err, BASE_ERROR_CONFIG, (int)code,
+				"this system's libcurl cannot make the request to \"%s\"",
+				r->at.host);
+	}
+	if (rc != 0)
+		transfer_free(c, t);
+	return rc;
 }
 
 void fetch_curl_stop(struct fetch_curl *c, struct fetch_request *r)
@@ -364,10 +377,11 @@ void fetch_curl_stop(struct fetch_curl *c, struct fetch_request *r)
 
 /* begin and end */
 
-void fetch_curl_trust(struct fetch_curl *c, struct base_slice pem)
+void fetch_curl_trust(struct fetch_curl *c, X509_STORE *trust)
 {
-	base_buf_clear(&c->trust);
-	(void)base_buf_append_slice(&c->trust, pem);
+	X509_STORE_up_ref(trust);
+	X509_STORE_free(c->trust);
+	c->trust = trust;
 }
 
 static void set_headers(struct fetch_curl *c)
@@ -393,7 +407,7 @@ int fetch_curl_open(struct fetch_curl **out, uv_loop_t *loop, fetch_curl_fn fn, 
 	c->loop = loop;
 	c->fn = fn;
 	c->arg = arg;
-	base_buf_init(&c->trust, TRUST_MAX_BYTES);
+	c->trust = fetch_trust_new();
 	set_headers(c);
 	c->timer = base_alloc(sizeof(*c->timer));
 	uv_timer_init(loop, c->timer);
@@ -416,7 +430,7 @@ void fetch_curl_close(struct fetch_curl **curl)
 		return;
 	curl_multi_cleanup(c->multi);
 	curl_slist_free_all(c->headers);
-	base_buf_release(&c->trust);
+	X509_STORE_free(c->trust);
 	uv_timer_stop(c->timer);
 	uv_close((uv_handle_t *)c->timer, on_closed);
 	free(c);

@@ -9,6 +9,7 @@
 #define FETCH_CURL_H
 
 #include "fetch/core.h"
+#include "fetch/trust.h"
 
 #include <uv.h>
 
@@ -28,8 +29,8 @@ BASE_MUST_USE int fetch_curl_open(struct fetch_curl **out, uv_loop_t *loop, fetc
 	void *arg, struct base_error *err);
 /* All that runs must have been stopped. */
 void fetch_curl_close(struct fetch_curl **c);
-/* The authorities of every request from now on, as PEM; copied. */
-void fetch_curl_trust(struct fetch_curl *c, struct base_slice pem);
+/* The authorities of every request from now on; a reference is kept. */
+void fetch_curl_trust(struct fetch_curl *c, X509_STORE *trust);
 /* Begin @r. Negative: it cannot be; @err says why, the core is to be told. */
 BASE_MUST_USE int fetch_curl_start(
 	struct fetch_curl *c, struct fetch_request *r, struct base_error *err);

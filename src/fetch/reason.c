@@ -80,11 +80,6 @@ void fetch_reason(const struct fetch_failure *f, const struct fetch_url *at, str
 		connect_reason(f, at, err);
 		return;
 	}
-	if (f->code == CURLE_SSL_CACERT_BADFILE) {
-		base_error_set(err, BASE_ERROR_CONFIG, (int)f->code,
-			"the authorities' certificates for \"%s\" cannot be read", at->host);
-		return;
-	}
 	if (f->code == CURLE_OPERATION_TIMEDOUT) {
 		what = f->connected ? "did not answer in time" : "cannot be connected to in time";
 	} else if (f->code == CURLE_COULDNT_RESOLVE_HOST) {

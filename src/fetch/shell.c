@@ -147,42 +147,54 @@ void fetch_shell_drain(struct fetch_shell *s)
 
 int fetch_shell_trust(struct fetch_shell *s, const char *ca_file, struct base_error *err)
 {
+	X509_STORE *trust = fetch_trust_copy(s->system);
 	struct base_buf pem;
 	int rc = 0;
 
-	base_buf_init(&pem, 2 * CA_FILE_MAX_BYTES + 1);
-	if (ca_file && *ca_file)
+	base_buf_init(&pem, CA_FILE_MAX_BYTES);
+	if (ca_file && *ca_file) {
 		rc = file_read(ca_file, &pem, NULL, err);
-	if (rc == 0) {
-		(void)base_buf_append_byte(&pem, '\n');
-		(void)base_buf_append_slice(&pem, base_buf_slice(&s->system));
-		fetch_curl_trust(s->curl, base_slice_trim(base_buf_slice(&pem)));
+		if (rc == 0)
+			rc = fetch_trust_add(trust, base_buf_slice(&pem), ca_file, err);
 	}
+	if (rc == 0)
+		fetch_curl_trust(s->curl, trust);
+	X509_STORE_free(trust);
 	base_buf_release(&pem);
 	return rc;
+}
+
+/* Without the system's, those of the configuration or of the request may do. */
+static void read_system(struct fetch_shell *s)
+{
+	const char *file = authorities_file();
+	struct base_buf pem;
+	struct base_error err;
+
+	s->system = fetch_trust_new();
+	base_buf_init(&pem, CA_FILE_MAX_BYTES);
+	if (file && file_read(file, &pem, NULL, &err) == 0)
+		(void)!fetch_trust_add(s->system, base_buf_slice(&pem), file, &err);
+	base_buf_release(&pem);
 }
 
 int fetch_shell_open(
 	struct fetch_shell *s, uv_loop_t *loop, const char *ca_file, struct base_error *err)
 {
-	const char *file = authorities_file();
-	struct base_error missing;
 	int rc;
 
 	s->loop = loop;
 	base_buf_init_secret(&s->frame, IPC_FRAME_MAX_BYTES);
-	base_buf_init(&s->system, CA_FILE_MAX_BYTES);
 	uv_timer_init(loop, &s->tick);
 	s->tick.data = s;
 	s->core = fetch_core_new(reach_ip6());
 	rc = fetch_curl_open(&s->curl, loop, on_answer, s, err);
 	if (rc == 0)
 		rc = resolver_open(&s->resolver, loop, on_dns, s, err);
-	/* Without the system's, those of the configuration or of the request may do. */
-	if (rc == 0 && file)
-		(void)!file_read(file, &s->system, NULL, &missing);
-	if (rc == 0)
+	if (rc == 0) {
+		read_system(s);
 		rc = fetch_shell_trust(s, ca_file, err);
+	}
 	return rc;
 }
 
@@ -202,5 +214,6 @@ void fetch_shell_close(struct fetch_shell *s)
 	fetch_core_free(&s->core);
 	fetch_curl_close(&s->curl);
 	base_buf_release(&s->frame);
-	base_buf_release(&s->system);
+	X509_STORE_free(s->system);
+	s->system = NULL;
 }

@@ -13,9 +13,9 @@ struct fetch_shell {
 	struct fetch_curl *curl;
 	struct resolver *resolver;
 	uv_timer_t tick;
-	bool running;           /* effects are being carried out */
-	struct base_buf frame;  /* secret */
-	struct base_buf system; /* the system's authorities, PEM */
+	bool running;          /* effects are being carried out */
+	struct base_buf frame; /* secret */
+	X509_STORE *system;    /* the system's authorities */
 	/* Where the answers to @asker go; null: nowhere. */
 	struct ipc_channel *(*channel)(struct fetch_shell *s, unsigned asker);
 	void (*idle)(struct fetch_shell *s); /* nothing is left to do; may be null */
