@@ -2,9 +2,36 @@
 
 #include "base/clock.h"
 
+#include <stdlib.h>
+
+/* What the configuration says of accounts; free() it. */
+static struct vault_admin_section *sections_of(const struct conf *conf)
+{
+	struct vault_admin_section *all = base_alloc_zero(conf->account_count + 1, sizeof(*all));
+
+	for (size_t i = 0; i < conf->account_count; i++) {
+		const struct conf_account *a = &conf->accounts[i];
+
+		all[i] = (struct vault_admin_section){
+			.name = a->title,
+			.url = a->url,
+			.user = a->user,
+			.pin = a->pin,
+			.mechanisms = a->mechanisms,
+			.connections = a->connections,
+			.rate_count = a->rate_count,
+			.rate_s = a->rate_s,
+			.has_ca = a->ca,
+			.has_certificate = a->certificate,
+		};
+	}
+	return all;
+}
+
 static int run_on_files(const struct conf *conf, const struct cli_request *r, struct base_buf *out,
 	struct base_error *err)
 {
+	struct vault_admin_section *sections = sections_of(conf);
 	struct vault_store_options options = {.data_dir = conf->data, .busy_ms = 20000};
 	struct vault_admin_request request = {
 		r->request.words, r->request.word_count, r->request.secret};
@@ -12,6 +39,8 @@ static int run_on_files(const struct conf *conf, const struct cli_request *r, st
 		.now_ms = base_clock_wall_ms(),
 		.default_domain = base_slice_text(conf->auth.default_domain),
 		.mechanisms = conf->auth.mechanisms,
+		.sections = sections,
+		.section_count = conf->account_count,
 	};
 	struct cli_account owner;
 	int rc = cli_become_owner(conf, &owner, err);
@@ -25,6 +54,7 @@ static int run_on_files(const struct conf *conf, const struct cli_request *r, st
 		rc = vault_admin_run(&env, &request, out, err);
 		vault_store_close(&env.store);
 	}
+	free(sections);
 	return rc;
 }
 
@@ -74,6 +104,26 @@ int cli_vault_change(const struct conf *conf, struct cli_request *r, sasl_mechan
 		r->request.secret = base_buf_slice(&secret);
 		rc = cli_vault_ask(conf, r, out, err);
 		r->request.secret = BASE_SLICE_EMPTY;
+	}
+	base_buf_release(&secret);
+	return rc;
+}
+
+int cli_vault_account_password(const struct conf *conf, struct cli_request *r,
+	struct base_slice password, struct base_buf *out, struct base_error *err)
+{
+	struct base_buf secret;
+	int rc;
+
+	cli_request_add(r, "kind=password");
+	base_buf_init_secret(&secret, BASE_SECRET_PASSWORD_MAX_BYTES + 64);
+	if (vault_admin_account_secret_put(&secret, VAULT_ACCOUNT_SECRET, password)) {
+		r->request.secret = base_buf_slice(&secret);
+		rc = cli_vault_ask(conf, r, out, err);
+		r->request.secret = BASE_SLICE_EMPTY;
+	} else {
+		rc = base_error_set(err, BASE_ERROR_PERMANENT, 0,
+			"the password is longer than %d bytes", BASE_SECRET_PASSWORD_MAX_BYTES);
 	}
 	base_buf_release(&secret);
 	return rc;

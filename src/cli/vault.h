@@ -11,10 +11,13 @@ int cli_vault_ask(const struct conf *conf, const struct cli_request *r, struct b
 	struct base_error *err);
 /* Add the options --mechanisms --send-as --app --expires --limit --disable --enable as words. */
 void cli_vault_options(const struct cli *cli, struct cli_request *r);
-/* The whole of user add, user passwd and account add: ask what is needed, derive, execute.
+/* The whole of user add and user passwd: ask what is needed, derive, execute.
  * @password may be empty where none is needed; @out_generated gets an app password. */
 int cli_vault_change(const struct conf *conf, struct cli_request *r, sasl_mechanism_mask mask,
 	struct base_slice password, struct base_buf *out, struct base_secret *out_generated,
 	struct base_error *err);
+/* The same for account add with a password alone; the words url= and user= are there already. */
+int cli_vault_account_password(const struct conf *conf, struct cli_request *r,
+	struct base_slice password, struct base_buf *out, struct base_error *err);
 
 #endif
