@@ -5,20 +5,16 @@
 static int keep(struct import *i, const struct conf *conf, const struct import_account *a)
 {
 	struct cli_request request = {0};
-	struct base_buf answer, secret;
+	struct base_buf answer;
 	struct base_error err;
 	int rc;
 
 	base_buf_init_secret(&answer, CLI_ANSWER_MAX_BYTES);
-	base_buf_init_secret(&secret, BASE_SECRET_PASSWORD_MAX_BYTES + 64);
-	/* One that does not fit is refused as an empty one is: with what is allowed. */
-	(void)vault_admin_account_secret_put(&secret, VAULT_ACCOUNT_SECRET, a->password);
 	cli_request_add(&request, "account");
 	cli_request_add(&request, "add");
 	cli_request_add(&request, "%s", a->name);
 	cli_request_add(&request, "url=%s", a->url);
 	cli_request_add(&request, "user=%s", a->user);
-	cli_request_add(&request, "kind=password");
 	rc = cli_vault_account_password(conf, &request, a->password, &answer, &err);
 	base_buf_release(&answer);
 	cli_request_release(&request);
