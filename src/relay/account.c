@@ -100,9 +100,16 @@ void relay_core_auth_back(struct relay_core *core)
 void relay_account_dispatch(
 	struct relay_core *core, const struct relay_account *a, const struct relay_now *now)
 {
-	struct relay_dest *d;
+	struct relay_dest *d, *first = NULL;
 	size_t b;
 
+	for (b = 0; a->dests > 1 && b < RELAY_BUCKETS; b++)
+		for (d = core->buckets[b]; d; d = d->next)
+			if (d->account == a && d->waiting && !d->conns &&
+				(!first || d->last_conn < first->last_conn))
+				first = d;
+	if (first)
+		relay_dest_dispatch(first, now);
 	for (b = 0; b < RELAY_BUCKETS; b++)
 		for (d = core->buckets[b]; d; d = d->next)
 			if (d->account == a)

@@ -49,6 +49,7 @@ struct relay_dest {
 	struct relay_conn *idle;     /* by next_idle, the last one used first */
 	uint32_t waiting, uncharged; /* uncharged: of those that wait */
 	uint32_t conns, connecting;
+	uint32_t last_conn;  /* number of the one opened last */
 	uint32_t delivered;  /* since the last trouble or pause: what growth counts */
 	struct route_mx *mx; /* null: a socket path */
 	bool resolving, resolved;
@@ -154,6 +155,7 @@ void relay_account_works(
 /* Is it known what the account is? Else auth is asked. With MISSING, @out_failure is set. */
 enum relay_account_state relay_account_look(struct relay_core *core, struct relay_account *a,
 	const struct relay_now *now, struct relay_failure *out_failure);
+/* Let the destinations of @a go on, first the one that has gone longest without a connection. */
 void relay_account_dispatch(
 	struct relay_core *core, const struct relay_account *a, const struct relay_now *now);
 /* Connections that were made for what it was before are closed. */

@@ -90,6 +90,7 @@ struct relay_conn *relay_conn_open(struct relay_dest *d, const struct base_addr 
 	core->conn_count++;
 	d->conns++;
 	d->connecting++;
+	d->last_conn = conn->number;
 	if (d->account)
 		d->account->conns++;
 	relay_effect_add(core, &(struct relay_effect){.kind = RELAY_CONNECT, .conn = conn});
@@ -123,6 +124,14 @@ static void close_conn(struct relay_conn *conn)
 		conn->dest->account->conns--;
 	relay_conn_certificate_taken(conn);
 	relay_effect_add(conn->core, &(struct relay_effect){.kind = RELAY_CLOSE, .conn = conn});
+}
+
+/* It has come to its end; whoever waited for its place may have it. */
+static void end_conn(struct relay_conn *conn, const struct relay_now *now)
+{
+	close_conn(conn);
+	if (conn->dest->account)
+		relay_account_dispatch(conn->core, conn->dest->account, now);
 }
 
 void relay_conn_free(struct relay_conn *conn)
@@ -291,7 +300,7 @@ static void on_failed(struct relay_conn *conn, const struct relay_now *now)
 	struct relay_failure f;
 
 	if (conn->reached && !conn->job) { /* idle, or after QUIT */
-		close_conn(conn);
+		end_conn(conn, now);
 		return;
 	}
 	note_mechanism(conn);
@@ -635,7 +644,7 @@ static bool handle(
 		on_failed(conn, now);
 		return false;
 	case SMTP_CLIENT_CLOSED:
-		close_conn(conn);
+		end_conn(conn, now);
 		return false;
 	}
 	return false;
@@ -777,7 +786,7 @@ void relay_conn_ended(struct relay_conn *conn, const char *reason, const struct 
 		break;
 	case RELAY_CONN_OPEN:
 		if (smtp_client_eof(conn->smtp, reason) == SMTP_CLIENT_CLOSED)
-			close_conn(conn);
+			end_conn(conn, now);
 		else
 			on_failed(conn, now);
 		break;

@@ -1,42 +1,6 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "relay/test_world.h"
 
-#include "relay/core.h"
 #include "relay/dnsbl.h"
-
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-/* The core in a world of its own: a clock that the test turns, servers that answer every command, a
- * DNS of one zone, an auth that knows one password. The log of the world is compared with rows. */
-
-struct server {
-	const char *mode; /* see serve() */
-	unsigned transactions;
-	bool in_data;
-};
-
-struct world {
-	struct relay_core *core;
-	struct relay_now now;
-	struct base_buf log;
-	const char *mode;
-	struct account_info info; /* of the account "acc"; any other name but "vault" is unknown */
-	bool auth_silent;         /* no answers for now */
-	const char *no_secret;    /* class and reason in place of a password: "6reason" */
-	unsigned asked, secrets, refused_secrets, alerts, states;
-	unsigned open_now, open_most, opened;
-	unsigned delivered, deferred, failed, held;
-	bool hang_results;
-	char last_reason[256];
-	int64_t last_not_before;
-};
-
-static void run(struct world *w);
 
 static void test_urls(void **state)
 {
@@ -71,337 +35,6 @@ static void test_urls(void **state)
 				(!base_slice_equal_text(host, rows[i].host) ||
 					port != rows[i].port || implicit != rows[i].implicit)))
 			fail_msg("%s", rows[i].url);
-	}
-}
-
-static void setup(struct world *w, const char *mode)
-{
-	struct relay_options options = {
-		.own_name = BASE_SLICE("me.example"), .allow_special = false};
-
-	memset(w, 0, sizeof(*w));
-	w->mode = mode;
-	w->now = (struct relay_now){.mono_ms = 1000, .wall_ms = 1000000, .random = 7};
-	w->core = relay_core_new(&options);
-	w->info = (struct account_info){.url = BASE_SLICE("smtps://smart.example:465")};
-	base_buf_init(&w->log, 1 << 20);
-}
-
-static void teardown(struct world *w)
-{
-	struct relay_effect e;
-
-	while (relay_core_effect(w->core, &e))
-		if (e.kind == RELAY_RESULT || e.kind == RELAY_DROP)
-			relay_job_free(e.job);
-	for (struct relay_conn *c = relay_core_conns(w->core); c; c = c->next)
-		free(c->shell);
-	relay_core_free(&w->core);
-	base_buf_release(&w->log);
-}
-
-static bool give_job_rcpts(struct world *w, uint32_t id, enum conf_via via, const char *host,
-	const char *account, unsigned rcpts)
-{
-	struct base_buf envelope, body;
-	struct envelope e = {.session = BASE_SLICE("s"),
-		.sender = BASE_SLICE("a@x.example"),
-		.rcpt_count = rcpts};
-	struct job job = {.message_id = BASE_SLICE("m"),
-		.attempt = 1,
-		.via = via,
-		.host = base_slice_text(host),
-		.port = via == CONF_VIA_SMTPS ? 465 : 25,
-		.account = base_slice_text(account),
-		.route = BASE_SLICE("*"),
-		.size = 4,
-		.message = BASE_SLICE("hi\r\n")};
-	char address[32];
-	unsigned i;
-	bool ok;
-
-	base_buf_init(&envelope, 1 << 20);
-	base_buf_init(&body, 1 << 20);
-	envelope_put(&envelope, &e);
-	for (i = 0; i < rcpts; i++) {
-		snprintf(address, sizeof(address), "r%u@y.example", i);
-		envelope_put_rcpt(
-			&envelope, &(struct envelope_rcpt){.address = base_slice_text(address)});
-	}
-	job.envelope = base_buf_slice(&envelope);
-	job_put(&body, &job);
-	base_buf_append_slice(&body, job.message);
-	ok = relay_core_job(w->core, id, 0, BASE_SLICE_EMPTY, base_buf_slice(&body), -1, &w->now);
-	base_buf_release(&envelope);
-	base_buf_release(&body);
-	return ok;
-}
-
-static void give_job(
-	struct world *w, uint32_t id, enum conf_via via, const char *host, const char *account)
-{
-	assert_true(give_job_rcpts(w, id, via, host, account, 1));
-}
-
-static void say(struct world *w, struct relay_conn *conn, const char *text)
-{
-	relay_conn_input(conn, base_slice_text(text), &w->now);
-}
-
-/* One line of ours. Modes: "ok", "slow" (never answers the message), "535", "421-rcpt", "drop-idle",
- * "452-after-2", "greylist", "no-auth". */
-static void serve_line(struct world *w, struct relay_conn *conn, struct base_slice line)
-{
-	struct server *s = conn->shell;
-	const char *mode = s->mode;
-	static unsigned rcpt;
-
-	if (s->in_data) {
-		if (!base_slice_equal_text(line, "."))
-			return;
-		s->in_data = false;
-		s->transactions++;
-		if (strcmp(mode, "slow"))
-			say(w, conn, "250 2.0.0 taken\r\n");
-		return;
-	}
-	if (base_slice_starts_with(line, BASE_SLICE("EHLO"))) {
-		say(w, conn,
-			strcmp(mode, "no-auth") ? "250-s\r\n250-PIPELINING\r\n250 AUTH PLAIN\r\n"
-						: "250-s\r\n250 PIPELINING\r\n");
-	} else if (base_slice_starts_with(line, BASE_SLICE("AUTH"))) {
-		say(w, conn, strcmp(mode, "535") ? "235 ok\r\n" : "535 5.7.8 no\r\n");
-	} else if (base_slice_starts_with(line, BASE_SLICE("MAIL"))) {
-		rcpt = 0;
-		if (!strcmp(mode, "drop-idle") && s->transactions)
-			relay_conn_ended(conn, "closed", &w->now);
-		else
-			say(w, conn, "250 ok\r\n");
-	} else if (base_slice_starts_with(line, BASE_SLICE("RCPT"))) {
-		rcpt++;
-		if (!strcmp(mode, "421-rcpt"))
-			say(w, conn, "421 4.3.2 going down\r\n");
-		else if (!strcmp(mode, "greylist"))
-			say(w, conn, "451 4.7.1 later\r\n");
-		else if (!strcmp(mode, "452-after-2") && rcpt > 2)
-			say(w, conn, "452 4.5.3 too many\r\n");
-		else
-			say(w, conn, "250 ok\r\n");
-	} else if (base_slice_equal_text(line, "DATA")) {
-		if (!strcmp(mode, "greylist")) {
-			say(w, conn, "554 no valid recipients\r\n");
-			return;
-		}
-		s->in_data = true;
-		say(w, conn, "354 go\r\n");
-	} else if (base_slice_equal_text(line, "RSET")) {
-		say(w, conn, "250 ok\r\n");
-	} else if (base_slice_equal_text(line, "QUIT")) {
-		say(w, conn, "221 bye\r\n");
-	}
-}
-
-static void serve(struct world *w, struct relay_conn *conn)
-{
-	struct base_buf said;
-	struct base_slice rest, line;
-
-	base_buf_init(&said, 1 << 20);
-	base_buf_append_slice(&said, base_buf_slice(&conn->out));
-	base_buf_clear(&conn->out);
-	relay_conn_written(conn, &w->now);
-	rest = base_buf_slice(&said);
-	while (conn->phase == RELAY_CONN_OPEN && base_slice_split(&rest, '\n', &line))
-		serve_line(w, conn, base_slice_trim(line));
-	base_buf_release(&said);
-}
-
-static void resolve(struct world *w, const struct relay_effect *e)
-{
-	static struct route_dns_answer answer;
-	const char *name = e->question.name;
-
-	route_dns_answer_set(&answer, ROUTE_DNS_EMPTY);
-	answer.ttl_s = 300;
-	if (!strcmp(name, "none.example"))
-		answer.status = ROUTE_DNS_NO_NAME;
-	else if (!strcmp(name, "fail.example"))
-		answer.status = ROUTE_DNS_FAILED;
-	else if (e->question.type == ROUTE_DNS_A) {
-		answer.status = ROUTE_DNS_FOUND;
-		answer.count = 1;
-		answer.records[0] = (struct route_dns_record){.preference = 0};
-		assert_true(base_addr_parse(BASE_SLICE("192.0.2.1"), &answer.records[0].addr));
-		if (!strcmp(name, "two.example")) {
-			answer.records[1] = answer.records[0];
-			answer.records[1].addr.bytes[3] = 2;
-			answer.count = 2;
-		}
-	}
-	relay_core_answer(w->core, e->dest_id, e->question.id, &answer, &w->now);
-}
-
-static void connect_to(struct world *w, struct relay_conn *conn)
-{
-	struct server *s = base_alloc_zero(1, sizeof(*s));
-
-	conn->shell = s;
-	s->mode = w->mode;
-	w->opened++;
-	w->open_now++;
-	if (w->open_now > w->open_most)
-		w->open_most = w->open_now;
-	if (!strcmp(w->mode, "refused") || (!strcmp(w->mode, "first-refused") && w->opened == 1)) {
-		relay_conn_connected(conn, "cannot connect: connection refused", &w->now);
-		return;
-	}
-	relay_conn_connected(conn, NULL, &w->now);
-	if (conn->phase == RELAY_CONN_OPEN)
-		say(w, conn, "220 hi\r\n");
-}
-
-static void take_result(struct world *w, const struct relay_effect *e)
-{
-	struct job_rcpt_result one;
-	struct job_result head;
-	struct ipc_reader rest;
-	struct base_buf body;
-	uint32_t i;
-
-	base_buf_init(&body, 1 << 20);
-	relay_job_report(e->job, &w->now, &body);
-	assert_true(job_result_get(base_buf_slice(&body), &head, &rest));
-	w->last_not_before = head.has_not_before ? head.not_before_ms : 0;
-	for (i = 0; i < head.rcpt_count; i++) {
-		assert_true(job_result_get_rcpt(&rest, &one));
-		w->delivered += one.outcome == JOB_DELIVERED;
-		w->deferred += one.outcome == JOB_DEFERRED;
-		w->failed += one.outcome == JOB_FAILED;
-		w->held += one.outcome == JOB_HELD;
-		snprintf(w->last_reason, sizeof(w->last_reason), "%u %.*s %.*s|%.*s", one.code,
-			BASE_SLICE_ARGS(one.enhanced), BASE_SLICE_ARGS(one.reply),
-			BASE_SLICE_ARGS(one.reason));
-	}
-	base_buf_release(&body);
-	relay_job_free(e->job);
-}
-
-static void start_tls(struct world *w, struct relay_conn *conn)
-{
-	struct relay_tls_done done = {.version = "TLSv1.3", .cipher = "X", .verified = true};
-
-	if (!strcmp(w->mode, "bad-certificate")) {
-		relay_conn_tls(conn, NULL, "TLS handshake failed: bad certificate", &w->now);
-		return;
-	}
-	assert_true(relay_conn_must_verify(conn));
-	relay_conn_tls(conn, &done, NULL, &w->now);
-	if (conn->phase == RELAY_CONN_OPEN)
-		say(w, conn, "220 hi\r\n");
-}
-
-static void tell_account(struct world *w, const struct relay_account *a)
-{
-	struct account_info info = w->info;
-	struct base_buf body;
-
-	w->asked++;
-	if (w->auth_silent)
-		return;
-	if (!strcmp(a->name, "vault"))
-		info = (struct account_info){.url = BASE_SLICE("smtps://h.example:1465")};
-	else if (strcmp(a->name, "acc") != 0)
-		info.class = BASE_ERROR_NOT_FOUND;
-	base_buf_init(&body, 1 << 20);
-	account_info_put(&body, &info);
-	relay_core_account_told(w->core, a->id, base_buf_slice(&body), &w->now);
-	base_buf_release(&body);
-}
-
-static void tell_secret(struct world *w, struct relay_conn *conn)
-{
-	uint8_t random[SASL_CLIENT_RANDOM_BYTES] = {0};
-	struct base_buf body, pair;
-
-	assert_non_null(relay_conn_account(conn));
-	w->secrets++;
-	w->refused_secrets += conn->asked_refused;
-	if (w->auth_silent)
-		return;
-	base_buf_init(&body, 1 << 20);
-	base_buf_init(&pair, 1 << 20);
-	ipc_put_bytes(&pair, BASE_SLICE("chain"));
-	ipc_put_bytes(&pair, BASE_SLICE("key"));
-	ipc_put_u8(&body, w->no_secret ? (uint8_t)(w->no_secret[0] - '0') : 0);
-	ipc_put_text(&body, w->no_secret ? "" : "u");
-	if (conn->asked == IPC_SECRET_CERTIFICATE)
-		ipc_put_bytes(&body, base_buf_slice(&pair));
-	else
-		ipc_put_text(&body, w->no_secret ? "" : conn->asked_refused ? "new" : "p");
-	ipc_put_text(&body, w->no_secret ? w->no_secret + 1 : "");
-	relay_core_secret(w->core, conn->number, base_buf_slice(&body),
-		base_slice_make(random, sizeof(random)), &w->now);
-	base_buf_release(&body);
-	base_buf_release(&pair);
-}
-
-static void run(struct world *w)
-{
-	struct relay_effect e;
-
-	while (relay_core_effect(w->core, &e)) {
-		switch (e.kind) {
-		case RELAY_ASK:
-			resolve(w, &e);
-			break;
-		case RELAY_CONNECT:
-			connect_to(w, e.conn);
-			break;
-		case RELAY_START_TLS:
-			start_tls(w, e.conn);
-			break;
-		case RELAY_WANT_SECRET:
-			if (e.conn->phase != RELAY_CONN_CLOSED)
-				tell_secret(w, e.conn);
-			break;
-		case RELAY_WANT_ACCOUNT:
-			tell_account(w, e.account);
-			break;
-		case RELAY_WRITE:
-			if (e.conn->phase != RELAY_CONN_CLOSED)
-				serve(w, e.conn);
-			break;
-		case RELAY_READ_BODY:
-			fail_msg("no file was given");
-			break;
-		case RELAY_CLOSE:
-			w->open_now--;
-			free(e.conn->shell);
-			relay_conn_free(e.conn);
-			break;
-		case RELAY_RESULT:
-			take_result(w, &e);
-			break;
-		case RELAY_DROP:
-			relay_job_free(e.job);
-			break;
-		case RELAY_ACCOUNT:
-			w->states++;
-			w->alerts += e.alert;
-			break;
-		}
-	}
-}
-
-static void pass(struct world *w, int64_t ms)
-{
-	int64_t end = w->now.mono_ms + ms;
-
-	while (w->now.mono_ms < end) {
-		w->now.mono_ms += 500;
-		w->now.wall_ms += 500;
-		relay_core_tick(w->core, &w->now);
-		run(w);
 	}
 }
 
@@ -447,6 +80,35 @@ static const struct row {
 	{"greylisted", "greylist", CONF_VIA_SMTP, "h.example", "", 2, 1, 0, 0, 2, 0, 0, 1,
 		"451 4.7.1 4.7.1 later|"},
 	{"421", "421-rcpt", CONF_VIA_SMTP, "h.example", "", 1, 1, 0, 0, 1, 0, 0, 1, NULL},
+	{"421 in the greeting", "421-greeting", CONF_VIA_SMTP, "h.example", "", 2, 1, 0, 0, 2, 0, 0,
+		1, "421 4.3.2 4.3.2 busy|the server closes the session (h.example 192.0.2.1:25)"},
+	{"554 in the greeting is no bounce", "554-greeting", CONF_VIA_SMTP, "h.example", "", 1, 1,
+		0, 0, 1, 0, 0, 1, NULL},
+	{"it closes before it greets", "drop-greeting", CONF_VIA_SMTP, "two.example", "", 1, 1, 0,
+		0, 1, 0, 0, 2, NULL},
+	{"421 to MAIL", "421-mail", CONF_VIA_SMTP, "h.example", "", 1, 1, 0, 0, 1, 0, 0, 1, NULL},
+	{"421 to DATA", "421-data", CONF_VIA_SMTP, "h.example", "", 1, 1, 0, 0, 1, 0, 0, 1, NULL},
+	{"421 in the text", "421-body", CONF_VIA_SMTP, "h.example", "", 1, 1, 0, 0, 1, 0, 0, 1,
+		NULL},
+	{"421 to the dot", "421-dot", CONF_VIA_SMTP, "h.example", "", 1, 1, 0, 0, 1, 0, 0, 1, NULL},
+	{"4xx to the dot", "451-dot", CONF_VIA_SMTP, "h.example", "", 1, 2, 0, 0, 2, 0, 0, 1,
+		"451 4.3.0 4.3.0 not now|"},
+	{"5xx to the dot", "554-dot", CONF_VIA_SMTP, "h.example", "", 1, 2, 0, 0, 0, 2, 0, 1,
+		"554 5.6.0 5.6.0 never|"},
+	{"it closes after the dot: said, and tried again", "drop-dot", CONF_VIA_SMTP, "h.example",
+		"", 1, 1, 0, 0, 1, 0, 0, 1,
+		"0 4.4.2 |the server closed the connection; it may have taken the message all the "
+		"same (h.example 192.0.2.1:25)"},
+	{"recipients have replies of their own", "mixed-rcpt", CONF_VIA_SMTP, "h.example", "", 1, 3,
+		0, 1, 1, 1, 0, 1, "550 5.1.1 5.1.1 nobody|"},
+	{"a reply without end", "endless", CONF_VIA_SMTP, "h.example", "", 1, 1, 0, 0, 1, 0, 0, 1,
+		NULL},
+	{"a line without end", "endless-line", CONF_VIA_SMTP, "h.example", "", 1, 1, 0, 0, 1, 0, 0,
+		1, NULL},
+	{"a line of 64 KiB does no harm", "64k", CONF_VIA_SMTP, "h.example", "", 1, 1, 0, 1, 0, 0,
+		0, 1, NULL},
+	{"4xx to MAIL: the next waits", "452-mail", CONF_VIA_SMTP, "h.example", "", 2, 1, 0, 0, 1,
+		0, 0, 1, "452 4.3.1 4.3.1 full|"},
 	{"five recipients, two at a time", "452-after-2", CONF_VIA_SMTP, "h.example", "", 1, 5, 0,
 		5, 0, 0, 0, 1, NULL},
 	{"the final reply never comes", "slow", CONF_VIA_SMTP, "h.example", "", 1, 1, 700000, 0, 1,
@@ -548,28 +210,6 @@ static void test_growth_waits_for_success(void **state)
 	teardown(&w);
 }
 
-/* A paused account is not asked again until the pause ends or is lifted. */
-static void test_pause_and_retry(void **state)
-{
-	struct world w;
-
-	setup(&w, "535");
-	give_job(&w, 1, CONF_VIA_SMTPS, "h.example", "acc");
-	run(&w);
-	assert_int_equal(w.held, 1);
-	assert_true(w.last_not_before > w.now.wall_ms);
-	w.mode = "ok";
-	give_job(&w, 2, CONF_VIA_SMTPS, "h.example", "acc");
-	run(&w);
-	assert_int_equal(w.held, 2);
-	assert_int_equal(w.opened, 1);
-	relay_core_account_retry(w.core, BASE_SLICE("acc"), &w.now);
-	give_job(&w, 3, CONF_VIA_SMTPS, "h.example", "acc");
-	run(&w);
-	assert_int_equal(w.delivered, 1);
-	teardown(&w);
-}
-
 /* A destination in back-off answers at once, and works again when its server does. */
 static void test_back_off(void **state)
 {
@@ -589,6 +229,94 @@ static void test_back_off(void **state)
 	give_job(&w, 9, CONF_VIA_SMTP, "h.example", "");
 	run(&w);
 	assert_int_equal(w.delivered, 1);
+	teardown(&w);
+}
+
+/* What a running delivery failed of is what the next are told: never that they were delivered. */
+static void test_back_off_after_deliveries(void **state)
+{
+	struct world w;
+	unsigned i;
+
+	setup(&w, "421-rcpt");
+	for (i = 0; i < 4; i++) {
+		give_job(&w, i, CONF_VIA_SMTP, "h.example", "");
+		run(&w);
+		pass(&w, i < 3 ? 4500 : 0); /* longer than the first waits, not than the last */
+	}
+	give_job(&w, 9, CONF_VIA_SMTP, "h.example", "");
+	run(&w);
+	assert_int_equal(w.opened, 4);
+	assert_int_equal(w.delivered, 0);
+	assert_int_equal(w.deferred, 5);
+	assert_non_null(strstr(w.last_reason, "421 4.3.2 4.3.2 going down"));
+	assert_true(w.last_not_before > w.now.wall_ms);
+	teardown(&w);
+}
+
+/* A connection that breaks in the middle of a text has not brought the message anywhere. */
+static void test_broken_texts(void **state)
+{
+	static const char *const modes[] = {"drop-body", "421-body"};
+	struct world w;
+
+	for (size_t i = 0; i < BASE_COUNT(modes); i++) {
+		setup(&w, modes[i]);
+		w.file_size = 1 << 20;
+		give_job(&w, 1, CONF_VIA_SMTP, "h.example", "");
+		run(&w);
+		assert_int_equal(w.deferred, 1);
+		if (strstr(w.last_reason, "may have taken"))
+			fail_msg("%s: %s", modes[i], w.last_reason);
+		w.mode = "ok";
+		pass(&w, 2000);
+		give_job(&w, 2, CONF_VIA_SMTP, "h.example", "");
+		run(&w);
+		assert_int_equal(w.delivered, 1);
+		teardown(&w);
+	}
+}
+
+/* A server that puts off MAIL gets fewer connections, and after a while. */
+static void test_mail_put_off(void **state)
+{
+	struct world w;
+	unsigned i;
+
+	setup(&w, "452-mail");
+	for (i = 0; i < 4; i++)
+		give_job(&w, i, CONF_VIA_SMTP, "h.example", "");
+	run(&w);
+	assert_int_equal(w.deferred, 1);
+	assert_true(w.last_not_before >= w.now.wall_ms + 1000);
+	pass(&w, 500);
+	assert_int_equal(w.deferred, 1);
+	w.mode = "ok";
+	pass(&w, 1500);
+	assert_int_equal(w.delivered, 3);
+	teardown(&w);
+}
+
+/* A tarpit with all that queue may have outstanding leaves room for others, at once and later. */
+static void test_tarpit(void **state)
+{
+	struct world w;
+	unsigned i;
+
+	setup(&w, "tarpit");
+	for (i = 0; i < RELAY_JOBS_MAX; i++)
+		give_job(&w, i, CONF_VIA_SMTP, "h.example", "");
+	run(&w);
+	assert_int_equal(w.open_most, 1);
+	w.mode = "ok";
+	for (i = 0; i < 20; i++)
+		give_job(&w, 1000 + i, CONF_VIA_SMTP, "g.example", "");
+	run(&w);
+	assert_int_equal(w.delivered, 20);
+	/* And its jobs do not use up what queue may have outstanding. */
+	pass(&w, 11000);
+	assert_true(w.deferred >= RELAY_JOBS_MAX - 9);
+	assert_non_null(strstr(w.last_reason, "the destination is slow"));
 	teardown(&w);
 }
 
@@ -709,8 +437,11 @@ int main(void)
 		cmocka_unit_test(test_borders),
 		cmocka_unit_test(test_lost_idle),
 		cmocka_unit_test(test_growth_waits_for_success),
-		cmocka_unit_test(test_pause_and_retry),
 		cmocka_unit_test(test_back_off),
+		cmocka_unit_test(test_back_off_after_deliveries),
+		cmocka_unit_test(test_broken_texts),
+		cmocka_unit_test(test_mail_put_off),
+		cmocka_unit_test(test_tarpit),
 		cmocka_unit_test(test_drain),
 		cmocka_unit_test(test_zones),
 		cmocka_unit_test(test_zones_that_are_slow),
