@@ -1,6 +1,8 @@
 /* postern account: credentials that Postern relays with. */
 #include "cli/account.h"
 
+#include "cli/account_test.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -67,6 +69,8 @@ static int run_verb(struct account *a)
 {
 	if (strcmp(a->verb, "list") == 0 || strcmp(a->verb, "show") == 0)
 		return account_list(a);
+	if (strcmp(a->verb, "test") == 0)
+		return cli_account_test(a->cli, a->conf, a->name);
 	cli_request_add(&a->request, "account");
 	cli_request_add(&a->request, "%s", a->verb);
 	cli_request_add(&a->request, "%s", a->name);
@@ -99,8 +103,6 @@ static int run(struct cli *cli)
 	bool list = strcmp(a.verb, "list") == 0;
 	int status;
 
-	if (strcmp(a.verb, "test") == 0)
-		return cli_fail(cli, CLI_USAGE, "test: not available in this build");
 	if (list != (cli->arg_count == 1))
 		return cli_fail(cli, CLI_USAGE,
 			list ? "list takes no name; postern account show NAME shows one"

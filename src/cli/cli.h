@@ -114,8 +114,7 @@ int cli_become_owner(
 int cli_password(const struct cli *cli, bool from_stdin, bool twice, const char *prompt,
 	struct base_secret *out);
 /* The first line of standard input, at most @max bytes; @what it is, for messages. */
-int cli_secret_line(
-	const struct cli *cli, const char *what, size_t max, struct base_secret *out);
+int cli_secret_line(const struct cli *cli, const char *what, size_t max, struct base_secret *out);
 /* Five groups of four signs, 100 random bits. */
 void cli_password_generate(char out[25]);
 
@@ -154,7 +153,8 @@ void cli_text_safe(struct base_slice text, struct base_buf *out);
 extern const struct cli_command cli_command_init, cli_command_try, cli_command_serve,
 	cli_command_check, cli_command_user, cli_command_account, cli_command_queue,
 	cli_command_why, cli_command_send, cli_command_base64, cli_command_xtext,
-	cli_command_status, cli_command_sender, cli_command_import, cli_command_explain, cli_command_probe;
+	cli_command_status, cli_command_sender, cli_command_import, cli_command_explain,
+	cli_command_probe;
 
 /* Path of a role or session program ("postern-master"), found beside the running one; false: not
  * there. */

@@ -72,7 +72,9 @@ void cli_client_tls_words(const struct cli_client *c, struct base_buf *out)
 	const char *why = tls_verify_failure(tls);
 
 	base_buf_printf(out, "%s %s, certificate ", tls_version(tls), tls_cipher(tls));
-	if (!c->options->insecure)
+	if (c->options->pin)
+		base_buf_append_text(out, "as pinned");
+	else if (!c->options->insecure)
 		base_buf_append_text(out, "verified");
 	else if (why)
 		base_buf_printf(out, "not demanded to verify: %s", why);
@@ -92,24 +94,44 @@ static const char *credential_name(enum sasl_credential credential)
 	return names[credential];
 }
 
+static bool is_single(sasl_mechanism_mask mask)
+{
+	return (mask & (mask - 1)) == 0;
+}
+
+/* Those of @mask that are better than @than. */
+static sasl_mechanism_mask stronger(sasl_mechanism_mask mask, enum sasl_mechanism than)
+{
+	sasl_mechanism_mask found = 0;
+
+	for (enum sasl_mechanism m = 1; m < SASL_MECHANISM_COUNT; m++)
+		if ((mask & SASL_MASK(m)) &&
+			sasl_mechanism_info(m)->strength > sasl_mechanism_info(than)->strength)
+			found |= SASL_MASK(m);
+	return found;
+}
+
 void cli_client_mechanism_words(const struct cli_client *c, struct base_buf *out)
 {
+	enum sasl_mechanism chosen = smtp_client_mechanism(c->engine);
 	sasl_mechanism_mask serves = sasl_mechanism_mask_of(c->options->credential);
-	sasl_mechanism_mask wanted = c->options->mechanisms ? c->options->mechanisms : serves;
-	sasl_mechanism_mask offered = smtp_client_mechanisms(c->engine) & serves;
+	sasl_mechanism_mask wanted = c->options->mechanisms ? c->options->mechanisms & serves
+							    : serves;
+	sasl_mechanism_mask offered = smtp_client_mechanisms(c->engine) & wanted;
+	const char *credential = credential_name(c->options->credential);
 
-	base_buf_printf(out, "%s: ", sasl_mechanism_info(smtp_client_mechanism(c->engine))->name);
-	if ((wanted & serves & (wanted - 1)) == 0) {
+	base_buf_printf(out, "%s: ", sasl_mechanism_info(chosen)->name);
+	if (is_single(wanted) && c->options->mechanisms) {
 		base_buf_append_text(out, "the only one that is allowed here");
-		return;
+	} else if (is_single(offered)) {
+		base_buf_printf(out, "the only one offered that %s serves", credential);
+	} else {
+		base_buf_printf(out, "the strongest usable one offered that %s serves", credential);
+		if (stronger(offered, chosen)) {
+			base_buf_append_text(out, "; not usable here: ");
+			cli_mechanism_names(stronger(offered, chosen), out);
+		}
 	}
-	if ((offered & wanted & (offered - 1)) == 0) {
-		base_buf_printf(out, "the only one offered that %s serves",
-			credential_name(c->options->credential));
-		return;
-	}
-	base_buf_append_text(out, "the strongest usable of ");
-	cli_mechanism_names(offered & wanted, out);
 }
 
 /* the end */
@@ -192,6 +214,7 @@ static bool handshake(struct cli_client *c)
 	struct tls_certificate certificate;
 	struct tls_session *tls;
 	struct base_error err;
+	const char *what, *why;
 	char words[64];
 
 	if (tls_connect_with(&tls, c->context, c->connection.fd, o->host, &demands, &err) != 0)
@@ -207,10 +230,13 @@ static bool handshake(struct cli_client *c)
 		break;
 	}
 	tls_error(tls, &err);
+	what = base_slice_starts_with(base_slice_text(err.text), BASE_SLICE("TLS ")) ? err.text
+										     : "TLS failed";
+	why = what == err.text ? NULL : err.text;
 	/* A certificate that does not verify will not verify later either. */
 	if (tls_peer_certificate(tls, 0, &certificate) && tls_verify_failure(tls))
-		return fail(c, CLI_END_CERTIFICATE, true, "TLS failed", err.text);
-	return fail(c, CLI_END_TLS, false, "TLS failed", err.text);
+		return fail(c, CLI_END_CERTIFICATE, true, what, why);
+	return fail(c, CLI_END_TLS, false, what, why);
 }
 
 /* Handshake, then tell the engine what may be bound. */

@@ -2,51 +2,16 @@
 #include "cli/probe.h"
 
 #include "base/time.h"
+#include "cli/rows.h"
 
 #include <stdio.h>
 #include <string.h>
 
-enum { COLUMNS = 78, LABEL = 18, OFFER = 24 };
-
-static size_t width(struct base_slice s)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < s.len; i++)
-		n += (s.ptr[i] & 0xc0) != 0x80;
-	return n;
-}
-
-/* "  label           text": further lines begin where the text does. Words that are too long stand over. */
-static void row(const char *label, int margin, int at, struct base_slice text)
-{
-	struct base_slice word;
-	int column = at;
-	bool first = true;
-
-	printf("%*s%-*s", margin, "", at - margin, label);
-	if ((int)strlen(label) >= at - margin)
-		printf("\n%*s", at, "");
-	while ((word = base_slice_word(&text)).len) {
-		int wide = (int)width(word);
-
-		if (!first && column + 1 + wide > COLUMNS) {
-			printf("\n%*s", at, "");
-			column = at;
-		} else if (!first) {
-			putchar(' ');
-			column++;
-		}
-		fwrite(word.ptr, 1, word.len, stdout);
-		column += wide;
-		first = false;
-	}
-	putchar('\n');
-}
+enum { LABEL = 18, OFFER = 24 };
 
 static void row_text(const char *label, int margin, const char *text)
 {
-	row(label, margin, LABEL, base_slice_text(text));
+	cli_print_row(label, margin, LABEL, base_slice_text(text));
 }
 
 /* Of a stranger: escaped, and not endless. */
@@ -58,7 +23,7 @@ static void row_raw(const char *label, int margin, unsigned code, struct base_sl
 	if (code)
 		base_buf_printf(&text, "%u ", code);
 	cli_text_safe(base_slice_first(raw, 500), &text);
-	row(label, margin, LABEL, base_buf_slice(&text));
+	cli_print_row(label, margin, LABEL, base_buf_slice(&text));
 	base_buf_release(&text);
 }
 
@@ -76,7 +41,7 @@ static void print_extension(struct base_slice line)
 	cli_text_safe(base_slice_first(word, 100), &keyword);
 	cli_text_safe(base_slice_first(base_slice_trim(rest), 400), &text);
 	base_buf_printf(&text, "%s%s", text.len ? ": " : "", words);
-	row(base_buf_text(&keyword), 2, OFFER, base_buf_slice(&text));
+	cli_print_row(base_buf_text(&keyword), 2, OFFER, base_buf_slice(&text));
 	base_buf_release(&keyword);
 	base_buf_release(&text);
 }
@@ -95,7 +60,7 @@ static void print_offer(const char *title, const struct probe_offer *offer)
 	if (offer->mechanism_count)
 		printf("  mechanisms\n");
 	for (size_t i = 0; i < offer->mechanism_count; i++)
-		row(offer->mechanisms[i], 4, OFFER,
+		cli_print_row(offer->mechanisms[i], 4, OFFER,
 			base_slice_text(probe_mechanism_words(offer->mechanisms[i])));
 }
 
@@ -132,7 +97,7 @@ static void print_date(const char *label, int64_t ms, const char *more)
 	base_buf_init(&text, 160);
 	base_time_rfc3339(ms, false, &text);
 	base_buf_append_text(&text, more);
-	row(label, 4, LABEL, base_buf_slice(&text));
+	cli_print_row(label, 4, LABEL, base_buf_slice(&text));
 	base_buf_release(&text);
 }
 
@@ -150,7 +115,7 @@ static void print_names(const struct tls_certificate *c)
 	if (c->name_count > shown)
 		base_buf_printf(&text, " and %zu more", c->name_count - shown);
 	if (text.len)
-		row("for", 4, LABEL, base_buf_slice(&text));
+		cli_print_row("for", 4, LABEL, base_buf_slice(&text));
 	base_buf_release(&text);
 }
 
@@ -213,9 +178,9 @@ static void print_findings(const struct probe *p)
 				continue;
 			counts[level]++;
 			snprintf(text, sizeof(text), "%s [%s]", f->text, f->code);
-			row(probe_level_name(f->level), 2, 12, base_slice_text(text));
+			cli_print_row(probe_level_name(f->level), 2, 12, base_slice_text(text));
 			snprintf(text, sizeof(text), "right: %s", f->right);
-			row("", 2, 12, base_slice_text(text));
+			cli_print_row("", 2, 12, base_slice_text(text));
 		}
 	printf("  %zu bad, %zu warning%s, %zu note%s\n", counts[PROBE_BAD], counts[PROBE_WARNING],
 		counts[PROBE_WARNING] == 1 ? "" : "s", counts[PROBE_NOTE],

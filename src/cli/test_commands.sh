@@ -21,7 +21,7 @@ says() { grep -q -e "$1" out err || fault "nothing says \"$1\": $(cat out err)";
 status 2 usr; says 'did you mean "user"?'
 status 2 user ad anna; says 'did you mean add?'
 status 2 user list --jsn; says 'did you mean --json?'
-status 2 account test x; says 'not available in this build'
+status 2 account test; says 'needs a NAME'
 status 2 send --server a:1 --token-stdin; says 'needs --user'
 status 2 send --server a:1 --cert x; says 'key FILE is missing'
 status 2 probe; says 'missing'
