@@ -9,7 +9,7 @@ enum { WATCH_SECONDS = 2, SILENCE_SECONDS = 3 };
 static const char *const parts[] = {"auth", "queue", "journal"};
 
 /* One part's answer as JSON; null when it does not run. An error becomes {"error": …}. */
-static json_t *ask_part(const struct conf *conf, const char *part)
+static json_t *ask_part(const struct conf *conf, const char *part, const char *word)
 {
 	struct cli_request r = {0};
 	struct base_error err;
@@ -19,7 +19,7 @@ static json_t *ask_part(const struct conf *conf, const char *part)
 	int rc;
 
 	base_buf_init(&answer, 1 << 20);
-	cli_request_add(&r, "status");
+	cli_request_add(&r, "%s", word);
 	r.request.limit_s = SILENCE_SECONDS;
 	rc = cli_ask(conf, part, &r, &answer, &running, &err);
 	if (running && rc == 0)
@@ -31,6 +31,63 @@ static json_t *ask_part(const struct conf *conf, const char *part)
 	return json;
 }
 
+/* ---- accounts that something is wrong with: paused by a relay, or their token by auth ---- */
+
+static void put_account(json_t *accounts, const json_t *one, const char *state, const char *next)
+{
+	json_t *o = json_object();
+
+	json_object_set(o, "name", json_object_get(one, "name"));
+	if (state)
+		json_object_set_new(o, "state", json_string(state));
+	else
+		json_object_set(o, "state", json_object_get(one, "state"));
+	json_object_set(o, "next", json_object_get(one, next));
+	json_object_set(o, "reason", json_object_get(one, "reason"));
+	json_array_append_new(accounts, o);
+}
+
+/* auth tells of its with the rest of its status, queue when it is asked. */
+static json_t *gather_accounts(const struct conf *conf, json_t *auth)
+{
+	json_t *accounts = json_array(), *queue = ask_part(conf, "queue", "accounts");
+	const json_t *tokens = json_object_get(auth, "accounts");
+	const json_t *paused = json_object_get(queue, "accounts");
+
+	for (size_t i = 0; i < json_array_size(paused); i++)
+		put_account(accounts, json_array_get(paused, i), "paused", "until");
+	for (size_t i = 0; i < json_array_size(tokens); i++)
+		put_account(accounts, json_array_get(tokens, i), NULL, "next");
+	json_object_del(auth, "accounts");
+	json_decref(queue);
+	return accounts;
+}
+
+static void print_accounts(const json_t *accounts)
+{
+	static const struct cli_column columns[] = {
+		{"ACCOUNT", "name", false},
+		{"STATE", "state", false},
+		{"NEXT", "next", false},
+		{"REASON", "reason", false},
+	};
+
+	if (json_array_size(accounts) == 0)
+		return;
+	puts("accounts that mail waits for");
+	cli_print_table(accounts, columns, BASE_COUNT(columns), "");
+}
+
+static void print(json_t *whole)
+{
+	json_t *accounts = json_incref(json_object_get(whole, "accounts"));
+
+	json_object_del(whole, "accounts");
+	cli_print_object(whole);
+	print_accounts(accounts);
+	json_decref(accounts);
+}
+
 static int show(const struct cli *cli, const struct conf *conf)
 {
 	json_t *whole = json_object();
@@ -39,7 +96,7 @@ static int show(const struct cli *cli, const struct conf *conf)
 	json_object_set_new(whole, "hostname", json_string(conf->hostname));
 	json_object_set_new(whole, "server", json_string("stopped"));
 	for (size_t i = 0; i < BASE_COUNT(parts); i++) {
-		json_t *part = ask_part(conf, parts[i]);
+		json_t *part = ask_part(conf, parts[i], "status");
 
 		running += part != NULL;
 		json_object_set_new(whole, parts[i], part ? part : json_null());
@@ -47,11 +104,13 @@ static int show(const struct cli *cli, const struct conf *conf)
 	if (running)
 		json_object_set_new(whole, "server",
 			json_string(running == BASE_COUNT(parts) ? "running" : "partly running"));
+	json_object_set_new(
+		whole, "accounts", gather_accounts(conf, json_object_get(whole, "auth")));
 	if (cli_has(cli, "json")) {
 		json_dumpf(whole, stdout, JSON_COMPACT);
 		putchar('\n');
 	} else {
-		cli_print_object(whole);
+		print(whole);
 	}
 	json_decref(whole);
 	return running ? CLI_OK : CLI_FAILED;

@@ -19,7 +19,8 @@
 enum {
 	WRITE_AFTER_MS = 10,
 	STORE_AFTER_MS = 200,
-	PRUNE_EVERY_MS = 600 * 1000,
+	PRUNE_EVERY_MS = 600 * 1000, /* or a tenth of what is kept, but not less than */
+	PRUNE_LEAST_MS = 1000,
 	PRUNE_MORE_MS = 50,
 	LAST_FRAMES_MS = 40,
 	ANSWER_MAX_BYTES = 64 << 20,
@@ -32,6 +33,7 @@ struct journal {
 	char *path;
 	uv_timer_t write, store, prune, repeat, last;
 	bool pruning; /* prune comes soon */
+	int64_t prune_every_ms;
 	uint64_t stored;
 };
 
@@ -104,7 +106,8 @@ static void on_prune(uv_timer_t *timer)
 	struct journal *j = timer->data;
 
 	j->pruning = j->events && events_prune(j->events, base_clock_wall_ms());
-	uv_timer_start(timer, on_prune, j->pruning ? PRUNE_MORE_MS : PRUNE_EVERY_MS, 0);
+	uv_timer_start(
+		timer, on_prune, j->pruning ? PRUNE_MORE_MS : (uint64_t)j->prune_every_ms, 0);
 }
 
 static void prune_soon(struct journal *j)
@@ -207,8 +210,13 @@ static void on_listener(struct role *r, enum ipc_listener kind, const char *name
 
 static void limit(struct journal *j, const struct conf *conf)
 {
+	int64_t keep_ms = conf->events.keep_s * 1000;
+
 	if (j->events)
-		events_limit(j->events, conf->events.keep_s * 1000, conf->events.size);
+		events_limit(j->events, keep_ms, conf->events.size);
+	j->prune_every_ms = keep_ms / 10 < PRUNE_EVERY_MS ? keep_ms / 10 : PRUNE_EVERY_MS;
+	if (j->prune_every_ms < PRUNE_LEAST_MS)
+		j->prune_every_ms = PRUNE_LEAST_MS;
 }
 
 static int on_open(struct role *r, struct base_error *err)
