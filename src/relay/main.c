@@ -99,16 +99,31 @@ static void read_body(struct relay_shell *s, struct relay_conn *conn)
 	relay_conn_body(conn, base_slice_make(s->piece, n > 0 ? (size_t)n : 0), n < 0, &now);
 }
 
-static void tell_account(struct relay_shell *s, const struct relay_account *a, bool alert)
+/* One line when an account stops working, another when it works again. */
+static void alert(const struct relay_account *a)
+{
+	bool paused = a->until_ms != 0;
+	struct log_record rec;
+
+	log_begin(&rec, paused ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO, LOG_KIND_SYSTEM);
+	log_put_text(&rec, LOG_KEY_TEXT,
+		paused ? "account is paused, its mail is held (see postern account test, queue "
+			 "retry)"
+		       : "account works again");
+	log_put_text(&rec, LOG_KEY_ACCOUNT, a->name);
+	if (paused) {
+		log_put_i64(&rec, LOG_KEY_NEXT, a->until_ms);
+		log_put_text(&rec, LOG_KEY_REASON, a->reason);
+	}
+	log_commit(&rec);
+}
+
+static void tell_account(struct relay_shell *s, const struct relay_account *a, bool news)
 {
 	unsigned count = role_peer_count(s->role, IPC_QUEUE), i;
 
-	if (alert && a->until_ms)
-		log_write(LOG_LEVEL_WARNING,
-			"account \"%s\": %s; its mail is held (see postern account, queue retry)",
-			a->name, a->reason);
-	else if (alert)
-		log_write(LOG_LEVEL_INFO, "account \"%s\" is used again", a->name);
+	if (news)
+		alert(a);
 	for (i = 0; i < count; i++) {
 		struct ipc_channel *queue = role_peer(s->role, IPC_QUEUE, i);
 
