@@ -1,4 +1,4 @@
-/* The spool on SQLite, and the only SQL of the queue.
+/* The spool on SQLite, and with sqlite_sender.c the only SQL of the queue.
  *
  * Files in data/: spool.db with its -wal, and the folder spool/ (spool/file.c). Folder and database are
  * locked for as long as the spool is open: that lock is the lease of the owner on everything in it, the
@@ -40,7 +40,7 @@
 
 /* What stands in the database; an older one is brought up to it when it is opened.
  *	1  message, work, meta
- *	2  sender: lines of the sender table (sender.c) */
+ *	2  sender: lines of the sender table (sqlite_sender.c) */
 enum { SCHEMA_VERSION = 2 };
 
 enum {

@@ -1,4 +1,4 @@
-/* spool/sqlite_internal.h: the open database, for tables beside messages and work (sender.c) */
+/* spool/sqlite_internal.h: the open database, for tables beside messages and work (sqlite_sender.c) */
 #ifndef SPOOL_SQLITE_INTERNAL_H
 #define SPOOL_SQLITE_INTERNAL_H
 

@@ -1,8 +1,8 @@
+/* The sender table on SQLite. Commands and starts come seldom: no statement is kept. */
 #include "spool/sender.h"
 
 #include "spool/sqlite_internal.h"
 
-/* Commands and starts come seldom: no statement is kept. */
 static sqlite3_stmt *prepare(struct spool *s, const char *sql, int *rc)
 {
 	sqlite3_stmt *st = NULL;
