@@ -10,68 +10,16 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { PEM_MAX_BYTES = 1 << 20, GREETING_MAX_BYTES = 1024 };
-
-static const char *const modes[] = {"auto", "none", "starttls", "implicit", NULL};
-
-const char *probe_mode_name(enum probe_mode mode)
-{
-	return modes[mode];
-}
-
-const char *probe_version_name(enum probe_version version)
-{
-	static const char *const names[] = {
-		[PROBE_VERSION_UNKNOWN] = "unknown",
-		[PROBE_VERSION_ACCEPTED] = "accepted",
-		[PROBE_VERSION_REFUSED] = "refused",
-		[PROBE_VERSION_UNTRIED] = "not tried (our OpenSSL cannot)",
-	};
-
-	return names[version];
-}
-
-const char *probe_injection_name(enum probe_injection injection)
-{
-	static const char *const names[] = {
-		[PROBE_INJECTION_UNKNOWN] = "unknown",
-		[PROBE_INJECTION_IGNORED] = "ignored",
-		[PROBE_INJECTION_REFUSED] = "refused",
-		[PROBE_INJECTION_IN_CLEAR] = "answered in clear",
-		[PROBE_INJECTION_ANSWERED] = "answered inside TLS",
-	};
-
-	return names[injection];
-}
-
-void probe_init(struct probe *p)
-{
-	base_buf_init(&p->ca, PEM_MAX_BYTES);
-	base_buf_init(&p->greeting, GREETING_MAX_BYTES);
-	base_buf_init(&p->starttls_reply, GREETING_MAX_BYTES);
-	base_buf_init(&p->before.hello, PROBE_HELLO_MAX_BYTES);
-	base_buf_init(&p->after.hello, PROBE_HELLO_MAX_BYTES);
-}
-
-void probe_release(struct probe *p)
-{
-	base_buf_release(&p->ca);
-	base_buf_release(&p->greeting);
-	base_buf_release(&p->starttls_reply);
-	base_buf_release(&p->before.hello);
-	base_buf_release(&p->after.hello);
-	tls_context_free(&p->context);
-}
-
 static int parse_mode(struct probe *p)
 {
+	static const char *const modes[] = {"none", "starttls", "implicit", NULL};
 	const char *text = cli_value(p->cli, "tls"), *near;
 
-	for (size_t i = PROBE_NONE; text && modes[i]; i++)
+	for (size_t i = 0; text && modes[i]; i++)
 		if (strcmp(modes[i], text) == 0)
-			p->asked = (enum probe_mode)i;
+			p->asked = (enum probe_mode)(PROBE_NONE + i);
 	if (text && p->asked == PROBE_AUTO) {
-		near = conf_nearest(text, modes + 1);
+		near = conf_nearest(text, modes);
 		return cli_fail(p->cli, CLI_USAGE, "--tls %s is not known; %s%s", text,
 			near ? "did you mean " : "write none, starttls or implicit",
 			near ? near : "");
@@ -104,10 +52,20 @@ static int read_ca(struct probe *p)
 	return status == CLI_OK ? CLI_OK : CLI_USAGE;
 }
 
+static void print_json(const struct probe *p, const char *error)
+{
+	json_t *json = probe_json(p, error);
+	char *text = json_dumps(json, JSON_COMPACT);
+
+	puts(text ? text : "{}");
+	free(text);
+	json_decref(json);
+}
+
 static int unreachable(struct probe *p, const struct base_error *err)
 {
 	if (cli_has(p->cli, "json"))
-		probe_print_json(p, err->text);
+		print_json(p, err->text);
 	return cli_fail(p->cli, CLI_TEMPORARY, "%s port %u: %s", p->host, p->port, err->text);
 }
 
@@ -126,7 +84,7 @@ static int probe(struct probe *p)
 	}
 	probe_judge(p);
 	if (cli_has(p->cli, "json"))
-		probe_print_json(p, NULL);
+		print_json(p, NULL);
 	else
 		probe_print(p);
 	for (size_t i = 0; i < p->finding_count; i++)

@@ -150,15 +150,16 @@ void probe_injection(struct probe *p);
 /* probe_judge.c */
 void probe_judge(struct probe *p);
 bool probe_name_fits(const char *host, const struct tls_certificate *certificate);
-const char *probe_level_name(enum probe_level level);
 
 /* How both outputs call things. */
+const char *probe_level_name(enum probe_level level);
 const char *probe_mode_name(enum probe_mode mode);
 const char *probe_version_name(enum probe_version version); /* "accepted" */
 const char *probe_injection_name(enum probe_injection injection);
 int64_t probe_days_left(const struct probe *p, const struct tls_certificate *certificate);
 
 void probe_print(const struct probe *p);
-void probe_print_json(const struct probe *p, const char *error);
+/* @error: why nothing could be learnt, or null. */
+json_t *probe_json(const struct probe *p, const char *error);
 
 #endif

@@ -4,7 +4,6 @@
 
 #include "base/time.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 static void set_text(json_t *object, const char *key, const char *text)
@@ -163,11 +162,10 @@ static json_t *findings(const struct probe *p)
 	return list;
 }
 
-void probe_print_json(const struct probe *p, const char *error)
+json_t *probe_json(const struct probe *p, const char *error)
 {
 	json_t *json = json_object();
 	struct base_buf address;
-	char *text;
 
 	base_buf_init(&address, 64);
 	if (p->peer.family != BASE_ADDR_NONE)
@@ -185,9 +183,6 @@ void probe_print_json(const struct probe *p, const char *error)
 	json_object_set_new(json, "after", offer_json(&p->after));
 	json_object_set_new(json, "limits", limits(p->after.asked ? &p->after : &p->before));
 	json_object_set_new(json, "findings", findings(p));
-	text = json_dumps(json, JSON_COMPACT);
-	puts(text ? text : "{}");
-	free(text);
-	json_decref(json);
 	base_buf_release(&address);
+	return json;
 }

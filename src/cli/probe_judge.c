@@ -6,13 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-const char *probe_level_name(enum probe_level level)
-{
-	static const char *const names[] = {"bad", "warning", "note"};
-
-	return names[level];
-}
-
 static void finding(struct probe *p, enum probe_level level, const char *code, const char *right,
 	const char *format, ...) BASE_PRINTF(5, 6);
 
@@ -129,15 +122,6 @@ bool probe_name_fits(const char *host, const struct tls_certificate *certificate
 			return true;
 	}
 	return false;
-}
-
-int64_t probe_days_left(const struct probe *p, const struct tls_certificate *certificate)
-{
-	const int64_t day_ms = 86400000;
-	int64_t left_ms = certificate->not_after_ms - p->now_ms;
-
-	/* Rounded down: a day that has begun to be over is none. */
-	return left_ms >= 0 ? left_ms / day_ms : -((-left_ms + day_ms - 1) / day_ms);
 }
 
 /* Finds what is wrong with the dates of one certificate. */
