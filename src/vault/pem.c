@@ -82,8 +82,8 @@ const char *vault_pem_pair_words(enum vault_pem_pair pair)
 		[VAULT_PEM_PAIR_OK] = "all is well",
 		[VAULT_PEM_NO_CERTIFICATE] =
 			"not a certificate in PEM; it begins with -----BEGIN CERTIFICATE-----",
-		[VAULT_PEM_NO_KEY] = "not a private key in PEM without a passphrase;"
-				     " openssl pkey -in FILE -out NEW takes the passphrase off",
+		[VAULT_PEM_NO_KEY] = ("not a private key in PEM without a passphrase;"
+				      " openssl pkey -in FILE -out NEW takes the passphrase off"),
 		[VAULT_PEM_OTHER_KEY] = "the key does not belong to the (first) certificate",
 	};
 
