@@ -2,7 +2,6 @@
 #include "queue/shell.h"
 
 #include "base/time.h"
-#include "loop/log.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -65,22 +64,7 @@ static void forget(struct queue_shell *q, unsigned relay, struct base_slice name
 	q->account_count--;
 }
 
-static void tell(struct base_slice account, bool paused, int64_t until_ms, struct base_slice reason)
-{
-	struct log_record rec;
-
-	log_begin(&rec, paused ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO, LOG_KIND_SYSTEM);
-	log_put_text(&rec, LOG_KEY_TEXT,
-		paused ? "account is paused; its mail waits (postern queue retry --all tries again)"
-		       : "account works again");
-	log_put(&rec, LOG_KEY_ACCOUNT, account);
-	if (paused)
-		log_put_i64(&rec, LOG_KEY_NEXT, until_ms);
-	if (reason.len)
-		log_put(&rec, LOG_KEY_REASON, reason);
-	log_commit(&rec);
-}
-
+/* What of it is worth a line in the log, relay knows and writes. */
 void queue_accounts_state(struct queue_shell *q, unsigned relay, struct base_slice body)
 {
 	struct ipc_reader in = ipc_reader_make(body);
@@ -95,7 +79,6 @@ void queue_accounts_state(struct queue_shell *q, unsigned relay, struct base_sli
 		remember(q, relay, account, until, reason);
 	else
 		forget(q, relay, account);
-	tell(account, paused, until, reason);
 }
 
 void queue_accounts_relay_gone(struct queue_shell *q, unsigned relay)
