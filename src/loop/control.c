@@ -123,7 +123,7 @@ static void on_frame(struct ipc_channel *ch, struct ipc_frame *frame, void *arg)
 		return;
 	reply = base_alloc_zero(1, sizeof(*reply));
 	reply->client = client;
-	base_buf_init(&reply->frame, IPC_FRAME_MAX_BYTES);
+	base_buf_init_secret(&reply->frame, IPC_FRAME_MAX_BYTES); /* account token */
 	client->reply = reply;
 	if (!control_request_parse(frame->body, &req)) {
 		base_error_set(&err, BASE_ERROR_PEER, 0, "the request cannot be read");

@@ -3,8 +3,8 @@
  * Sockets  run/control-auth, run/control-queue, run/control-journal; SOCK_SEQPACKET, mode 0600
  *
  * Words (all but "secret" bytes are text; options as in the command line, normalised to NAME=VALUE):
- *  auth:    user add|passwd|remove|list|show|test NAME [option=value …]; account add|list|test|remove …;
- *           sender …; unban ADDR; status
+ *  auth:    user add|passwd|remove|list|show|test NAME [option=value …]; account add|list|show|remove …;
+ *           account token NAME, account retry [NAME] (auth/control_account.c); unban ADDR; status
  *  queue:   queue list|show|cat|retry|hold|release|remove|stats [ID|--all]; status
  *  journal: why ID | user=U | sender=ADDR | last=N; status
  * The code that answers them stands in a floor (vault/admin.h, spool/admin.h, loop/events.h), so that

@@ -125,6 +125,21 @@ def test_client_credentials(server, provider):
     assert provider.valid(control(server, "account", "token", "google")["token"])
 
 
+@pytest.mark.parametrize("kind", ["rsa", "ec"])
+def test_signed_assertions(server, provider, kind):
+    """auth signs in its sandbox."""
+    key, certificate = provider.client_key(kind)
+    add(server, provider, grant="client_credentials", client_secret=None, private_key=str(key),
+        certificate=str(certificate))
+    wait_state(server, "valid")
+    assert provider.valid(control(server, "account", "token", "google")["token"])
+    first = provider.assertions[-1][1]["jti"]
+    add(server, provider, "google", "--replace", grant="jwt_bearer", client_secret=None, private_key=str(key),
+        certificate=str(certificate))
+    wait_state(server, "valid")
+    assert provider.assertions[-1][1]["sub"] == provider.user and provider.assertions[-1][1]["jti"] != first
+
+
 def test_renewed_ahead_and_over_kill(server, provider):
     """A refresh token works once at this provider: a lost one would be the end."""
     provider.expires_in = 12
@@ -199,8 +214,8 @@ def test_provider_down(server, provider):
     assert state["state"] in ("none", "renewing")
     with pytest.raises(Refused, match="127.0.0.1|connect"):
         control(server, "account", "token", "google")
-    control(server, "account", "retry", "google")
     provider.up()
+    control(server, "account", "retry", "google")
     wait_state(server, "valid")
     server.wait_log(GOOD)
     assert len(lines(server, AWAY)) == 1
