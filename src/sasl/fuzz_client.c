@@ -1,6 +1,7 @@
 /* Any challenges, in any mechanism. Input: mechanism, options, then challenges, each behind a
  * length byte (255: all the rest). What must hold: responses have no CR, LF or NUL but PLAIN's two;
- * SCRAM is never content, because the fuzzer cannot know the key of the password. */
+ * SCRAM is never content, because the fuzzer cannot know the key of the password; a token neither once it
+ * was refused. A FOREIGN mechanism answers here as it likes. */
 #include "sasl/test_support.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -32,6 +33,54 @@ static void look_at(enum sasl_mechanism mechanism, const struct base_buf *out)
 		abort();
 }
 
+/* An exchange from outside: what it says hangs on the challenge's first byte. */
+struct foreign {
+	unsigned freed;
+	uint8_t last;
+};
+
+static enum sasl_client_result foreign_step(void *arg, struct base_slice in, struct base_buf *out)
+{
+	struct foreign *f = arg;
+
+	if (f->freed)
+		abort();
+	f->last = in.len ? in.ptr[0] : 0;
+	base_buf_append_text(out, "answer");
+	return f->last & 1 ? SASL_CLIENT_ABORT : SASL_CLIENT_RESPONSE;
+}
+
+static enum sasl_client_result foreign_finish(void *arg)
+{
+	struct foreign *f = arg;
+
+	if (f->freed)
+		abort();
+	return f->last & 2 ? SASL_CLIENT_NOT_PROVEN : SASL_CLIENT_DONE;
+}
+
+static const char *foreign_reason(void *arg)
+{
+	return "as it likes";
+}
+
+static void foreign_free(void *arg)
+{
+	((struct foreign *)arg)->freed++;
+}
+
+static void check_error(const struct sasl_client *c, enum sasl_mechanism mechanism)
+{
+	struct base_slice error = sasl_client_error(c);
+
+	if (error.len > SASL_CLIENT_ERROR_MAX_BYTES)
+		abort();
+	if (error.len && !(sasl_mechanism_info(mechanism)->flags & SASL_TOKEN))
+		abort();
+	if (error.len && memmem(error.ptr, error.len, "tanstaaftanstaaf", 16))
+		abort();
+}
+
 static enum sasl_client_result push(
 	struct sasl_client *c, struct base_slice challenge, struct base_buf *out)
 {
@@ -53,7 +102,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.password = BASE_SLICE("tanstaaftanstaaf"),
 		.random = support_random_slice(SASL_CLIENT_RANDOM_BYTES),
 		.binding_data = BASE_SLICE("xxx"),
+		.host = BASE_SLICE("smtp.example.org"),
+		.port = 587,
 	};
+	struct foreign f = {0};
+	struct sasl_client_foreign foreign = {
+		foreign_step, foreign_finish, foreign_reason, foreign_free, &f};
+	unsigned flags, pushed = 0;
 	enum sasl_client_result result;
 	struct sasl_client *c;
 	struct base_buf out;
@@ -61,6 +116,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size < 2)
 		return 0;
 	o.mechanism = (enum sasl_mechanism)(1 + data[0] % (SASL_MECHANISM_COUNT - 1));
+	flags = sasl_mechanism_info(o.mechanism)->flags;
+	if (flags & SASL_FOREIGN && !(data[1] & 0x80))
+		o.foreign = &foreign;
 	o.tls = data[1] & 1;
 	o.plus_offered = data[1] & 2;
 	o.binding = (enum sasl_binding)(data[1] >> 2 & 3);
@@ -77,6 +135,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (is_slow(challenge))
 			break;
 		result = push(c, challenge, &out);
+		pushed++;
 		if (result == SASL_CLIENT_RESPONSE && o.mechanism != SASL_MECHANISM_PLAIN)
 			look_at(o.mechanism, &out);
 		data += 1 + len;
@@ -85,9 +144,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (result == SASL_CLIENT_ABORT && sasl_client_reason(c)[0] == '\0')
 		abort();
 	if (sasl_client_finish(c) == SASL_CLIENT_DONE &&
-		(sasl_mechanism_info(o.mechanism)->flags & SASL_SCRAM))
+		(flags & SASL_SCRAM || (flags & (SASL_TOKEN | SASL_CERTIFICATE) && pushed)))
 		abort();
+	check_error(c, o.mechanism);
 	sasl_client_free(&c);
+	if (f.freed != (o.foreign ? 1 : 0))
+		abort();
 	base_buf_release(&out);
 	return 0;
 }

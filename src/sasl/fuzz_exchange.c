@@ -85,7 +85,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size < 6)
 		return 0;
-	mechanism = (enum sasl_mechanism)(1 + data[0] % (SASL_MECHANISM_COUNT - 1));
+	mechanism = (enum sasl_mechanism)(1 + data[0] % (SASL_MECHANISM_SERVER_COUNT - 1));
 	plus = sasl_mechanism_info(mechanism)->flags & SASL_CHANNEL_BINDING;
 	pair.initial = data[1] & 1;
 	right = !(data[1] & 2);

@@ -54,7 +54,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	store.user = BASE_SLICE("tim");
 	store.password = BASE_SLICE("tanstaaftanstaaf");
-	o = support_server_options((enum sasl_mechanism)(1 + data[0] % (SASL_MECHANISM_COUNT - 1)));
+	o = support_server_options(
+		(enum sasl_mechanism)(1 + data[0] % (SASL_MECHANISM_SERVER_COUNT - 1)));
 	flags = data[1];
 	data += 2;
 	size -= 2;

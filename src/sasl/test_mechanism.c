@@ -104,6 +104,20 @@ static void strongest_is_chosen(void **state)
 			true, true, SASL_MECHANISM_SCRAM_SHA_1_PLUS},
 		{"demanded PLUS is not offered", M(SCRAM_SHA_256) | M(PLAIN), M(SCRAM_SHA_256_PLUS),
 			0, true, true, SASL_MECHANISM_NONE},
+		{"by strength, not by number", M(DIGEST_MD5) | M(SCRAM_SHA_1), ~0u, 0, false, true,
+			SASL_MECHANISM_SCRAM_SHA_1},
+		{"before CRAM-MD5", M(DIGEST_MD5) | M(CRAM_MD5), ~0u, 0, false, true,
+			SASL_MECHANISM_DIGEST_MD5},
+		{"foreign only where allowed", M(DIGEST_MD5) | M(CRAM_MD5), ~M(DIGEST_MD5), 0,
+			false, true, SASL_MECHANISM_CRAM_MD5},
+		{"OAUTHBEARER before XOAUTH2", M(XOAUTH2) | M(OAUTHBEARER), ~0u, 0, true, true,
+			SASL_MECHANISM_OAUTHBEARER},
+		{"tokens as plain text", M(XOAUTH2) | M(OAUTHBEARER) | M(EXTERNAL), ~0u, 0, true,
+			false, SASL_MECHANISM_NONE},
+		{"a binding without TLS that is verified", M(SCRAM_SHA_1_PLUS) | M(XOAUTH2), ~0u, 0,
+			true, false, SASL_MECHANISM_SCRAM_SHA_1_PLUS},
+		{"a certificate has one", M(EXTERNAL) | M(PLAIN) | M(GSSAPI), M(EXTERNAL), 0, true,
+			true, SASL_MECHANISM_EXTERNAL},
 	};
 
 	(void)state;
@@ -117,6 +131,37 @@ static void strongest_is_chosen(void **state)
 	}
 }
 
+/* Each mechanism serves one kind of credential, none is as strong as another, and a server has none of
+ * a client's. */
+static void credentials_part_the_mechanisms(void **state)
+{
+	sasl_mechanism_mask all = 0, strengths = 0,
+			    server = M(LOGIN) | M(PLAIN) | M(CRAM_MD5) | M(SCRAM_SHA_1) |
+		M(SCRAM_SHA_1_PLUS) | M(SCRAM_SHA_256) | M(SCRAM_SHA_256_PLUS) | M(SCRAM_SHA_512) |
+		M(SCRAM_SHA_512_PLUS);
+
+	(void)state;
+	for (int i = 0; i < SASL_CREDENTIAL_COUNT; i++) {
+		sasl_mechanism_mask mask = sasl_mechanism_mask_of((enum sasl_credential)i);
+
+		assert_int_equal(all & mask, 0);
+		all |= mask;
+	}
+	assert_int_equal(all, SASL_MASK(SASL_MECHANISM_COUNT) - 1 - M(NONE));
+	for (int i = SASL_MECHANISM_NONE + 1; i < SASL_MECHANISM_COUNT; i++) {
+		unsigned strength = sasl_mechanism_info((enum sasl_mechanism)i)->strength;
+
+		assert_int_equal(strengths & (1u << strength), 0);
+		strengths |= 1u << strength;
+	}
+	assert_int_equal(sasl_mechanism_mask_of(SASL_CREDENTIAL_PASSWORD), server | M(DIGEST_MD5));
+	assert_int_equal(
+		sasl_mechanism_mask_of(SASL_CREDENTIAL_TOKEN), M(XOAUTH2) | M(OAUTHBEARER));
+	assert_int_equal(sasl_mechanism_mask_of(SASL_CREDENTIAL_CERTIFICATE), M(EXTERNAL));
+	assert_int_equal(sasl_mechanism_mask_of(SASL_CREDENTIAL_TICKET), M(GSSAPI));
+	assert_int_equal(SASL_MASK_SERVER & ~M(NONE), server);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -124,6 +169,7 @@ int main(void)
 		cmocka_unit_test(other_names_are_not),
 		cmocka_unit_test(bindings_are_exact),
 		cmocka_unit_test(strongest_is_chosen),
+		cmocka_unit_test(credentials_part_the_mechanisms),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
