@@ -283,7 +283,8 @@ static int wait_for_answer(struct browser *b)
 	while (b->phase == WAITING && base_clock_monotonic_ms() < b->until_ms)
 		turn(b);
 	if (b->phase == REFUSED)
-		return account_login_refused(b->login, a->err.text);
+		return cli_fail(
+			a->cli, CLI_FAILED, "%s: %s; nothing was changed", a->name, a->err.text);
 	if (b->phase == WAITING)
 		return cli_fail(a->cli, CLI_FAILED,
 			"%s: nobody logged in within %d minutes; run the command again", a->name,
@@ -298,7 +299,13 @@ static int buy_token(struct browser *b, struct vault_oauth_tokens *t)
 
 	if (account_login_ask(b->login, &b->form, &result, t, reason) != 0)
 		return cli_fail_error(b->login->account->cli, &b->login->account->err);
-	return result == VAULT_OAUTH_OBTAINED ? CLI_OK : account_login_refused(b->login, reason);
+	if (result == VAULT_OAUTH_OBTAINED)
+		return CLI_OK;
+	if (result == VAULT_OAUTH_REFUSED)
+		return account_login_refused(b->login, reason);
+	return cli_fail(b->login->account->cli, CLI_FAILED,
+		"%s: the login came, but no token for it: %s; run the command again",
+		b->login->account->name, reason);
 }
 
 static int open_address(struct browser *b)

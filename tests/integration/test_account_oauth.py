@@ -256,6 +256,43 @@ def test_device_code_expires(server, provider):
     assert "expired" in err and account(server) is None
 
 
+def test_device_code_expires_by_the_clock_here(server, provider):
+    """The provider's word is 600 s; a shorter one ends the wait though it goes on saying "pending"."""
+    changed_device_answer(provider, expires_in=3)
+    login = Login(server, *ADD, "--oauth", profile(server, provider.file("device_code", ca=True)))
+    out, err = login.end(1)
+    assert "nobody entered the code in time" in err and provider.count["device_code"] >= 1 and account(server) is None
+
+
+def test_device_code_of_a_hostile_provider(server, provider):
+    changed_device_answer(provider, verification_uri="https://p.example/\x1b[2J", user_code="A\x1b]0;x\x07\nB")
+    login = Login(server, *ADD, "--oauth", profile(server, provider.file("device_code", ca=True)))
+    wait_for(lambda: login.process.poll() is not None or login.out, "an answer")
+    login.process.kill()
+    login.process.wait()
+    text = "".join(login.out + login.err)
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f]", text), text
+
+
+def changed_device_answer(provider, **changes):
+    real = provider._device
+    provider._device = lambda form, headers: provider._json(json.loads(real(form, headers)[1]) | changes)
+
+
+def test_a_person_at_a_terminal_sees_the_time_that_is_left(server, provider):
+    terminal, slave = pty.openpty()
+    process = subprocess.Popen([str(server.postern), *ADD, "-c", str(server.conf), "--oauth",
+                                str(profile(server, provider.file("device_code", ca=True)))], stdin=subprocess.DEVNULL,
+                               stdout=subprocess.DEVNULL, stderr=slave)
+    os.close(slave)
+    seen = b""
+    while not re.search(rb"Waiting for the login, \d:\d\d left", seen):
+        seen += os.read(terminal, 1000)
+    provider.approve_device()
+    assert process.wait(30) == 0
+    os.close(terminal)
+
+
 def test_device_code_asks_less_often_when_told(server, provider):
     provider.answer_once(400, b'{"error": "slow_down"}')
     login = Login(server, *ADD, "--oauth", profile(server, provider.file("device_code", ca=True)))
@@ -407,6 +444,32 @@ def test_a_code_that_buys_nothing(server, provider):
     provider.browse(login.address())
     out, err = login.end(1)
     assert "AADSTS70008" in err and "\x1b" not in out + err and account(server) is None
+
+
+def test_a_provider_that_is_down_when_the_code_came(server, provider):
+    provider.answer = (503, b"")
+    login = Login(server, *ADD, "--oauth", profile(server, provider.file("authorization_code", ca=True)))
+    provider.browse(login.address())
+    out, err = login.end(1)
+    assert "run the command again" in err and "503" in err and account(server) is None
+
+
+def test_a_login_without_a_refresh_token_warns(server, provider):
+    real = provider._code
+    provider._code = lambda form: (*real(form)[:2], False)
+    login = Login(server, *ADD, "--oauth", profile(server, provider.file("authorization_code", ca=True)))
+    provider.browse(login.address())
+    out, err = login.end()
+    assert "warning: the provider gave no refresh token" in err and account(server)["secret"] == "oauth"
+
+
+def test_a_grant_that_is_asked_for_asks_though_there_is_a_refresh_token(server, provider):
+    told = provider.file() | provider.file("authorization_code", ca=True)
+    del told["grant"]
+    login = Login(server, *ADD, "--oauth", profile(server, told), "--grant", "authorization_code")
+    provider.browse(login.address())
+    login.end()
+    assert provider.count["authorization_code"] == 1
 
 
 def test_an_account_that_is_there_is_told_before_anybody_logs_in(server, provider):
