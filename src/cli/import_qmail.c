@@ -39,17 +39,32 @@ static void complain_of_unread(const struct import *i)
 	}
 }
 
-/* What goes out by nobody's login must not be left to a comment in the result. */
+static const char *plural(size_t count)
+{
+	return count == 1 ? "" : "s";
+}
+
+/* What goes out by another login than it did, or by none, must not be left to a comment in the result. */
 static void complain_of_senders(const struct import *i)
 {
-	if (i->senders)
+	if (i->unsent)
 		fprintf(stderr,
-			"postern import: %u line%s of authsenders would need routes by sender, "
-			"which "
-			"are not available in this build; mail of these senders takes the routes "
-			"of "
-			"everybody else\n",
-			i->senders, i->senders == 1 ? "" : "s");
+			"postern import: %u line%s of authsenders name%s no login, or a sender as "
+			"no line of the sender table can; mail of these senders goes as everybody "
+			"else's\n",
+			i->unsent, plural(i->unsent), i->unsent == 1 ? "s" : "");
+	if (i->sender_count && !i->by_sender)
+		fprintf(stderr,
+			"postern import: %zu line%s of authsenders make%s lines of the sender "
+			"table, but no route goes by sender: with qmail, senders without a line "
+			"took smtproutes. Where every sender has a line, write route \"*\" { via = "
+			"\"sender\" }\n",
+			i->sender_count, plural(i->sender_count), i->sender_count == 1 ? "s" : "");
+	if (i->sender_count && i->by_sender && !cli_has(i->cli, "vault"))
+		fprintf(stderr,
+			"postern import: mail waits until the sender table has %zu line%s: --vault "
+			"puts them there, or the postern sender add commands in the result\n",
+			i->sender_count, plural(i->sender_count));
 }
 
 static int run(struct cli *cli)
@@ -81,7 +96,8 @@ static const char *const verbs[] = {"qmail", NULL};
 static const struct cli_option options[] = {
 	{"vault", 0, CLI_FLAG, NULL,
 		"put the passwords of smtproutes and authsenders into\n"
-		"the vault of the configuration that -c names"},
+		"the vault of the configuration that -c names, and\n"
+		"senders into its sender table"},
 	CLI_OPTION_CONF,
 	CLI_OPTION_END,
 };
@@ -93,7 +109,7 @@ const struct cli_command cli_command_import = {
 	.details = "Prints a configuration made from DIR/control, or DIR: look through it, then "
 		   "write it\n"
 		   "where it belongs. It names every control file, and holds no password.\n"
-		   "Exit 1 if a file could not be read, or an account not kept.\n",
+		   "Exit 1 if a file could not be read, or an account or sender not kept.\n",
 	.options = options,
 	.verbs = verbs,
 	.args_min = 2,

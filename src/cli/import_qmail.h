@@ -26,6 +26,12 @@ struct import_account {
 	uint16_t port;
 };
 
+/* A line of the sender table. */
+struct import_sender {
+	char *line;
+	size_t account; /* index in accounts */
+};
+
 struct import {
 	struct cli *cli;
 	char *dir;
@@ -33,7 +39,10 @@ struct import {
 	size_t file_count;
 	struct import_account *accounts;
 	size_t account_count;
-	unsigned senders; /* lines of authsenders that only a route by sender could be */
+	struct import_sender *senders;
+	size_t sender_count;
+	bool by_sender;  /* a route goes by sender */
+	unsigned unsent; /* lines of authsenders that have no counterpart */
 	struct base_buf out;
 	bool incomplete; /* a file could not be read */
 };
@@ -68,7 +77,8 @@ void import_server(struct import *i);
 /* import_qmail_routes.c: smtproutes, authsenders, tlspolicy, locals, virtualdomains; accounts */
 void import_routes(struct import *i);
 
-/* import_qmail_vault.c: the accounts' passwords into the vault of the configuration named by -c */
+/* import_qmail_vault.c: the accounts' passwords into the vault of the configuration named by -c, and the
+ * senders' lines into its queue's table */
 int import_to_vault(struct import *i);
 
 #endif

@@ -97,6 +97,9 @@ void import_release(struct import *i)
 		free(i->accounts[k].user);
 	}
 	free(i->accounts);
+	for (size_t k = 0; k < i->sender_count; k++)
+		free(i->senders[k].line);
+	free(i->senders);
 	for (size_t k = 0; k < i->file_count; k++) {
 		free(i->files[k].name);
 		base_buf_release(&i->files[k].bytes);

@@ -2,8 +2,13 @@
  *
  * qmail-remote looks a sender up in authsenders first; a hit takes the place of smtproutes. So a line of
  * authsenders with an empty key carries all mail, and the lines of smtproutes behind it were never
- * looked at. Of lines with the same key the last one counts. */
+ * looked at. Of lines with the same key the last one counts.
+ *
+ * Lines with a key become lines of the sender table. The route of all mail goes by sender only where
+ * authsenders decided about all mail, too; else who has no line would wait where he took smtproutes. */
 #include "cli/import_qmail.h"
+
+#include "route/sender.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -344,27 +349,96 @@ static void put_route(struct routes *r, struct base_slice title, const struct li
 	base_buf_append_text(&r->i->out, " }\n");
 }
 
+/* ---- senders ---- */
+
+/* qmail's key as a line of the sender table: "user@domain" and "@domain" are, ".suffix" is "@.suffix". False:
+ * it is none, or one that no sender has. */
+static bool sender_line(struct base_slice key, char out[ROUTE_SENDER_LINE_MAX_BYTES + 1])
+{
+	enum route_sender_kind kind;
+	struct base_buf text;
+	const char *why;
+	bool good;
+
+	base_buf_init(&text, 2 * ROUTE_SENDER_LINE_MAX_BYTES);
+	if (base_slice_starts_with(key, BASE_SLICE(".")))
+		base_buf_append_byte(&text, '@');
+	base_buf_append_slice(&text, key);
+	good = base_buf_ok(&text) && route_sender_parse(base_buf_slice(&text), out, &kind, &why) &&
+		(kind == ROUTE_SENDER_ADDRESS || kind == ROUTE_SENDER_DOMAIN ||
+			kind == ROUTE_SENDER_SUBDOMAINS);
+	base_buf_release(&text);
+	return good;
+}
+
+/* For a shell to read. */
+static void put_word(struct import *i, const char *word)
+{
+	if (word[strspn(word, "abcdefghijklmnopqrstuvwxyz0123456789@._+-")] == '\0') {
+		base_buf_append_text(&i->out, word);
+		return;
+	}
+	base_buf_append_byte(&i->out, '\'');
+	for (; *word; word++)
+		if (*word == '\'')
+			base_buf_append_text(&i->out, "'\\''");
+		else
+			base_buf_append_byte(&i->out, (uint8_t)*word);
+	base_buf_append_byte(&i->out, '\'');
+}
+
+static void put_sender(struct import *i, unsigned number, const char *line, size_t account)
+{
+	if (i->sender_count == 0)
+		base_buf_append_text(&i->out,
+			"# Which account a sender relays through: postern import qmail DIR --vault "
+			"-c "
+			"FILE puts these lines\n# into the sender table, or these commands.\n");
+	if ((i->sender_count & (i->sender_count + 1)) == 0)
+		i->senders = base_realloc(
+			i->senders, (2 * i->sender_count + 2) * sizeof(*i->senders));
+	i->senders[i->sender_count++] = (struct import_sender){base_strdup(line), account};
+	base_buf_printf(&i->out, "# authsenders:%u: postern sender add ", number);
+	put_word(i, line);
+	base_buf_append_text(&i->out, " --account ");
+	put_word(i, i->accounts[account].name);
+	base_buf_append_byte(&i->out, '\n');
+}
+
 static void put_senders(struct routes *r)
 {
 	struct import *i = r->i;
+	char text[ROUTE_SENDER_LINE_MAX_BYTES + 1];
 
 	for (size_t k = 0; k < r->senders.count; k++) {
 		const struct line *line = &r->senders.items[k];
 
 		if (line->dead || line == r->all)
 			continue;
-		i->senders++;
-		base_buf_printf(&i->out, "# authsenders:%u: mail from \"", line->number);
-		import_put_escaped(i, line->relay.key);
-		if (line->account != NO_ACCOUNT)
-			base_buf_printf(&i->out, "\" goes through account \"%s\"",
-				i->accounts[line->account].name);
-		else
-			base_buf_append_text(
-				&i->out, "\" goes through a relay of its own, without a login");
-		base_buf_append_text(
-			&i->out, ": routes by sender are not available in this build\n");
+		if (line->account != NO_ACCOUNT && sender_line(line->relay.key, text)) {
+			put_sender(i, line->number, text, line->account);
+			continue;
+		}
+		i->unsent++;
+		import_say(i, "authsenders", line->number,
+			line->account == NO_ACCOUNT
+				? "no counterpart: a sender's relay that wants no login"
+				: "no counterpart: the sender table has addresses and domains");
 	}
+	i->by_sender = i->sender_count && r->all && r->all->account != NO_ACCOUNT;
+	if (!i->by_sender)
+		return;
+	put_sender(i, r->all->number, "*", r->all->account);
+	put_sender(i, r->all->number, "<>", r->all->account);
+}
+
+static void put_route_of_all(struct routes *r)
+{
+	import_say(r->i, "authsenders", r->all->number, "its key is empty: all mail");
+	if (r->i->by_sender)
+		base_buf_append_text(&r->i->out, "route \"*\" { via = \"sender\" }\n");
+	else
+		put_route(r, BASE_SLICE("*"), r->all);
 }
 
 static void put_routes(struct routes *r)
@@ -373,10 +447,8 @@ static void put_routes(struct routes *r)
 	size_t sections = i->account_count;
 	bool all = r->all;
 
-	if (r->all) {
-		import_say(i, "authsenders", r->all->number, "its key is empty: all mail");
-		put_route(r, BASE_SLICE("*"), r->all);
-	}
+	if (r->all)
+		put_route_of_all(r);
 	for (size_t k = 0; k < r->domains.count; k++) {
 		struct line *line = &r->domains.items[k];
 

@@ -141,11 +141,36 @@ def test_senders(tmp_path):
     names = dict(re.findall(r'(?m)^account "(\S+)" .* user = "(\S+)"', text))
     assert sorted(names.values()) == ["anna", "fallback", "robot", "robot"]
     fallback = next(name for name, user in names.items() if user == "fallback")
-    assert has(text, f'route "*" {{ via = "account:{fallback}" }}')
-    for line, key in ((2, "anna@example.org"), (3, "@example.org"), (4, ".example.org"), (5, "@example.net")):
-        assert re.search(rf'(?m)^# authsenders:{line}: mail from "{re.escape(key)}" ', text), text
+    assert has(text, 'route "*" { via = "sender" }') and len(re.findall(r"(?m)^route ", text)) == 1
+    lines = dict(re.findall(r"(?m)^# authsenders:\d: postern sender add (\S+) --account (\S+)$", text))
+    assert {line: names[account] for line, account in lines.items()} == {
+        "anna@example.org": "anna", "@example.org": "robot", "@.example.org": "robot", "'*'": "fallback",
+        "'<>'": "fallback"}
+    assert lines["'*'"] == fallback
+    # A relay that wants no login is no account.
+    assert "# authsenders:5: no counterpart" in text
     # What has an empty key in authsenders takes all mail, so smtproutes was never looked at.
     assert "# smtproutes:1: not used" in text and 'route "a.example"' not in text
+
+
+@pytest.mark.parametrize("files, route", [
+    ({"smtproutes": ":relay.example.org\n"}, 'route "*" { via = "smtp://relay.example.org:25" }'),
+    ({}, 'route "*" { via = "mx" }'),
+])
+def test_senders_without_all_mail(tmp_path, files, route):
+    """Who has no line took smtproutes, so the route is not by sender: he would wait."""
+    where = control(tmp_path, {"authsenders": "anna@example.org:smtp.example.org:587|anna|anna-secret-1\n"
+                                              ".b@example.org:smtp.example.org:587|anna|anna-secret-1\n"
+                                              "example.org:smtp.example.org:587|anna|anna-secret-1\n"
+                                              "o'neill@example.org:smtp.example.org:587|anna|anna-secret-1\n", **files})
+    done = run("import", "qmail", where)
+    text = done.stdout.decode()
+    assert done.returncode == 0 and has(text, route) and 'via = "sender"' not in text
+    assert "# authsenders:1: postern sender add anna@example.org --account smtp.example.org\n" in text
+    assert "# authsenders:4: postern sender add 'o'\\''neill@example.org' --account smtp.example.org\n" in text
+    assert "# authsenders:2: no counterpart" in text and "# authsenders:3: no counterpart" in text
+    assert b"2 lines of authsenders make lines" in done.stderr and b"no route goes by sender" in done.stderr
+    assert b"2 lines of authsenders name no login" in done.stderr
 
 
 def test_the_same_login_is_one_account(tmp_path):
@@ -317,8 +342,10 @@ def test_passwords_go_into_the_vault_and_mail_goes_out(make_server, tmp_path, ru
     done = run("import", "qmail", where, "--vault", "-c", server.conf)
     assert done.returncode == 0, done.stderr.decode()
     assert_no_secret(done, *secrets)
-    assert b"routes by sender" in done.stderr
+    assert b"3 lines of the sender table" in done.stderr
     assert done.stdout == run("import", "qmail", where).stdout
+    senders = {s["address"]: s["account"] for s in server.json("sender", "list")["senders"]}
+    assert list(senders) == ["*", "<>", "@other.example"] and senders["*"] == senders["<>"] != senders["@other.example"]
     listed = run("account", "list", "-c", server.conf)
     assert_no_secret(listed, *secrets)
     names = {line.split()[2]: line.split()[0] for line in listed.stdout.decode().splitlines()[1:]}
