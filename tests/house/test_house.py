@@ -129,8 +129,8 @@ def objects(folder, stems=None):
     found = []
     for path in BUILD.rglob("*.c.o"):
         name = path.name.removesuffix(".c.o")
-        # An object is named after its path: ".._.._src_front_core.c.o" or "core.c.o".
-        parts = name.split("_src_")[-1] if "_src_" in name else None
+        # An object is named after its path: ".._.._src_front_core.c.o", "src_cli_redirect.c.o" or "core.c.o".
+        parts = f"_{name}".split("_src_")[-1] if "_src_" in f"_{name}" else None
         if parts is not None:
             if not parts.startswith(folder + "_"):
                 continue
