@@ -799,6 +799,29 @@ static void scram_wrong_password_waits_for_the_grid(void **state)
 	expect(f, "FAIL\t1\tuser=anna@example.org\n");
 }
 
+/* EXTERNAL, tokens, DIGEST-MD5, GSSAPI: whatever the options say, they are not listed and not begun. */
+static void a_clients_mechanisms_are_refused(void **state)
+{
+	struct fixture *f;
+
+	set_up_mask(state, ~(sasl_mechanism_mask)0, false);
+	f = *state;
+	f->conn = auth_core_open(f->core, f, true, f->now_ms);
+	pump(f);
+	say(f, "VERSION\t1\t4\nCPID\t7\n");
+	assert_non_null(strstr(base_buf_text(&f->seen), "MECH\tPLAIN\t"));
+	for (unsigned m = SASL_MECHANISM_SERVER_COUNT; m < SASL_MECHANISM_COUNT; m++)
+		assert_null(strstr(base_buf_text(&f->seen),
+			sasl_mechanism_info((enum sasl_mechanism)m)->name));
+	for (unsigned m = SASL_MECHANISM_SERVER_COUNT; m < SASL_MECHANISM_COUNT; m++) {
+		base_buf_clear(&f->seen);
+		auth_with(f, sasl_mechanism_info((enum sasl_mechanism)m)->name,
+			"\trip=127.0.0.1\tsecured=tls", BASE_SLICE("anna"));
+		pass(f, 5000);
+		assert_int_equal(strncmp(base_buf_text(&f->seen), "FAIL\t1", 6), 0);
+	}
+}
+
 static void cram_md5_uses_the_secret(void **state)
 {
 	struct fixture *f = *state;
@@ -1507,6 +1530,7 @@ int main(void)
 		TEST(scram_with_the_final_message_as_a_challenge),
 		TEST(scram_plus_asks_for_the_binding),
 		TEST(scram_wrong_password_waits_for_the_grid),
+		BARE(a_clients_mechanisms_are_refused),
 		TEST(cram_md5_uses_the_secret),
 		TEST(loopback_is_never_slow_and_others_get_slower),
 		TEST(another_source_is_asked_for_those_the_store_does_not_know),

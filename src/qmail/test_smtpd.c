@@ -39,6 +39,18 @@ static void basic(struct world *w)
 	smtpd_offer(o, smtpd_smtpauth_parse("+cram").mask, true);
 }
 
+/* Whatever the mask says, what is offered is what a server speaks. */
+static void everything(struct world *w)
+{
+	basic(w);
+	smtpd_offer(&w->options,
+		~(uint32_t)0 &
+			~(SASL_MASK(SASL_MECHANISM_SCRAM_SHA_1) |
+				SASL_MASK(SASL_MECHANISM_SCRAM_SHA_256) |
+				SASL_MASK(SASL_MECHANISM_SCRAM_SHA_512)),
+		true);
+}
+
 static void compat(struct world *w)
 {
 	basic(w);
@@ -249,6 +261,7 @@ static void release(struct world *w)
 	"250 AUTH LOGIN PLAIN CRAM-MD5\r\n"
 #define BYE "221 2.0.0 goodbye\r\n"
 #define GOOD "235 2.7.0 authentication successful\r\n"
+#define NOT_OFFERED "504 5.5.4 mechanism not offered\r\n"
 #define BAD "535 5.7.8 authentication credentials invalid\r\n"
 
 static const struct row {
@@ -258,6 +271,11 @@ static const struct row {
 } rows[] = {
 	{"plain at once", basic, "EHLO me\r\nAUTH PLAIN AHUAZ29vZA==\r\nQUIT\r\n",
 		GREET HELLO GOOD BYE, "check:u|good|| user:u quit "},
+	{"a client's mechanisms", everything,
+		"EHLO me\r\nAUTH EXTERNAL =\r\nAUTH OAUTHBEARER AQ==\r\nAUTH xoauth2\r\n"
+		"AUTH DIGEST-MD5\r\nAUTH GSSAPI\r\nQUIT\r\n",
+		GREET HELLO NOT_OFFERED NOT_OFFERED NOT_OFFERED NOT_OFFERED NOT_OFFERED BYE,
+		"quit "},
 	{"plain with its own authzid", basic, "EHLO me\r\nAUTH PLAIN dQB1AGdvb2Q=\r\nQUIT\r\n",
 		GREET HELLO GOOD BYE, "check:u|good|| user:u quit "},
 	{"a foreign authzid never reaches the checker", basic,

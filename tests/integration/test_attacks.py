@@ -526,7 +526,7 @@ def test_base64_is_judged_strictly(shared):
         assert reply.startswith("501"), (row, reply)
     for row, reply in in_parallel(lambda r: one_auth(shared, [r]), [
             "AUTH evil", "AUTH __proto__", "AUTH NTLM TlRMTVNTUAAB", "AUTH ANONYMOUS", "AUTH EXTERNAL =",
-            "AUTH GSSAPI",
+            "AUTH GSSAPI", "AUTH OAUTHBEARER bixhPXUsAWF1dGg9QmVhcmVyIHQBAQ==",
             "AUTH DIGEST-MD5", "AUTH XOAUTH2 AAAA", "AUTH SCRAM-SHA-256-PLUS", "AUTH " + "X" * 4000, "AUTH %s%n",
             "AUTH \x1b[31m",
             "AUTH PLAIN\u00fc", "AUTH PLAI", "AUTH PLAINX"]):
