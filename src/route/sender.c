@@ -33,18 +33,18 @@ static bool local_good(struct base_slice local)
 {
 	bool quoted = local.len > 1 && local.ptr[0] == '"' && local.ptr[local.len - 1] == '"';
 	struct base_slice inside = quoted ? base_slice_make(local.ptr + 1, local.len - 2) : local;
+	bool escaped = false;
 
 	for (size_t k = 0; k < inside.len; k++) {
 		uint8_t c = inside.ptr[k];
 
 		if (c < 0x20 || c == 0x7f)
 			return false;
-		if (quoted && c == '\\' && ++k == inside.len)
+		if (quoted ? c == '"' && !escaped : strchr(" \"(),:;<>@[\\]", c) != NULL)
 			return false;
-		if (quoted ? c == '"' : strchr(" \"(),:;<>@[\\]", c) != NULL)
-			return false;
+		escaped = quoted && c == '\\' && !escaped;
 	}
-	return local.len > 0 && base_utf8_valid(local);
+	return local.len > 0 && !escaped && base_utf8_valid(local);
 }
 
 static bool domain_good(struct base_slice domain)

@@ -50,6 +50,9 @@ static void lines_are_judged(void **state)
 		{"anna@bell@example.org", NULL, 0},
 		{"anna\n@example.org", NULL, 0},
 		{"ann\xff@example.org", NULL, 0},
+		{"\"a\\\"b\"@example.org", "\"a\\\"b\"@example.org", ROUTE_SENDER_ADDRESS},
+		{"\"a\\\n\"@example.org", NULL, 0},
+		{"\"a\\\"@example.org", NULL, 0},
 		{"\"a\"b\"@example.org", NULL, 0},
 		{"anna@example.org,bert@example.org", NULL, 0},
 	};
