@@ -18,7 +18,7 @@
 #include <string.h>
 
 enum {
-	DIGEST_CHALLENGE_MAX_BYTES = 4096,
+	DIGEST_CHALLENGE_MAX_BYTES = 2047, /* RFC 2831 section 2.1.1: less than 2048 */
 	NONCE_MAX_BYTES = 512,
 	NAME_MAX_BYTES = 512,
 };
