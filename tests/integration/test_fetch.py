@@ -16,7 +16,7 @@ import pytest
 
 from dns import Dns
 from oauth import OAuth
-from postern import BUILD, ROOT, free_ports, reachable
+from postern import BUILD, ROOT, Server, free_ports, reachable
 
 PROGRAM = BUILD / "libexec" / "postern" / "postern-fetch"
 SANITIZED = b"__asan_init" in PROGRAM.read_bytes()
@@ -483,16 +483,34 @@ def test_nothing_is_left_in_memory(fetch, provider, ca):
     provider.answer_once(200, json.dumps({"access_token": answered}).encode())
     answer = fetch.ask(provider.token_endpoint, form(refresh_token=posted), ca)
     assert answered.encode() in answer.body
+    fetch.ask("ftp:")   # answered: the turn that answered the other one is over
     held = memory(fetch.process.pid)
     assert len(held) > 100000
     assert posted.encode() not in held
     assert answered.encode() not in held
 
 
+def status_of(pid):
+    with open(f"/proc/{pid}/status", encoding="ascii") as lines:
+        return dict(line.rstrip("\n").split(":\t", 1) for line in lines)
+
+
 @pytest.mark.skipif(SANITIZED, reason="the sanitizer needs what the sandbox forbids")
 def test_the_sandbox_stands(fetch, provider, ca):
     """And libcurl starts no thread in it."""
     assert fetch.ask(f"https://localhost:{provider.port}/", ca=ca).status == 404
-    with open(f"/proc/{fetch.process.pid}/status", encoding="ascii") as lines:
-        status = dict(line.rstrip("\n").split(":\t", 1) for line in lines)
+    status = status_of(fetch.process.pid)
     assert (status["NoNewPrivs"], status["Seccomp"], status["Threads"]) == ("1", "2", "1")
+
+
+def test_the_role_stands_in_its_server(tmp_path):
+    """Under the account of the roles, one thread, in its sandbox; it ends with the others."""
+    server = Server(tmp_path).start()
+    try:
+        pid, = server.pids("fetch")
+        status = status_of(pid)
+        assert status["Threads"] == "1"
+        assert SANITIZED or (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
+        assert os.geteuid() != 0 or status["Uid"].split()[0] != "0"
+    finally:
+        assert server.stop() == 0
