@@ -1,5 +1,6 @@
 #include "base/clock.h"
 #include "base/utf8.h"
+#include "loop/gsasl.h"
 #include "qmail/remote.h"
 
 #include <string.h>
@@ -314,9 +315,9 @@ static void on_credentials(struct session *s)
 	uint8_t random[SASL_CLIENT_RANDOM_BYTES];
 
 	base_random_fill(random, sizeof(random));
-	s->mechanism = smtp_client_mechanism(s->client);
 	smtp_client_credentials(s->client, s->job->plan->user, s->job->plan->password,
 		base_slice_make(random, sizeof(random)), &s->out);
+	s->mechanism = smtp_client_mechanism(s->client);
 	base_wipe(random, sizeof(random));
 }
 
@@ -489,14 +490,20 @@ static enum outcome converse(struct session *s)
 
 static enum outcome run(struct session *s)
 {
+	char host[ROUTE_DNS_NAME_MAX_BYTES];
 	struct smtp_client_options options = {
 		.helo_name = s->job->plan->helo,
+		.foreign_new = gsasl_client_new,
+		.foreign = GSASL_MECHANISMS_LOCAL,
 		.tls = s->tls.mode,
 		.auth = s->job->plan->credentials,
 		.allow_plaintext_without_tls = s->tls.allow_plaintext,
 	};
 	enum outcome outcome;
 
+	/* The name that the certificate carries is the one that DIGEST-MD5 is sworn on. */
+	remote_plan_tls_name(s->job->plan, s->target->host, host);
+	options.host = base_slice_text(host);
 	if (remote_net_connect(&s->net, &s->target->addr, s->job->plan) != 0)
 		return OUTCOME_NEXT;
 	base_buf_init(&s->in, 1 << 20);
