@@ -235,3 +235,15 @@ def test_every_floor_and_program_has_a_row_in_the_drawing():
     text = (SRC / "README.md").read_text()
     for name in FLOORS + list(PROGRAMS):
         assert re.search(rf"^\|\s*`?{name}/`?\s*\|", text, re.M), name
+
+
+def needed(path):
+    out = subprocess.run(["readelf", "-dW", path], check=True, text=True, stdout=subprocess.PIPE).stdout
+    return set(re.findall(r"\(NEEDED\).*\[(lib[\w+-]+?)\.so", out))
+
+
+def test_libgsasl_is_linked_only_where_we_log_in_elsewhere():
+    may = {"postern", "postern-relay", "postern-remote"}
+    programs = [p for p in (BUILD / "libexec" / "postern").glob("postern-*") if p.is_file()] + [BUILD / "postern"]
+    linked = {p.name for p in programs if "libgsasl" in needed(p)}
+    assert linked <= may, linked - may
