@@ -2,6 +2,7 @@
 #include "base/xtext.h"
 #include "cli/explain_internal.h"
 #include "smtp/mailbox.h"
+#include "wire/oauth_error.h"
 
 #include <string.h>
 
@@ -106,9 +107,13 @@ void explain_oauth_client(struct explain *e, struct base_slice m, struct explain
 
 void explain_oauth_server(struct explain *e, struct base_slice m, struct explain_line *l)
 {
+	struct base_buf words;
+
 	e->x.refused = true;
-	explain_say(l, "refused, and why: ");
-	explain_quote(l, m, 400);
+	base_buf_init(&words, WIRE_OAUTH_ERROR_MAX_BYTES);
+	wire_oauth_error_words(m, &words);
+	explain_say(l, "%s", base_buf_text(&words));
+	base_buf_release(&words);
 }
 
 void explain_auth_parameter(struct base_slice argument, struct explain_line *l)

@@ -175,7 +175,8 @@ static const struct row {
 			"I6"
 			"Imh0dHBzOi8vbWFpbC5leGFtcGxlLmNvbS8ifQ==",
 			"C AQ==", "S 535 no"},
-		{0}, {"4:invalid_token", "5:understood"}},
+		{0},
+		{"4:refuses the token: invalid_token invalid or expired (scope", "5:understood"}},
 	{"XOAUTH2", NULL, NULL, true,
 		{"C AUTH XOAUTH2 "
 		 "dXNlcj1zb21ldXNlckBleGFtcGxlLmNvbQFhdXRoPUJlYXJlciB5YTI5LnZGOWRmdDRxbVRjMk52YjNSb"
@@ -186,7 +187,9 @@ static const struct row {
 			"9t"
 			"YWlsLmdvb2dsZS5jb20vIn0K",
 			"C ", "S 535 no"},
-		{0}, {"1:user \"someuser@example.com\"", "2:401", "3:understood"}},
+		{0},
+		{"1:user \"someuser@example.com\"",
+			"2:refuses the token: 401 invalid or expired (scope", "3:understood"}},
 	{"EXTERNAL with an empty initial response", NULL, NULL, true,
 		{"C AUTH EXTERNAL =", "S 235 ok"}, {0}, {"1:as whom the certificate says"}},
 	{"cancelled", NULL, NULL, true, {"C AUTH LOGIN", "S 334 VXNlcm5hbWU6", "C *", "S 501 ok"},
