@@ -28,7 +28,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("POSTERN_BUILD") or ROOT / "build")
 POSTERN = BUILD / "postern"
-ROLES = ["journal", "auth", "worker", "queue", "relay", "deliver", "front"]
+ROLES = ["journal", "auth", "worker", "queue", "relay", "fetch", "deliver", "front"]
 
 
 def wait_for(condition, what, seconds=20.0, step=0.02):
