@@ -95,10 +95,10 @@ class Fetch:
 class Raw:
     """A TLS server that sends the same bytes to everybody who has sent a head, and closes."""
 
-    def __init__(self, provider, say=b"", before=None):
+    def __init__(self, provider, say=b"", before=None, host="127.0.0.1"):
         self.provider, self.say, self.before = provider, say, before
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"https://127.0.0.1:{self.listener.getsockname()[1]}/"
+        self.listener = socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+        self.url = f"https://{f'[{host}]' if ':' in host else host}:{self.listener.getsockname()[1]}/"
         self.connections = 0
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -381,6 +381,15 @@ def test_names_are_resolved(provider, ca):
 
 def test_localhost_is_of_the_hosts_file(fetch, provider, ca):
     assert fetch.ask(f"https://LocalHost:{provider.port}/", ca=ca).status == 404
+
+
+@pytest.mark.parametrize("names, problem", [("IP:::1", FINE), ("IP:::2", CONFIG)])
+def test_an_address_of_ip6(fetch, provider, ca, names, problem):
+    provider.context = provider._context(*provider.authority.issue("ip6", names))
+    raw = Raw(provider, b"HTTP/1.1 204 Fine\r\n\r\n", host="::1")
+    answer = fetch.ask(raw.url, ca=ca)
+    raw.close()
+    assert (answer.problem, answer.status) == (problem, 0 if problem else 204), answer
 
 
 def test_the_next_address_is_tried(provider, ca):
