@@ -6,6 +6,7 @@
 #include "vault/test_keys.h"
 
 #define NOW_MS 1795532400000
+#define PIN_UPPER "0123456789ABCDEF0123456789ABCDEF0123456789ABCDEF0123456789ABCDEF"
 #define PIN "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
 static const struct vault_admin_section sections[] = {
@@ -172,6 +173,8 @@ static void bad_options(void **state)
 	BAD(pin, PASSWORD("pw"), "sha256:");
 	snprintf(pin, sizeof(pin), "account add x " URL " pin=sha256:%0200d", 0);
 	BAD(pin, PASSWORD("pw"), "sha256:");
+	snprintf(pin, sizeof(pin), "account add x " URL " pin=sha256:01:%s", &PIN[2]);
+	BAD(pin, PASSWORD("pw"), "sha256:");
 	BAD("account add x " URL " limit=1/hour", PASSWORD("pw"), "for users only");
 	BAD("account add x " URL " app=y", PASSWORD("pw"), "for users only");
 	BAD("account add x " URL " mechanisms=ROT13", PASSWORD("pw"), "ROT13");
@@ -206,7 +209,7 @@ static void all_options_are_kept(void **state)
 	len = (size_t)snprintf(text, sizeof(text), "account add y " URL " pin=sha256:");
 	for (size_t i = 0; i < 32; i++)
 		len += (size_t)snprintf(
-			text + len, sizeof(text) - len, "%s%.2s", i ? ":" : "", PIN + 2 * i);
+			text + len, sizeof(text) - len, "%s%.2s", i ? ":" : "", &PIN_UPPER[2 * i]);
 	ok(v, text, PASSWORD("pw"));
 	assert_int_equal(vault_store_account_get(v->store, BASE_SLICE("y"), &a, &err), 0);
 	assert_string_equal(a.pin, "sha256:" PIN);
@@ -233,12 +236,13 @@ static void secrets_of_passwords(void **state)
 	assert_null(strstr(a.err.text, "bare"));
 	a = run(v, "account add y " URL, BASE_SLICE("\0\2\0\0\0a"));
 	assert_int_equal(a.rc, BASE_ERROR_PERMANENT);
-	a = run(v, "account add y " URL, BASE_SLICE("\0\0\0\0\0"));
+	a = run(v, "account add y " URL, BASE_SLICE("\0\2\0\0\0pw\1\0\0\0\0"));
 	assert_int_equal(a.rc, BASE_ERROR_PERMANENT);
 }
 
 static void client_certificates(void **state)
 {
+	char broken[4096];
 	struct support_vault *v = *state;
 
 	BAD("account add c " URL " kind=certificate", NOTHING, "--cert and --key");
@@ -260,6 +264,10 @@ static void client_certificates(void **state)
 			{VAULT_ACCOUNT_SECRET, "pw"}),
 		"no secret");
 	BAD("account add c " URL, PARTS({VAULT_ACCOUNT_SECRET, "p"}, {VAULT_ACCOUNT_CA, key_ec}),
+		"ca: not a certificate");
+	snprintf(broken, sizeof(broken), "%s-----BEGIN CERTIFICATE-----\nAAAA\n%s", cert_ec,
+		"-----END CERTIFICATE-----\n");
+	BAD("account add c " URL, PARTS({VAULT_ACCOUNT_SECRET, "p"}, {VAULT_ACCOUNT_CA, broken}),
 		"ca: not a certificate");
 	ok(v, "account add c url=smtp://a kind=certificate mechanisms=EXTERNAL",
 		PARTS({VAULT_ACCOUNT_KEY, key_ec}, {VAULT_ACCOUNT_CHAIN, cert_ec}));

@@ -297,6 +297,10 @@ static void bad_device_codes(void **state)
 		const char *why;
 	} rows[] = {
 		{200,
+			"{\"device_code\":\"d\",\"user_code\":\"\\u00e9\",\"verification_uri\":"
+			"\"https://a/\"}",
+			BASE_ERROR_PEER, "cannot be shown"},
+		{200,
 			"{\"device_code\":\"d\",\"user_code\":\"\\u001b[2J\",\"verification_uri\":"
 			"\"https://a/\"}",
 			BASE_ERROR_PEER, "cannot be shown"},

@@ -157,6 +157,10 @@ static void kept_and_read_again(void **state)
 	for (size_t len = 0; len < bytes.len; len++)
 		assert_false(
 			vault_oauth_tokens_read(base_slice_first(base_buf_slice(&bytes), len), &u));
+	bytes.max++;
+	base_buf_append_byte(&bytes, 'x');
+	assert_false(vault_oauth_tokens_read(base_buf_slice(&bytes), &u));
+	base_buf_truncate(&bytes, bytes.len - 1);
 	bytes.ptr[30] = '\n';
 	assert_false(vault_oauth_tokens_read(base_buf_slice(&bytes), &u));
 	bytes.ptr[30] = 'x';
