@@ -5,6 +5,7 @@
 #include "loop/envelope.h"
 #include "spool/admin.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 struct queue {
@@ -26,6 +27,56 @@ static int on_files(struct spool *s, const struct conf *conf, const struct contr
 {
 	return spool_admin_run(s, envelope_visit, request->words, request->word_count,
 		base_clock_wall_ms(), take_part, out, err);
+}
+
+/* ---- retry: tokens that could not be renewed are tried, too, before relays ask for them ---- */
+
+/* The account that message @id waits for, heap; null: none, or nobody knows. */
+static char *account_of(const struct conf *conf, const char *id)
+{
+	struct cli_request r = {0};
+	struct base_error err;
+	struct base_buf answer;
+	json_t *json = NULL;
+	const char *name;
+	char *account;
+	bool running;
+
+	base_buf_init(&answer, CLI_ANSWER_MAX_BYTES);
+	cli_request_add(&r, "queue");
+	cli_request_add(&r, "show");
+	cli_request_add(&r, "%s", id);
+	if (cli_ask(conf, "queue", &r, &answer, &running, &err) == 0 && running)
+		json = cli_json(&answer, &err);
+	name = json_string_value(json_object_get(json, "account"));
+	account = name ? base_strdup(name) : NULL;
+	json_decref(json);
+	base_buf_release(&answer);
+	cli_request_release(&r);
+	return account;
+}
+
+/* auth refuses the name of an account that has no token: nothing is amiss. */
+static void retry_tokens(const struct queue *q)
+{
+	bool all = cli_has(q->cli, "all");
+	char *account = all ? NULL : account_of(q->conf, q->cli->args[1]);
+	struct cli_request r = {0};
+	struct base_error err;
+	struct base_buf answer;
+	bool running;
+
+	if (!all && !account)
+		return;
+	base_buf_init(&answer, 1 << 20);
+	cli_request_add(&r, "account");
+	cli_request_add(&r, "retry");
+	if (account)
+		cli_request_add(&r, "%s", account);
+	(void)cli_ask(q->conf, "auth", &r, &answer, &running, &err);
+	base_buf_release(&answer);
+	cli_request_release(&r);
+	free(account);
 }
 
 /* One row per recipient: a person looks for an address, not for an array. What is the message's stands
@@ -132,6 +183,8 @@ static int run(struct cli *cli)
 		cli_request_add(&q.request, "%s", cli->args[1]);
 	if (cli_has(cli, "all"))
 		cli_request_add(&q.request, "--all");
+	if (strcmp(q.verb, "retry") == 0)
+		retry_tokens(&q);
 	base_buf_init(&q.answer, CLI_ANSWER_MAX_BYTES);
 	status = cli_spool_ask(q.conf, &q.request, on_files, &q.answer, &q.err) == 0
 		? show(&q)

@@ -91,8 +91,8 @@ enum ipc_frame_flags { IPC_WIPED = 1u << 0 };
  * relay, deliver -> queue
  *  JOB_RESULT id: the job. body: see loop/job.h
  *  CAPACITY   body: u32 jobs that may be outstanding at most
- *  ACCOUNT_STATE relay says that an account was refused (or works again): text account, u8 paused,
- *             i64 until unix ms, text reason
+ *  ACCOUNT_STATE relay says that an account was refused (or works again, or has changed; "" all): text
+ *             account, u8 paused, i64 until unix ms, text reason
  * queue -> relay: ACCOUNT_RETRY body: text account ("" all): lift pauses now
  *
  * relay -> auth

@@ -75,10 +75,15 @@ void queue_accounts_state(struct queue_shell *q, unsigned relay, struct base_sli
 	reason = ipc_get_bytes(&in);
 	if (!ipc_reader_done(&in) || base_slice_has(account, '\0') || base_slice_has(reason, '\0'))
 		return;
-	if (paused)
+	if (paused) {
 		remember(q, relay, account, until, reason);
-	else
+		return;
+	}
+	if (account.len)
 		forget(q, relay, account);
+	else
+		queue_accounts_relay_gone(q, relay);
+	queue_core_account_works(q->core, account);
 }
 
 void queue_accounts_relay_gone(struct queue_shell *q, unsigned relay)

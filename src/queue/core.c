@@ -62,6 +62,7 @@ void queue_core_free(struct queue_core **cp)
 			queue_message_free(c, c->messages[i]);
 	queue_plan_release(c);
 	route_sender_table_free(&c->senders);
+	queue_accounts_forget(c);
 	free(c->messages);
 	free(c->dests);
 	free(c->jobs);
@@ -508,6 +509,8 @@ int64_t queue_core_turn(struct queue_core *c, int64_t now_ms)
 	if (repair(c)) {
 		if (c->touched && !may_wait(c))
 			(void)commit(c, &err);
+		if (c->works_count && !c->touched)
+			queue_accounts_wake(c);
 		queue_pump(c);
 		queue_load(c);
 		queue_pump(c);

@@ -101,6 +101,9 @@ BASE_MUST_USE int queue_core_admin_before(struct queue_core *core, const struct 
 	int64_t now_ms, struct base_error *err);
 void queue_core_admin_after(struct queue_core *core, const struct spool_admin *a);
 
+/* An account works again, or may: what is held because of it is due with the next turn. Empty: any. */
+void queue_core_account_works(struct queue_core *core, struct base_slice account);
+
 /* Around a change of the sender table in the spool, like the two above. After it, what waits goes as the
  * table says now, and what had no line (SPOOL_WORK_NO_LINE, made due by the caller) is tried. */
 BASE_MUST_USE int queue_core_senders_before(

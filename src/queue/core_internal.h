@@ -28,6 +28,7 @@ enum {
 	LOOK_AROUND_MS = 30000, /* between two looks at the clock at most */
 	CAPACITY_MAX = 1024,
 	PEERS_MAX = 64,
+	WORKS_MAX = 16,
 };
 
 /* NOTIFY of a recipient, as in the envelope: enum smtp_dsn_notify_flags, whose floor the queue does
@@ -191,6 +192,8 @@ struct queue_core {
 	struct spool_fresh fresh;
 	bool parked_any;
 	int64_t parked_sweep;
+	char *works[WORKS_MAX]; /* accounts whose held mail is due; heap */
+	uint32_t works_count;   /* WORKS_MAX + 1: more, so all */
 	bool draining;
 	struct base_buf scratch, detail;
 };
@@ -244,6 +247,9 @@ void queue_plan_unit(struct queue_core *c, struct unit *u);
 void queue_senders_load(struct queue_core *c);
 /* Units that wait for a destination by sender are planned anew. */
 void queue_senders_replan(struct queue_core *c);
+/* Make due what is held because of accounts that work again; nothing else may be uncommitted. */
+void queue_accounts_wake(struct queue_core *c);
+void queue_accounts_forget(struct queue_core *c);
 
 /* dest.c */
 struct dest *queue_dest_get(

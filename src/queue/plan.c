@@ -388,7 +388,6 @@ void queue_plan_unit(struct queue_core *c, struct unit *u)
 	uint32_t k = 0, index;
 
 	plan_begin(&pl, c, u->m);
-	u->flags &= ~(unsigned)SPOOL_WORK_NO_LINE;
 	while (k < u->rcpt_count) {
 		index = u->rcpts[k].index;
 		if (!queue_rcpt_walk(&pl.w, index, &rcpt)) {

@@ -184,9 +184,13 @@ static void put_off(struct settle *s)
 	u->dirty = true;
 	if (s->late)
 		u->flags |= SPOOL_WORK_WARNED;
+	u->flags &= ~(unsigned)(SPOOL_WORK_NO_LINE | SPOOL_WORK_PAUSED);
 	/* Only a sender without a line waits without a destination. */
 	if (!d)
 		u->flags |= SPOOL_WORK_NO_LINE;
+	for (uint32_t k = 0; d && d->account.len && k < u->rcpt_count; k++)
+		if (u->rcpts[k].state == SPOOL_RCPT_PAUSED)
+			u->flags |= SPOOL_WORK_PAUSED;
 	free(u->account);
 	u->account = d && d->account.len ? base_slice_dup(d->account) : NULL;
 	u->state = s->m->held ? UNIT_HOLD : UNIT_LATER;

@@ -57,7 +57,7 @@ void queue_submitter_gone(struct role *r, struct ipc_channel *ch);
  * read what it is answered. */
 struct ipc_channel *queue_front_channel(struct queue_shell *q, const struct queue_client *client);
 
-/* An ACCOUNT_STATE body of a relay: log it, and keep it for who asks. */
+/* An ACCOUNT_STATE body of a relay: kept for who asks; what works again gets its mail. */
 void queue_accounts_state(struct queue_shell *q, unsigned relay, struct base_slice body);
 /* Its pauses went with it. */
 void queue_accounts_relay_gone(struct queue_shell *q, unsigned relay);

@@ -335,6 +335,47 @@ static void an_account_has_one_relay(void **state)
 	assert_int_equal(fixed, 4);
 }
 
+static void held_mail_goes_when_its_account_works(void **state)
+{
+	relays(1, 10);
+	senders("add anna@example.org account=one");
+	senders("add bert@example.org account=two");
+	submit(1, "anna@example.org", "b@example.net");
+	submit(2, "bert@example.org", "b@example.net");
+	submit(3, "anna@example.org", "c@example.net");
+	(void)turns();
+	assert_int_equal(x.job_count, 3);
+	for (int i = 0; i < 3; i++)
+		assert_true(result(
+			&x.jobs[i], strcmp(x.jobs[i].rcpts, "c@example.net") == 0 ? "t" : "h"));
+	settle();
+	x.job_at = 3;
+	queue_core_account_works(x.core, BASE_SLICE("on"));
+	queue_core_account_works(x.core, BASE_SLICE("three"));
+	settle();
+	no_more_jobs();
+	queue_core_account_works(x.core, BASE_SLICE("one"));
+	queue_core_account_works(x.core, BASE_SLICE("one"));
+	settle();
+	assert_string_equal(next_job()->sender, "anna@example.org");
+	no_more_jobs();
+	assert_true(result(&x.jobs[3], "h"));
+	settle();
+	/* Any. */
+	queue_core_account_works(x.core, BASE_SLICE_EMPTY);
+	settle();
+	assert_int_equal(x.job_count, 6);
+	/* Deferred only from now on: no account is in the way. */
+	assert_true(result(&x.jobs[4], "t"));
+	assert_true(result(&x.jobs[5], "t"));
+	settle();
+	x.job_at = 6;
+	for (char name[] = "a"; name[0] <= 'z'; name[0]++)
+		queue_core_account_works(x.core, base_slice_text(name));
+	settle();
+	no_more_jobs();
+}
+
 static void who_waits_may_be_held_and_released(void **state)
 {
 	struct base_id id;
@@ -366,6 +407,7 @@ int main(void)
 		SENDERS(waiting_recipients_part_and_meet),
 		SENDERS(the_second_leaves_the_one_who_waits),
 		SENDERS(an_account_has_one_relay),
+		SENDERS(held_mail_goes_when_its_account_works),
 		SENDERS(who_waits_may_be_held_and_released),
 	};
 

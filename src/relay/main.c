@@ -138,6 +138,23 @@ static void tell_account(struct relay_shell *s, const struct relay_account *a, b
 	}
 }
 
+/* The queue may hold mail for want of what has changed, of accounts too that are unknown here. */
+static void pass_change_on(struct relay_shell *s, const struct ipc_frame *frame)
+{
+	struct ipc_reader in = ipc_reader_make(frame->body);
+	struct base_slice account = ipc_get_bytes(&in);
+	struct ipc_channel *queue = role_peer(s->role, IPC_QUEUE, 0);
+
+	if (!queue || !ipc_reader_done(&in))
+		return;
+	ipc_begin(&s->frame, IPC_ACCOUNT_STATE, 0);
+	ipc_put_bytes(&s->frame, account);
+	ipc_put_u8(&s->frame, 0);
+	ipc_put_i64(&s->frame, 0);
+	ipc_put_text(&s->frame, "");
+	(void)ipc_send(queue, &s->frame, NULL, 0);
+}
+
 static void carry_out(struct relay_shell *s, const struct relay_effect *e)
 {
 	switch (e->kind) {
@@ -376,6 +393,12 @@ static void on_account_frame(struct relay_shell *s, const struct ipc_frame *fram
 		act(s->core, account, &now);
 }
 
+static void on_account_changed(struct relay_shell *s, const struct ipc_frame *frame)
+{
+	on_account_frame(s, frame, relay_core_account_changed);
+	pass_change_on(s, frame);
+}
+
 static void peer_frame(struct role *r, enum ipc_role peer, unsigned index, struct ipc_channel *ch,
 	struct ipc_frame *frame)
 {
@@ -389,7 +412,7 @@ static void peer_frame(struct role *r, enum ipc_role peer, unsigned index, struc
 	else if (frame->type == IPC_ACCOUNT_RETRY)
 		on_account_frame(s, frame, relay_core_account_retry);
 	else if (frame->type == IPC_ACCOUNT_CHANGED)
-		on_account_frame(s, frame, relay_core_account_changed);
+		on_account_changed(s, frame);
 	else if (frame->type == IPC_ACCOUNT)
 		relay_core_account_told(s->core, frame->id, frame->body, &now);
 	else if (frame->type == IPC_SECRET)

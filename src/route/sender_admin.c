@@ -150,7 +150,8 @@ static int wake(const struct command *cmd, struct base_error *err)
 {
 	uint64_t count;
 
-	return spool_retry_flagged(cmd->spool, SPOOL_WORK_NO_LINE, cmd->req->now_ms, &count, err);
+	return spool_retry_flagged(
+		cmd->spool, SPOOL_WORK_NO_LINE, BASE_SLICE_EMPTY, cmd->req->now_ms, &count, err);
 }
 
 static int refuse_double(const struct command *cmd, struct base_error *err)

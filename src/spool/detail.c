@@ -27,10 +27,15 @@ static void put_text(struct base_buf *out, struct base_slice text, size_t max)
 	base_buf_append_slice(out, text);
 }
 
-void spool_detail_put(struct base_buf *out, struct base_slice account, uint32_t count)
+void spool_detail_put_account(struct base_buf *out, struct base_slice account)
 {
 	base_buf_append_byte(out, VERSION);
 	put_text(out, account, SPOOL_DETAIL_ACCOUNT_MAX_BYTES);
+}
+
+void spool_detail_put(struct base_buf *out, struct base_slice account, uint32_t count)
+{
+	spool_detail_put_account(out, account);
 	put_number(out, count, 4);
 }
 

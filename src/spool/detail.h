@@ -28,6 +28,8 @@ struct spool_rcpt {
 
 const char *spool_rcpt_state_name(enum spool_rcpt_state state);
 
+/* What the bytes of any work of this account begin with. */
+void spool_detail_put_account(struct base_buf *out, struct base_slice account);
 /* Head, then exactly @count recipients. */
 void spool_detail_put(struct base_buf *out, struct base_slice account, uint32_t count);
 void spool_detail_put_rcpt(struct base_buf *out, const struct spool_rcpt *rcpt);

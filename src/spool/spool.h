@@ -53,6 +53,7 @@ enum spool_ready {
 enum spool_work_flags {
 	SPOOL_WORK_WARNED = 1u << 0,  /* the notice of delay was decided upon */
 	SPOOL_WORK_NO_LINE = 1u << 1, /* no line of the sender table: due when that changes */
+	SPOOL_WORK_PAUSED = 1u << 2,  /* its account is paused or missing: due when that changes */
 };
 
 struct spool_work {
@@ -111,9 +112,9 @@ BASE_MUST_USE int spool_work_set_ready(struct spool *s, int64_t seq, int only, e
 BASE_MUST_USE int spool_retry_all(
 	struct spool *s, int64_t now_ms, uint64_t *out_count, struct base_error *err);
 
-/* The same for what has @flag (enum spool_work_flags). */
-BASE_MUST_USE int spool_retry_flagged(struct spool *s, unsigned flag, int64_t now_ms,
-	uint64_t *out_count, struct base_error *err);
+/* The same for what has @flag (NO_LINE or PAUSED). @account: of that one only; empty: any. */
+BASE_MUST_USE int spool_retry_flagged(struct spool *s, unsigned flag, struct base_slice account,
+	int64_t now_ms, uint64_t *out_count, struct base_error *err);
 
 bool spool_has_changes(const struct spool *s);
 /* End the turn. */

@@ -8,7 +8,8 @@
  *	message   one row each, with the body up to 64 KiB. Rows do not change after their insert.
  *	          A message that is delivered at its first try costs this insert, one delete, and no more.
  *	work      what remains of a message that was not; rows of one message stand together.
- *	          Each is in at most one index: work_due (ready 0), work_parked (ready 1), or none (held).
+ *	          Each is in at most one index: work_due (ready 0), work_parked (ready 1), or none (held);
+ *	          what waits for a line or an account is in work_flagged beside work_due.
  *
  * A turn and its failures
  *
@@ -25,9 +26,11 @@
  *	faulty --repair fails--> faulty                   the caller tries again later
  *
  * In faulty no change is taken, and `refused` lists what repair strikes out. */
+#include "spool/detail.h"
 #include "spool/file.h"
 #include "spool/sqlite_internal.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -61,6 +64,9 @@ static const char schema[] =
 	" flags INTEGER NOT NULL, detail BLOB NOT NULL,"
 	" PRIMARY KEY (seq, unit)) WITHOUT ROWID;"
 	"CREATE INDEX IF NOT EXISTS work_due ON work (next, seq, unit) WHERE ready = 0;"
+	/* Of SPOOL_WORK_NO_LINE and SPOOL_WORK_PAUSED, so that a change finds them without the rest. */
+	"CREATE INDEX IF NOT EXISTS work_flagged ON work (next) WHERE ready = 0 AND (flags & 6) <> "
+	"0;"
 	"CREATE INDEX IF NOT EXISTS work_parked ON work (dest, next, seq, unit) WHERE ready = 1;"
 	"CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;"
 	"INSERT OR IGNORE INTO meta VALUES ('version', 1), ('repairs', 0);";
@@ -89,7 +95,9 @@ static const char to_version_2[] =
 		" WHERE seq = ?1 AND (?4 < 0 OR ready = ?4)") \
 	X(RETRY_ALL, "UPDATE work SET next = ?1 WHERE ready = 0 AND next > ?1") \
 	X(RETRY_FLAG, \
-		"UPDATE work SET next = ?1 WHERE ready = 0 AND next > ?1 AND flags & ?2 <> 0") \
+		"UPDATE work SET next = ?1 WHERE ready = 0 AND (flags & 6) <> 0" \
+		" AND next > ?1 AND (flags & ?2) <> 0" \
+		" AND substr(detail, 1, length(?3)) = ?3") \
 	X(FIND, "SELECT seq FROM message WHERE id = ?") \
 	X(LOAD, "SELECT id, arrived, size, file, envelope FROM message WHERE seq = ?") \
 	X(LOAD_BODY, "SELECT id, arrived, size, file, envelope, body FROM message WHERE seq = ?") \
@@ -368,6 +376,8 @@ static int make_file(int data_fd, struct base_error *err)
 	close(fd);
 	return give_away(data_fd, err);
 }
+
+static_assert((SPOOL_WORK_NO_LINE | SPOOL_WORK_PAUSED) == 6, "work_flagged says 6");
 
 static int make_tables(struct spool *s, struct base_error *err)
 {
@@ -780,18 +790,24 @@ int spool_retry_all(struct spool *s, int64_t now_ms, uint64_t *out_count, struct
 	return 0;
 }
 
-int spool_retry_flagged(
-	struct spool *s, unsigned flag, int64_t now_ms, uint64_t *out_count, struct base_error *err)
+int spool_retry_flagged(struct spool *s, unsigned flag, struct base_slice account, int64_t now_ms,
+	uint64_t *out_count, struct base_error *err)
 {
+	struct base_buf head;
 	sqlite3_stmt *st;
 	int rc = spool_begin(s, SPOOL_SYNC, err);
 
 	if (rc != 0)
 		return rc;
+	/* The account is what detail begins with. */
+	base_buf_init(&head, 2 * SPOOL_DETAIL_ACCOUNT_MAX_BYTES);
+	spool_detail_put_account(&head, account);
 	st = statement(s, ST_RETRY_FLAG);
 	sqlite3_bind_int64(st, 1, now_ms);
 	sqlite3_bind_int64(st, 2, flag);
+	sqlite3_bind_blob(st, 3, head.ptr, account.len ? (int)head.len : 0, SQLITE_STATIC);
 	rc = run(s, ST_RETRY_FLAG);
+	base_buf_release(&head);
 	if (rc != SQLITE_OK)
 		return fail_turn(s, rc, "cannot change work", err);
 	*out_count = (uint64_t)sqlite3_changes(s->db);
