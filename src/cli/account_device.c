@@ -63,6 +63,7 @@ static int ask_for_code(struct account_login *l, struct vault_oauth_device *d)
 	const char *endpoint = vault_oauth_device_endpoint(l->profile);
 	struct base_buf form, body;
 	struct base_error *err = &l->account->err;
+	uint8_t random[VAULT_OAUTH_RANDOM_BYTES];
 	unsigned http;
 	int rc;
 
@@ -72,7 +73,9 @@ static int ask_for_code(struct account_login *l, struct vault_oauth_device *d)
 			"FILE");
 	base_buf_init_secret(&form, VAULT_OAUTH_FORM_MAX_BYTES);
 	base_buf_init_secret(&body, IPC_FETCH_BODY_MAX_BYTES);
-	rc = vault_oauth_device_form(l->profile, &form, err);
+	base_random_fill(random, sizeof(random));
+	rc = vault_oauth_device_form(l->profile, base_clock_wall_ms(), random, &form, err);
+	base_wipe(random, sizeof(random));
 	if (rc == 0)
 		rc = account_login_post(l, endpoint, &form, &http, &body);
 	if (rc == 0)

@@ -41,7 +41,7 @@ static void ask(const struct vault_oauth_profile *p)
 	if (vault_oauth_renew_form(p, NULL, BASE_SLICE("u"), 1, random, &out, &err) == 0)
 		check_form(base_buf_slice(&out));
 	base_buf_clear(&out);
-	if (vault_oauth_device_form(p, &out, &err) == 0)
+	if (vault_oauth_device_form(p, 1, random, &out, &err) == 0)
 		check_form(base_buf_slice(&out));
 	base_buf_clear(&out);
 	vault_oauth_device_init(&d);

@@ -26,8 +26,10 @@
  *   key_id                                  kid of the assertion's header
  *   issuer, subject, audience               of jwt_bearer (RFC 7523 section 2.1); by default client_id, the
  *                                           account's user, token_endpoint
- *   extra                                   object of further form fields (texts)
- * Unknown keys warn. http: endpoints are refused. */
+ *   extra                                   object of further fields (texts), up to 16: of every form and of
+ *                                           the authorization URL; none that is written there anyway
+ * Unknown keys warn. http: endpoints are refused. A key of PEM may hold the PEM itself. With the grant
+ * jwt_bearer private_key signs that, and the client proves itself by client_secret, or not at all. */
 #ifndef VAULT_OAUTH_H
 #define VAULT_OAUTH_H
 
@@ -85,6 +87,7 @@ void vault_oauth_tokens_init(struct vault_oauth_tokens *t);
 void vault_oauth_tokens_release(struct vault_oauth_tokens *t);
 /* @out: a secret buffer. */
 void vault_oauth_tokens_write(const struct vault_oauth_tokens *t, struct base_buf *out);
+/* @out was initialised. False: not what tokens_write() made; @out is as it was. */
 BASE_MUST_USE bool vault_oauth_tokens_read(struct base_slice bytes, struct vault_oauth_tokens *out);
 
 /* --- forms of requests; appended to @out, a secret buffer --- */
@@ -106,8 +109,9 @@ struct vault_oauth_device {
 };
 void vault_oauth_device_init(struct vault_oauth_device *d);
 void vault_oauth_device_release(struct vault_oauth_device *d);
-BASE_MUST_USE int vault_oauth_device_form(
-	const struct vault_oauth_profile *profile, struct base_buf *out, struct base_error *err);
+BASE_MUST_USE int vault_oauth_device_form(const struct vault_oauth_profile *profile, int64_t now_ms,
+	const uint8_t random[VAULT_OAUTH_RANDOM_BYTES], struct base_buf *out,
+	struct base_error *err);
 BASE_MUST_USE int vault_oauth_device_answer(unsigned status, struct base_slice body,
 	struct vault_oauth_device *out, struct base_error *err);
 BASE_MUST_USE int vault_oauth_device_poll_form(const struct vault_oauth_profile *profile,
@@ -139,7 +143,8 @@ enum vault_oauth_result {
 };
 /* @reason: words for people, with the provider's error and description decoded and escaped, e.g.
  * "invalid_grant: Token has been expired or revoked"; no secret. An answer without expires_in counts for
- * 3600 s. */
+ * 3600 s, one of more than a year for a year. A key twice, a token with a blank in it or longer than
+ * VAULT_OAUTH_TOKEN_MAX_BYTES, an expires_in below 1: LATER. PENDING and SLOW_DOWN come whatever was asked. */
 #define VAULT_OAUTH_REASON_MAX_BYTES 400
 enum vault_oauth_result vault_oauth_answer(unsigned status, struct base_slice body, int64_t now_ms,
 	struct vault_oauth_tokens *t, char reason[VAULT_OAUTH_REASON_MAX_BYTES]);
@@ -147,9 +152,12 @@ enum vault_oauth_result vault_oauth_answer(unsigned status, struct base_slice bo
 /* --- when --- */
 
 /* When the token should be renewed, in unix ms: a fifth of its life ahead of its end, at most 10 minutes
- * and at least 30 s, less up to half of that by @random so that many do not come at once. */
+ * and at least 30 s (but not more than half of its life), less up to half of that by @random so that many do
+ * not come at once. Never within 10 s of when it was obtained. A clock that was set back makes this late:
+ * renew as soon as a token is not usable, too. */
 int64_t vault_oauth_renew_at(const struct vault_oauth_tokens *t, uint64_t random);
-/* Can it still be given to a server that may look at it for a minute? */
+/* Can it still be given to a server that may look at it for a minute (or half of its life, where that is
+ * less)? No, when the clock says it was not there yet a minute ago. */
 bool vault_oauth_is_usable(const struct vault_oauth_tokens *t, int64_t now_ms);
 /* How long to wait after the nth failure in a row (from 1): refused: 1 min, doubling up to 1 h; later: 5 s,
  * doubling up to 5 min; each less up to a quarter by @random. */

@@ -157,17 +157,12 @@ int vault_oauth_renew_form(const struct vault_oauth_profile *p, const struct vau
 	return rc != 0 ? rc : vault_oauth_client_fields(p, now_ms, random, true, out, err);
 }
 
-int vault_oauth_device_form(
-	const struct vault_oauth_profile *p, struct base_buf *out, struct base_error *err)
+/* RFC 8628 section 3.1: the client proves itself here as it does for a token. */
+int vault_oauth_device_form(const struct vault_oauth_profile *p, int64_t now_ms,
+	const uint8_t random[VAULT_OAUTH_RANDOM_BYTES], struct base_buf *out,
+	struct base_error *err)
 {
-	vault_oauth_field(out, "client_id", base_slice_text(p->texts[OAUTH_CLIENT_ID]));
-	if (p->secrets[OAUTH_CLIENT_SECRET].len)
-		vault_oauth_field(
-			out, "client_secret", base_secret_slice(&p->secrets[OAUTH_CLIENT_SECRET]));
-	if (p->texts[OAUTH_SCOPE])
-		vault_oauth_field(out, "scope", base_slice_text(p->texts[OAUTH_SCOPE]));
-	vault_oauth_extra_fields(p, out);
-	return vault_oauth_form_end(out, err);
+	return vault_oauth_client_fields(p, now_ms, random, true, out, err);
 }
 
 int vault_oauth_device_poll_form(const struct vault_oauth_profile *p,
