@@ -81,8 +81,8 @@ static bool repeats_token(const struct sasl_client *c, struct base_slice json)
 	for (size_t i = 0; i < json.len; i++)
 		if (json.ptr[i] != '\\')
 			base_buf_append_byte(&plain, json.ptr[i]);
-	found = memmem(json.ptr, json.len, token.ptr, token.len) ||
-		memmem(plain.ptr, plain.len, token.ptr, token.len);
+	found = (json.len && memmem(json.ptr, json.len, token.ptr, token.len)) ||
+		(plain.len && memmem(plain.ptr, plain.len, token.ptr, token.len));
 	base_buf_release(&plain);
 	return found;
 }
