@@ -174,11 +174,8 @@ static void a_wrong_proof_is_no_proof(void **state)
 		respond(&d, i != 0, good); /* 0: the client's own response said back */
 		if (i == 1)
 			good[31] ^= 1;
-		snprintf(proof, sizeof(proof),
-			i == 2           ? ""
-				: i == 3 ? "rspauth="
-					 : "rspauth=%s",
-			good);
+		snprintf(proof, sizeof(proof), "%s%s",
+			i == 2 ? "" : "rspauth=", i == 2 || i == 3 ? "" : good);
 		said = base_slice_text(proof);
 		if (i == 4)
 			said.len--;
