@@ -130,7 +130,7 @@ static void reset(struct token_account *a)
 	a->reason[0] = '\0';
 	a->fetch_due = false;
 	a->fetch_id = 0;
-	a->unsaved = a->save_tried = false;
+	a->unsaved = a->save_tried = a->dropped = false;
 	a->alerted = TOKEN_ALERTED_NOT;
 	a->failing = a->save_alerted = a->changed_due = false;
 	a->logs_due = 0;

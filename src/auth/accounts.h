@@ -19,7 +19,8 @@
 #define AUTH_TOKEN_WAIT_MS 25000
 #define AUTH_TOKEN_WAITING_MAX 1024
 #define AUTH_TOKEN_FETCH_MS 20000 /* what fetch is given for a request */
-/* A token that the server refuses so soon after it was obtained is not worth renewing. */
+/* A token is renewed because a server refuses it at most once in so long; and one so young is given even if
+ * it hardly lives. */
 #define AUTH_TOKEN_FRESH_MS 10000
 #define AUTH_TOKEN_SAVE_AGAIN_MS 10000
 #define AUTH_TOKEN_SEED_BYTES 32

@@ -68,7 +68,7 @@ static bool answer(struct auth_accounts *accounts, struct token_account *a,
 	} else if (w->hopeless) {
 		out->class = BASE_ERROR_TEMPORARY;
 		out->reason = say(accounts,
-			"the server refuses a token that was obtained less than %d s ago",
+			"the server refuses the token that was renewed for it less than %d s ago",
 			AUTH_TOKEN_FRESH_MS / 1000);
 	} else if (token_usable(a, now)) {
 		out->class = 0;

@@ -63,16 +63,19 @@ static uint32_t given_generation(const struct token_account *a, struct auth_aske
 	return found;
 }
 
-/* The server refuses what @asker has. An older token than the present one says nothing; one that was
- * just obtained is refused for another reason than its age; else it is dropped and renewed, once. */
+/* The server refuses what @asker has. An older token than the present one says nothing; a token is dropped
+ * and renewed for a refusal once in a while: who comes meanwhile gets the new one, and the refusal of that
+ * is the server's word. */
 static bool is_hopeless(struct token_account *a, struct auth_asker asker, struct auth_now now)
 {
 	uint32_t generation = given_generation(a, asker);
 
 	if (!a->tokens.access.len || (generation && generation != a->generation))
 		return false;
-	if (now.mono_ms - a->obtained_ms < AUTH_TOKEN_FRESH_MS)
-		return true;
+	if (a->dropped && now.mono_ms - a->dropped_ms < AUTH_TOKEN_FRESH_MS)
+		return generation != 0;
+	a->dropped = true;
+	a->dropped_ms = now.mono_ms;
 	base_secret_clear(&a->tokens.access);
 	if (a->state == AUTH_TOKEN_VALID)
 		token_begin(a);

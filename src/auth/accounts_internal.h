@@ -44,6 +44,8 @@ struct token_account {
 	enum auth_token_state state;
 	int64_t obtained_ms; /* monotonic */
 	uint32_t generation; /* of the token; counts those of this process */
+	bool dropped;        /* because a server refused it; the last time: */
+	int64_t dropped_ms;  /* monotonic */
 	int64_t renew_ms;    /* VALID: wall clock */
 	int64_t retry_ms;    /* REFUSED, LATER: monotonic */
 	uint32_t failures;   /* in a row, for the back-off */

@@ -577,12 +577,11 @@ static void test_fetch_away(void **state)
  * server's word. */
 static void test_refused_by_server(void **state)
 {
-	static const struct auth_asker one = {0, 1}, two = {0, 2}, three = {1, 1};
+	static const struct auth_asker one = {0, 1}, two = {0, 2}, three = {1, 1}, four = {0, 4};
 	struct sim *s = begin();
 
 	put(s, "google", BASE_SLICE_EMPTY);
 	give(s, "a1", "r1");
-	step(s, AUTH_TOKEN_FRESH_MS);
 	want_as(s, "google", one, false);
 	want_as(s, "google", two, false);
 	want_as(s, "google", three, false);
@@ -591,15 +590,18 @@ static void test_refused_by_server(void **state)
 	assert_int_equal(s->answer_count, 3);
 	assert_int_equal(s->fetches, 2);
 	assert_false(view(s).usable);
-	/* Another connection finds the same meanwhile, and a third one later. */
+	/* Another connection finds the same meanwhile, and others later: one that is known to have the old
+	 * token, and one that comes in place of somebody's. */
 	want_as(s, "google", two, true);
 	give(s, "a2", "r2");
 	assert_int_equal(s->answer_count, 5);
 	assert_string_equal(s->answers[3].secret, "a2");
 	assert_string_equal(s->answers[4].secret, "a2");
 	want_as(s, "google", three, true);
+	want_as(s, "google", four, true);
 	assert_int_equal(s->fetches, 2);
-	assert_string_equal(last(s)->secret, "a2");
+	assert_string_equal(s->answers[5].secret, "a2");
+	assert_string_equal(s->answers[6].secret, "a2");
 	/* The new one is refused too. */
 	step(s, AUTH_TOKEN_FRESH_MS - 1);
 	want_as(s, "google", one, true);
@@ -616,8 +618,6 @@ static void test_refused_by_server(void **state)
 	assert_int_equal(s->fetches, 3);
 	give(s, "a3", NULL);
 	assert_string_equal(last(s)->secret, "a3");
-	/* A new relay counts its connections from 1 again. */
-	auth_accounts_relay_gone(s->accounts, 0);
 	step(s, AUTH_TOKEN_FRESH_MS);
 	want_as(s, "google", one, true);
 	assert_int_equal(s->fetches, 4);
@@ -627,6 +627,23 @@ static void test_refused_by_server(void **state)
 	want_as(s, "google", one, true);
 	assert_int_equal(last(s)->class, BASE_ERROR_CONFIG);
 	assert_int_equal(s->fetches, 4);
+}
+
+/* A new process of a relay counts its connections from 1 again: what the old one had says nothing. */
+static void test_relay_restarted(void **state)
+{
+	struct sim *s = begin();
+
+	put(s, "google", BASE_SLICE_EMPTY);
+	give(s, "a1", NULL);
+	want(s, 1);
+	step(s, AUTH_TOKEN_FRESH_MS);
+	want_as(s, "google", (struct auth_asker){0, 2}, true);
+	give(s, "a2", NULL);
+	auth_accounts_relay_gone(s->accounts, 0);
+	step(s, AUTH_TOKEN_FRESH_MS);
+	want_as(s, "google", (struct auth_asker){0, 1}, true);
+	assert_int_equal(s->fetches, 3);
 }
 
 static void test_retry(void **state)
@@ -874,6 +891,7 @@ int main(void)
 		cmocka_unit_test(test_hang),
 		cmocka_unit_test(test_fetch_away),
 		cmocka_unit_test(test_refused_by_server),
+		cmocka_unit_test(test_relay_restarted),
 		cmocka_unit_test(test_retry),
 		cmocka_unit_test(test_change),
 		cmocka_unit_test(test_hopeless_profiles),

@@ -187,30 +187,33 @@ static void do_log(const struct auth_token_effect *e)
 		const char *text;
 	} lines[] = {
 		[AUTH_TOKEN_LOG_REFUSED] = {LOG_LEVEL_WARNING,
-			"no token is given for an account, its mail waits; log in anew with "
-			"postern "
-			"account add NAME --oauth … --replace"},
+			"no token is given to it, its mail waits; log in anew with postern account "
+			"add NAME --oauth google|microsoft|FILE --replace"},
 		[AUTH_TOKEN_LOG_LATER] = {LOG_LEVEL_WARNING,
-			"no token can be had for an account now, its mail waits"},
-		[AUTH_TOKEN_LOG_WORKS] = {LOG_LEVEL_INFO, "an account has a token again"},
+			"no token can be had for it now, its mail waits; tried again by itself"},
+		[AUTH_TOKEN_LOG_WORKS] = {LOG_LEVEL_INFO, "it has a token again"},
 		[AUTH_TOKEN_LOG_NOT_SAVED] = {LOG_LEVEL_WARNING,
-			"an account's new token cannot be kept in the vault: it is used, written "
-			"again "
-			"every 10 s, and lost if the server ends before"},
+			"its new token cannot be kept in the vault: it is used, written again "
+			"every "
+			"10 s, and lost if the server ends before"},
 		[AUTH_TOKEN_LOG_SAVED] = {LOG_LEVEL_INFO,
-			"an account's new token is kept in the vault at last"},
+			"its new token is kept in the vault at last"},
 	};
+	bool bad = lines[e->what].level == LOG_LEVEL_WARNING;
 	struct log_record record;
+	struct base_buf text;
 
+	base_buf_init(&text, LOG_VALUE_MAX_BYTES);
+	base_buf_printf(&text, "account \"%s\": %s", e->name, lines[e->what].text);
 	log_begin(&record, lines[e->what].level, LOG_KIND_SYSTEM);
-	log_put_text(&record, LOG_KEY_TEXT, lines[e->what].text);
+	log_put(&record, LOG_KEY_TEXT, base_buf_slice(&text));
 	log_put_text(&record, LOG_KEY_ACCOUNT, e->name);
-	if (lines[e->what].level == LOG_LEVEL_WARNING) {
+	if (bad)
 		log_put_text(&record, LOG_KEY_REASON, e->reason);
-		if (e->next_ms)
-			log_put_i64(&record, LOG_KEY_NEXT, e->next_ms);
-	}
+	if (bad && e->next_ms)
+		log_put_i64(&record, LOG_KEY_NEXT, e->next_ms);
 	log_commit(&record);
+	base_buf_release(&text);
 }
 
 static void do_answer(struct auth_shell *s, const struct auth_token_effect *e)

@@ -16,9 +16,9 @@ from postern import ROOT, Server, wait_for
 
 TYPES = {name: number for number, name in enumerate(re.findall(
     r"^\tX\((\w+), ", (ROOT / "src/loop/ipc.h").read_text(), re.M))}
-BAD = "no token is given for an account"
-AWAY = "no token can be had for an account now"
-GOOD = "an account has a token again"
+BAD = "no token is given to it"
+AWAY = "no token can be had for it now"
+GOOD = "it has a token again"
 
 
 class Refused(Exception):
