@@ -27,6 +27,16 @@ static struct base_slice text_of(struct base_slice json, const char *key)
 	return base_slice_has(value, '\\') ? BASE_SLICE_EMPTY : value;
 }
 
+/* "2026-12-01T02:50:13.123Z", whole seconds; 0: it is no time. */
+static int64_t time_of(struct base_slice text)
+{
+	char whole[sizeof("2026-12-01T02:50:13Z")];
+	int64_t ms = 0;
+
+	snprintf(whole, sizeof(whole), "%.19sZ", text.len >= 19 ? (const char *)text.ptr : "");
+	return base_time_parse(base_slice_text(whole), &ms) ? ms : 0;
+}
+
 static int from_server(struct account_material *m, const struct conf *conf, bool *out_running,
 	struct base_error *err)
 {
@@ -43,8 +53,7 @@ static int from_server(struct account_material *m, const struct conf *conf, bool
 	if (rc == 0 && *out_running) {
 		token = text_of(base_buf_slice(&answer), "token");
 		until = text_of(base_buf_slice(&answer), "until");
-		if (!base_time_parse(until, &m->token_until_ms))
-			m->token_until_ms = 0;
+		m->token_until_ms = time_of(until);
 		base_buf_append_slice(&m->secret, token);
 		m->token_source = ACCOUNT_TOKEN_SERVER;
 		if (token.len == 0)

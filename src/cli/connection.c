@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -77,6 +78,8 @@ int cli_resolve(const char *host, uint16_t port, struct addrinfo **out, struct b
 
 	snprintf(service, sizeof(service), "%u", port);
 	*out = NULL;
+	/* The resolver's own patience would outlast every other step. */
+	setenv("RES_OPTIONS", "timeout:3 attempts:2", 0);
 	rc = getaddrinfo(host, service, &hints, out);
 	if (rc == 0)
 		return 0;

@@ -73,8 +73,6 @@ static int probe(struct probe *p)
 {
 	struct base_error err;
 
-	/* The resolver's own patience would outlast every other step. */
-	setenv("RES_OPTIONS", "timeout:3 attempts:2", 0);
 	p->now_ms = base_clock_wall_ms();
 	if (probe_session(p, &err) != 0)
 		return unreachable(p, &err);
