@@ -1,6 +1,6 @@
-/* Any challenges to DIGEST-MD5. Input: challenges, each behind a length byte (255: all the rest). What must
- * hold: responses are one line of text, every refusal has a reason, and no proof is ever believed, because
- * the fuzzer does not know the password. */
+/* Any challenges to DIGEST-MD5. Input: whether a good challenge comes first, then challenges, each behind a
+ * length byte (255: all the rest). What must hold: responses are one line of text, every refusal has a
+ * reason, and no proof is ever believed, because the fuzzer does not know the password. */
 #include "loop/gsasl.h"
 
 #include <stdlib.h>
@@ -28,10 +28,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct sasl_client_foreign f;
 	struct base_buf out;
 
+	if (size == 0)
+		return 0;
 	if (!gsasl_client_new(NULL, SASL_MECHANISM_DIGEST_MD5, BASE_SLICE("mx.example.org"),
 		    BASE_SLICE("tim"), BASE_SLICE("tanstaaftanstaaf"), &f))
 		return 0;
 	base_buf_init_secret(&out, 16384);
+	if (data[0] & 1)
+		BASE_BUG_IF(push(&f,
+				    BASE_SLICE("realm=\"r\",nonce=\"n\",algorithm=md5-sess,"
+					       "charset=utf-8"),
+				    &out) != SASL_CLIENT_RESPONSE);
+	data++;
+	size--;
 	while (result != SASL_CLIENT_ABORT && size > 0) {
 		size_t len = *data == 255 || *data > size - 1 ? size - 1 : *data;
 
