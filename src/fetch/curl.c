@@ -169,10 +169,10 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *mi
 	}
 	if (!poll) {
 		poll = base_alloc(sizeof(*poll));
-		if (uv_poll_init(c->loop, poll, fd) != 0) {
-			free(poll);
-			return -1;
-		}
+		/* The kernel's memory for it ran out. libcurl takes no refusal here: it would do nothing
+		 * at all any more. A new process starts afresh. */
+		if (uv_poll_init(c->loop, poll, fd) != 0)
+			base_out_of_memory();
 		poll->data = c;
 		(void)curl_multi_assign(c->multi, fd, poll);
 	}

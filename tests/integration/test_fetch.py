@@ -9,6 +9,7 @@ import socket
 import ssl
 import struct
 import subprocess
+import sys
 import threading
 import urllib.parse
 
@@ -16,12 +17,13 @@ import pytest
 
 from dns import Dns
 from oauth import OAuth
-from postern import BUILD, ROOT, Server, free_ports, reachable
+from postern import BUILD, ROOT, Authority, Server, free_ports, open_to_roles, reachable, wait_for
 
 PROGRAM = BUILD / "libexec" / "postern" / "postern-fetch"
 SANITIZED = b"__asan_init" in PROGRAM.read_bytes()
 TABLE = (ROOT / "src" / "loop" / "ipc.h").read_text()
 TYPES = {name: number for number, name in enumerate(re.findall(r"^\tX\((\w+), ", TABLE, re.M))}
+ROLES = {name: number for number, name in enumerate(re.findall(r"^\tIPC_([A-Z]+),", TABLE, re.M))}
 FRAME_MAX = 112 * 1024
 BODY_MAX = 65536
 FINE, TEMPORARY, CONFIG, PEER = 0, 1, 3, 4
@@ -92,6 +94,55 @@ class Fetch:
         return status, self.process.stderr.read()
 
 
+class Role(Fetch):
+    """The role, under a master and an auth that the test plays."""
+
+    def __init__(self, conf=""):
+        self.master, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.master.settimeout(60)
+        program = reachable(BUILD / "libexec") / "postern" / "postern-fetch"
+        become = "import os, sys; os.dup2(int(sys.argv[1]), 3); os.execv(sys.argv[2], sys.argv[2:])"
+        self.process = subprocess.Popen([sys.executable, "-c", become, str(theirs.fileno()), str(program)], text=True,
+                                        pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        theirs.close()
+        self.number = self.generation = 0
+        self.socket = None
+        self.configure(conf, first=1)
+        self.told("READY")
+        self.auth()
+
+    def say(self, kind, body=b"", fd=None, number=0):
+        socket.send_fds(self.master, [struct.pack("=HHI", TYPES[kind], 0, number) + body], [] if fd is None else [fd])
+
+    def told(self, kind):
+        frame = self.master.recv(FRAME_MAX)
+        assert struct.unpack_from("=H", frame)[0] == TYPES[kind], frame
+        return frame[8:]
+
+    def configure(self, conf, first=0):
+        fd = os.memfd_create("conf")
+        os.write(fd, f'hostname = "mail.example.org"\n{conf}\n'.encode())
+        self.say("CONF", struct.pack("=IIB", 0, 1, first) + text("0123456789abcdef"), fd)
+        os.close(fd)
+
+    def auth(self):
+        """A new auth, in the place of the one before."""
+        if self.socket:
+            self.socket.close()
+        self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.socket.settimeout(60)
+        self.generation += 1
+        self.say("PEER", struct.pack("=BIB", ROLES["AUTH"], 0, 0), theirs.fileno(), self.generation)
+        theirs.close()
+
+    def drain(self):
+        self.say("DRAIN", struct.pack("=I", 20000))
+
+    def end(self):
+        self.drain()
+        return self.died()
+
+
 class Raw:
     """A TLS server that sends the same bytes to everybody who has sent a head, and closes."""
 
@@ -152,6 +203,14 @@ def fetch():
     yield f
     if f.process.poll() is None:
         assert f.end() == (0, "")
+
+
+@pytest.fixture
+def role():
+    r = Role()
+    yield r
+    if r.process.poll() is None:
+        assert r.end() == (0, "")
 
 
 def form(**fields):
@@ -510,6 +569,69 @@ def test_the_sandbox_stands(fetch, provider, ca):
     assert fetch.ask(f"https://localhost:{provider.port}/", ca=ca).status == 404
     status = status_of(fetch.process.pid)
     assert (status["NoNewPrivs"], status["Seccomp"], status["Threads"]) == ("1", "2", "1")
+
+
+def hangs(provider, count=1):
+    provider.wait_for(lambda: sum(not r.status for r in provider.requests[-count:]) == count, f"{count} requests")
+
+
+def test_the_role_answers_auth(role, provider, ca):
+    answer = role.ask(provider.token_endpoint, renewal(provider), ca)
+    assert (answer.problem, answer.status) == (FINE, 200)
+
+
+def test_a_restarted_auth_is_told_nothing_of_the_one_before(role, provider, ca):
+    provider.hang = True
+    role.want(provider.token_endpoint, renewal(provider), ca)
+    hangs(provider)
+    role.auth()
+    fresh = role.want(provider.token_endpoint, renewal(provider), ca)
+    hangs(provider, 2)
+    provider.release()
+    answer = role.answer()
+    assert (answer.id, answer.status) == (fresh, 200)
+    answer = role.ask("ftp:")
+    assert answer.problem == CONFIG
+
+
+def test_a_request_that_cannot_be_read_is_answered(provider, ca):
+    role = Role()
+    role.number = 77
+    role.send(b"\xff" * 16)
+    answer = role.answer()
+    assert (answer.id, answer.problem, answer.error) == (77, PEER, "the request could not be read")
+    assert role.ask(provider.url + "/", ca=ca).status == 404
+    assert role.end() == (0, "error: auth sent an HTTPS request that cannot be read role=fetch\n")
+
+
+def test_a_drain_ends_what_is_under_way(role, provider, ca):
+    provider.hang = True
+    slow = role.want(provider.token_endpoint, renewal(provider), ca)
+    hangs(provider)
+    role.drain()
+    late = role.want(provider.token_endpoint, renewal(provider), ca)
+    answers = [role.answer()]
+    provider.release()
+    answers.append(role.answer())
+    assert [(a.id, a.problem, a.error) for a in answers] == [(late, TEMPORARY, "the server ends"), (slow, FINE, "")]
+    assert role.died() == (0, "")
+
+
+def test_authorities_are_read_again(provider, ca, tmp_path):
+    open_to_roles(tmp_path)
+    file = tmp_path / "ca.pem"
+    file.write_bytes(ca)
+    role = Role(f'tls {{ ca = "{file}" }}')
+    assert role.ask(provider.url + "/").status == 404
+    for broken, words in ((b"none", "there is no certificate in it"), (ca + ca[:100], "certificate 2 cannot be read")):
+        file.write_bytes(broken)
+        role.configure(f'tls {{ ca = "{file}" }}')
+        assert words in role.told("REFUSED").decode()
+        assert role.ask(provider.url + "/").status == 404      # the old ones stay
+    file.write_bytes(Authority(tmp_path / "other").ca.read_bytes())
+    role.configure(f'tls {{ ca = "{file}" }}')
+    wait_for(lambda: role.ask(provider.url + "/").problem == CONFIG, "the new authorities")
+    assert role.end() == (0, "")
 
 
 def test_the_role_stands_in_its_server(tmp_path):
