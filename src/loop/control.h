@@ -5,7 +5,8 @@
  * Words (all but "secret" bytes are text; options as in the command line, normalised to NAME=VALUE):
  *  auth:    user add|passwd|remove|list|show|test NAME [option=value …]; account add|list|show|remove …;
  *           account token NAME, account retry [NAME] (auth/control_account.c); unban ADDR; status
- *  queue:   queue list|show|cat|retry|hold|release|remove|stats [ID|--all]; status
+ *  queue:   queue list|show|cat|retry|hold|release|remove|stats [ID|--all]; sender add|list|remove|test …
+ *           (route/sender_admin.h); accounts: those that relays have paused; status
  *  journal: why ID | user=U | sender=ADDR | last=N; status
  * The code that answers them stands in a floor (vault/admin.h, spool/admin.h, loop/events.h), so that
  * the command can run it on the files itself when no server runs. */

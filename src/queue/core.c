@@ -439,8 +439,6 @@ static bool repair(struct queue_core *c)
 	if (!spool_is_faulty(c->spool))
 		return true;
 	if (c->now_ms >= c->retry_at_ms && spool_repair(c->spool, &err) == 0) {
-		/* A change that seemed to fail may stand there after all. */
-		queue_senders_load(c);
 		queue_load_restart(c);
 		return true;
 	}

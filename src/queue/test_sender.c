@@ -17,25 +17,34 @@ static int setup_senders(void **state)
 }
 
 /* "add LINE account=NAME", as the shell does it. */
-static void senders(const char *text)
+static int try_senders(const char *text, struct base_error *err)
 {
 	struct base_slice words[8], rest = base_slice_text(text);
 	struct route_sender_request req = {.words = words, .now_ms = x.now};
 	struct base_buf out;
-	struct base_error err;
-	int rc = queue_core_senders_before(x.core, x.now, &err);
+	int rc = queue_core_senders_before(x.core, x.now, err);
 
 	base_buf_init(&out, 65536);
 	while (base_slice_split(&rest, ' ', &words[req.word_count]))
 		req.word_count++;
 	if (rc == 0)
-		rc = route_sender_admin_run(x.spool, &req, &out, &err);
+		rc = route_sender_admin_run(x.spool, &req, &out, err);
 	if (rc == 0)
-		rc = spool_commit(x.spool, &err);
-	if (rc != 0)
-		fail_msg("%s: %s", text, err.text);
-	queue_core_senders_after(x.core);
+		rc = spool_commit(x.spool, err);
+	if (rc == 0)
+		queue_core_senders_after(x.core);
+	else
+		spool_rollback(x.spool);
 	base_buf_release(&out);
+	return rc;
+}
+
+static void senders(const char *text)
+{
+	struct base_error err;
+
+	if (try_senders(text, &err) != 0)
+		fail_msg("%s: %s", text, err.text);
 }
 
 static const char *shown(const struct base_id *id)
@@ -376,6 +385,40 @@ static void held_mail_goes_when_its_account_works(void **state)
 	no_more_jobs();
 }
 
+static void a_change_that_failed_is_none(void **state)
+{
+	struct base_error err;
+
+	relays(1, 10);
+	senders("add bert@example.org account=two");
+	submit(1, "anna@example.org", "b@example.net");
+	settle();
+	fault_arm(1, 0, true);
+	assert_int_equal(
+		try_senders("add anna@example.org account=one", &err), BASE_ERROR_TEMPORARY);
+	assert_int_equal(try_senders("remove bert@example.org", &err), BASE_ERROR_TEMPORARY);
+	x.now += 300;
+	(void)queue_core_turn(x.core, x.now);
+	fault_arm(0, 0, false);
+	x.now += 70 * 1000;
+	settle();
+	no_more_jobs();
+	for (int restarted = 0; restarted < 2; restarted++) {
+		submit(2 + 2 * (unsigned)restarted, "anna@example.org", "b@example.net");
+		submit(3 + 2 * (unsigned)restarted, "bert@example.org", "b@example.net");
+		settle();
+		assert_string_equal(next_job()->account, "two");
+		assert_true(result(&x.jobs[restarted], "d"));
+		settle();
+		no_more_jobs();
+		reopen();
+		relays(1, 10);
+	}
+	senders("add anna@example.org account=one");
+	settle();
+	assert_int_equal(x.job_count, 5);
+}
+
 static void who_waits_may_be_held_and_released(void **state)
 {
 	struct base_id id;
@@ -408,6 +451,7 @@ int main(void)
 		SENDERS(the_second_leaves_the_one_who_waits),
 		SENDERS(an_account_has_one_relay),
 		SENDERS(held_mail_goes_when_its_account_works),
+		SENDERS(a_change_that_failed_is_none),
 		SENDERS(who_waits_may_be_held_and_released),
 	};
 

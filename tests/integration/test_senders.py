@@ -204,6 +204,20 @@ def test_a_paused_account_is_told_and_tried_again(relaying):
     assert logins(peer) == {ANNA[0]: {"one"}, "bert@example.org": {"two"}}
 
 
+def test_a_repaired_account_needs_no_retry(relaying):
+    server, peer = relaying
+    server.run("sender", "add", ANNA[0], "--account", "first")
+    peer.users["one"] = "changed"
+    server.start()
+    for n in range(3):
+        submit(server, subject=f"number {n}")
+    wait_for(lambda: len([m for m in entries(server) if m["reason"] and m["account"] == "first"]) == 3,
+             lambda: f"three that wait: {entries(server)}")
+    add_account(server, peer, "first", "one", "changed", "--replace")
+    wait_empty(server)
+    assert len(peer.messages) == 3 and server.json("status")["accounts"] == []
+
+
 def test_why_tells_the_way(relaying):
     server, peer = relaying
     server.run("sender", "add", "@example.org", "--account", "first")
