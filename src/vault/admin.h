@@ -18,7 +18,9 @@
  *   user needs NAME    verb=add|passwd and the options of the request to come: see below
  *   account add NAME   [url=URL] [user=U] kind=password|oauth|certificate [mechanisms=LIST] [pin=sha256:…]
  *                      [connections=N] [rate=N/hour] [replace=1]  (secret: vault_admin_account_secret_put()s).
- *                      url and user may be left out where the configuration has a section of this name.
+ *                      url and user may be left out where the section of this name says them; user of a
+ *                      certificate, too. kind is password unless said. Parts that are no PEM, do not go
+ *                      together or hold no profile are refused, and what was there stays
  *                      Replaces one that is there only with replace=1
  *   account list | remove NAME | show NAME
  *
@@ -35,10 +37,11 @@
  * "apps": [{"label", "mechanisms", "created", "expires", "limit", "send_as"}]}; user test {"name",
  * "result": "ok"|"rejected", "reason"}; account list {"accounts": [{"name", "url", "user", "secret":
  * "password"|"oauth"|"certificate"|null (none is kept), "source": "vault"|"configuration"|"both",
- * "mechanisms" (null: all), "connections", "rate", "pin", "ca" (bool), "certificate" (bool), "created",
- * "token": null or {"state": "valid"|"renewing"|"refused"|"none", "until", "next", "reason"}}]} with one
- * entry for each name in the vault or in a section, a section's word winning where both say something;
- * "token" is auth's to fill (env.token); user import {"mask", "results": [one for each entry: "added", "changed", "exists", else
+ * "mechanisms" (null: all), "connections" (null: the default), "rate" ("100/hour" or null), "pin" (or
+ * null), "ca" (bool), "certificate" (bool), "created", "token": null or {"state":
+ * "valid"|"renewing"|"refused"|"none", "until", "next", "reason"}}]} with one entry for each name in the
+ * vault or in a section, a section's word winning where both say something; "token" is auth's to fill
+ * (env.token); user import {"mask", "results": [one for each entry: "added", "changed", "exists", else
  * why it was refused]}; add, passwd and remove {"name", "done": "added"|"changed"|"removed"}. */
 #ifndef VAULT_ADMIN_H
 #define VAULT_ADMIN_H

@@ -53,6 +53,19 @@ struct vault_oauth_profile {
 	size_t extra_count;
 };
 
+/* Where a profile's faults are told. */
+struct oauth_say {
+	const char *what;          /* the file's name, say */
+	struct base_buf *warnings; /* may be null */
+	struct base_error *err;
+};
+/* CONFIG: "WHAT: KEY: reason". */
+int vault_oauth_refuse(const struct oauth_say *say, const char *key, const char *reason);
+void vault_oauth_warn(const struct oauth_say *say, const char *key, const char *reason);
+/* After all keys were read: fill in, infer the grant, check. */
+BASE_MUST_USE int vault_oauth_complete(
+	struct vault_oauth_profile *p, bool has_grant, const struct oauth_say *say);
+
 /* JSON whose memory is wiped when jansson frees it. An object without duplicate keys and NULs, or null;
  * @why (may be null) says what is wrong, with nothing of the text in it. */
 json_t *vault_oauth_json(struct base_slice text, struct base_error *why);

@@ -95,6 +95,9 @@ static void microsoft(void **state)
 	bad("{" M ",\"client_secret\":\"s\",\"tenant\":\"common\",\"grant\":"
 	    "\"client_credentials\"}",
 		"tenant");
+	bad("{" M ",\"client_secret\":\"s\",\"tenant\":\"Organizations\",\"grant\":\"client_"
+		  "credentials\"}",
+		"tenant");
 	bad("{" M ",\"tenant\":\"a/b\"}", "tenant");
 	bad("{" M ",\"tenant\":\"\"}", "tenant");
 }

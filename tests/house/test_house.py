@@ -31,7 +31,7 @@ PROGRAMS = {
 ENGINE_FLOORS = ["wire", "sasl", "smtp", "mail"]
 ENGINE_FILES = {
     "vault": ["verify", "verify_apr1", "throttle", "cache", "credentials", "stored", "file", "file_passwd", "file_authuser",
-              "file_vpasswd", "file_vmailmgr", "pem", "oauth_json", "oauth_profile", "oauth_parse", "oauth_form",
+              "file_vpasswd", "file_vmailmgr", "pem", "oauth_json", "oauth_profile", "oauth_parse", "oauth_complete", "oauth_form",
               "oauth_code", "oauth_jwt", "oauth_answer", "oauth_life"],
     "spool": ["schedule"],
     "route": ["route", "sender", "mx", "control"],
