@@ -91,6 +91,13 @@ void token_touch(struct auth_accounts *accounts, struct token_account *a)
 	accounts->touched = a;
 }
 
+void token_fetch_has_place(struct auth_accounts *accounts)
+{
+	for (struct token_account *a = accounts->first; a; a = a->next)
+		if (a->fetch_due)
+			token_touch(accounts, a);
+}
+
 struct token_account *token_find(const struct auth_accounts *accounts, const char *name)
 {
 	struct token_account *a = accounts->first;
@@ -195,6 +202,7 @@ void auth_accounts_remove(struct auth_accounts *accounts, const char *name, stru
 	reset(a);
 	a->removed = true;
 	token_touch(accounts, a);
+	token_fetch_has_place(accounts);
 }
 
 void auth_accounts_user(struct auth_accounts *accounts, const char *name, const char *user)

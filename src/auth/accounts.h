@@ -6,8 +6,8 @@
  * Trust    answers are hostile; one account's endpoint holds up no other account
  * Order    call with an event and the time, then take effects until there are none; auth_accounts_wake_ms()
  *          says when auth_accounts_tick() is due
- * Limits   one request at a time for each account; AUTH_TOKEN_WAITING_MAX wait for one, AUTH_TOKEN_WAIT_MS
- *          at most
+ * Limits   one request at a time for each account, AUTH_TOKEN_FETCHES_MAX in all; AUTH_TOKEN_WAITING_MAX wait
+ *          for one account, AUTH_TOKEN_WAIT_MS at most
  * Secrets  profiles and tokens; slices of effects are valid until the next call */
 #ifndef AUTH_ACCOUNTS_H
 #define AUTH_ACCOUNTS_H
@@ -19,6 +19,8 @@
 #define AUTH_TOKEN_WAIT_MS 25000
 #define AUTH_TOKEN_WAITING_MAX 1024
 #define AUTH_TOKEN_FETCH_MS 20000 /* what fetch is given for a request */
+/* Less than what fetch takes at a time: after a long stop many accounts are due at once. */
+#define AUTH_TOKEN_FETCHES_MAX 128
 /* A token is renewed because a server refuses it at most once in so long; and one so young is given even if
  * it hardly lives. */
 #define AUTH_TOKEN_FRESH_MS 10000

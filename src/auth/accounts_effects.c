@@ -122,6 +122,15 @@ static void begin_if_wanted(struct token_account *a, struct auth_now now)
 		token_begin(a);
 }
 
+static bool fetch_is_full(const struct auth_accounts *accounts)
+{
+	unsigned count = 0;
+
+	for (const struct token_account *a = accounts->first; a; a = a->next)
+		count += a->fetch_id != 0;
+	return count >= AUTH_TOKEN_FETCHES_MAX;
+}
+
 static bool step_fetch(struct auth_accounts *accounts, struct token_account *a, struct auth_now now,
 	struct auth_token_effect *out)
 {
@@ -129,7 +138,7 @@ static bool step_fetch(struct auth_accounts *accounts, struct token_account *a, 
 	struct base_error err = {0};
 	int rc;
 
-	if (!a->fetch_due || !accounts->fetch_up)
+	if (!a->fetch_due || !accounts->fetch_up || fetch_is_full(accounts))
 		return false;
 	a->fetch_due = false;
 	token_draw(accounts, random);

@@ -129,9 +129,7 @@ void auth_accounts_relay_gone(struct auth_accounts *accounts, unsigned relay)
 void auth_accounts_fetch_up(struct auth_accounts *accounts, struct auth_now now)
 {
 	accounts->fetch_up = true;
-	for (struct token_account *a = accounts->first; a; a = a->next)
-		if (a->fetch_due)
-			token_touch(accounts, a);
+	token_fetch_has_place(accounts);
 }
 
 void auth_accounts_fetch_down(struct auth_accounts *accounts, struct auth_now now)
@@ -196,6 +194,7 @@ void auth_accounts_fetched(struct auth_accounts *accounts, uint32_t id,
 	if (!a)
 		return;
 	a->fetch_id = 0;
+	token_fetch_has_place(accounts);
 	if (answer->class != 0) {
 		no_answer(accounts, a, answer, now);
 		return;
@@ -328,4 +327,5 @@ void auth_accounts_tick(struct auth_accounts *accounts, struct auth_now now)
 	for (struct token_account *a = accounts->first; a; a = a->next)
 		if (account_due_ms(a, now) <= now.mono_ms)
 			tick_one(accounts, a, now);
+	token_fetch_has_place(accounts);
 }

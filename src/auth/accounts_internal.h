@@ -90,6 +90,8 @@ bool token_usable(const struct token_account *a, struct auth_now now);
 int64_t token_next_ms(const struct token_account *a, struct auth_now now); /* wall clock; 0 */
 void token_draw(struct auth_accounts *accounts, uint8_t out[VAULT_OAUTH_RANDOM_BYTES]);
 uint64_t token_jitter(struct auth_accounts *accounts);
+/* fetch is there, or has a place: who waits for it looks again. */
+void token_fetch_has_place(struct auth_accounts *accounts);
 void token_free(struct auth_accounts *accounts, struct token_account *a);
 
 /* accounts_events.c */

@@ -33,8 +33,8 @@ struct sim {
 	int64_t log_next_ms;
 	unsigned changed;
 	/* Requests that were not answered yet: ids, and the form of the last one. */
-	uint32_t asked[64];
-	char asked_of[64][64];
+	uint32_t asked[256];
+	char asked_of[256][64];
 	size_t asked_count;
 	unsigned fetches;
 	char form[2048];
@@ -309,6 +309,33 @@ static void test_many_wait(void **state)
 		assert_true(s->answers[i].asker.id > s->answers[i - 1].asker.id);
 	want(s, 1);
 	assert_string_equal(last(s)->secret, "a1");
+}
+
+/* After a long stop all accounts are due: fetch is not given more than it takes. */
+static void test_many_accounts(void **state)
+{
+	struct sim *s = begin();
+	char name[16];
+	unsigned most = 0;
+
+	for (unsigned i = 0; i < AUTH_TOKEN_FETCHES_MAX + 40; i++) {
+		snprintf(name, sizeof(name), "account%u", i);
+		put(s, name, BASE_SLICE_EMPTY);
+		most = s->asked_count > most ? (unsigned)s->asked_count : most;
+	}
+	while (s->asked_count)
+		give(s, "a", NULL);
+	assert_int_equal(most, AUTH_TOKEN_FETCHES_MAX);
+	assert_int_equal(s->fetches, AUTH_TOKEN_FETCHES_MAX + 40);
+	/* One that is gone leaves its place. */
+	s = begin();
+	for (unsigned i = 0; i < AUTH_TOKEN_FETCHES_MAX + 1; i++) {
+		snprintf(name, sizeof(name), "account%u", i);
+		put(s, name, BASE_SLICE_EMPTY);
+	}
+	auth_accounts_remove(s->accounts, "account0", s->now);
+	run(s);
+	assert_int_equal(s->fetches, AUTH_TOKEN_FETCHES_MAX + 1);
 }
 
 /* A rotated refresh token is in the vault before anybody gets the access token. */
@@ -881,6 +908,7 @@ int main(void)
 		cmocka_unit_test(test_life),
 		cmocka_unit_test(test_jitter),
 		cmocka_unit_test(test_many_wait),
+		cmocka_unit_test(test_many_accounts),
 		cmocka_unit_test(test_rotation),
 		cmocka_unit_test(test_restart),
 		cmocka_unit_test(test_vault_down),

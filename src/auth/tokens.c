@@ -187,8 +187,7 @@ static void do_log(const struct auth_token_effect *e)
 		const char *text;
 	} lines[] = {
 		[AUTH_TOKEN_LOG_REFUSED] = {LOG_LEVEL_WARNING,
-			"no token is given to it, its mail waits; log in anew with postern account "
-			"add NAME --oauth google|microsoft|FILE --replace"},
+			"no token is given to it, its mail waits; a person must act"},
 		[AUTH_TOKEN_LOG_LATER] = {LOG_LEVEL_WARNING,
 			"no token can be had for it now, its mail waits; tried again by itself"},
 		[AUTH_TOKEN_LOG_WORKS] = {LOG_LEVEL_INFO, "it has a token again"},
@@ -205,6 +204,10 @@ static void do_log(const struct auth_token_effect *e)
 
 	base_buf_init(&text, LOG_VALUE_MAX_BYTES);
 	base_buf_printf(&text, "account \"%s\": %s", e->name, lines[e->what].text);
+	if (e->what == AUTH_TOKEN_LOG_REFUSED)
+		base_buf_printf(&text,
+			": postern account add %s --oauth google|microsoft|FILE --replace",
+			e->name);
 	log_begin(&record, lines[e->what].level, LOG_KIND_SYSTEM);
 	log_put(&record, LOG_KEY_TEXT, base_buf_slice(&text));
 	log_put_text(&record, LOG_KEY_ACCOUNT, e->name);

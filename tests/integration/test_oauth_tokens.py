@@ -295,6 +295,19 @@ def test_sections_and_vault_are_one_list(tmp_path, provider):
             control(server, "account", "token", "certain")
 
 
+def test_a_large_secret(server, provider):
+    """A profile with authorities, authorities of the server beside it, a client certificate: all in one request."""
+    bundle = server.folder / "bundle.pem"
+    pem = provider.ca.read_text()
+    bundle.write_text(pem * (31000 // len(pem)))
+    certificate, key = server.authority.issue("client")
+    add(server, provider, "google", "--ca", bundle, "--cert", certificate, "--key", key)
+    wait_state(server, "valid")
+    row = server.json("account", "list")["accounts"][0]
+    assert row["ca"] and row["certificate"] and row["secret"] == "oauth"
+    assert provider.valid(control(server, "account", "token", "google")["token"])
+
+
 def test_certificate_that_cannot_be_read(tmp_path):
     server = Server(tmp_path)
     certificate, key = server.authority.issue("client")
