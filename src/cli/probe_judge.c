@@ -246,6 +246,12 @@ static bool is_weak(const char *name)
 	return strcmp(name, "CRAM-MD5") == 0 || strcmp(name, "DIGEST-MD5") == 0;
 }
 
+/* None of these is a login that one could recommend. */
+static bool is_better(const char *name)
+{
+	return !is_weak(name) && strcmp(name, "NTLM") != 0 && strcmp(name, "ANONYMOUS") != 0;
+}
+
 static void judge_before_tls(struct probe *p)
 {
 	char names[200];
@@ -265,9 +271,9 @@ static void judge_before_tls(struct probe *p)
 static void judge_mechanisms(struct probe *p, const struct probe_offer *offer)
 {
 	char names[200];
-	size_t count = names_that(offer, is_any, names, sizeof(names)), weak;
+	bool alone = !names_that(offer, is_better, names, sizeof(names));
 
-	if (!count) {
+	if (!names_that(offer, is_any, names, sizeof(names))) {
 		if (p->tls && (p->port == 587 || p->port == 465))
 			finding(p, PROBE_WARNING, "no-login",
 				"AUTH inside TLS: this is a port of submission (RFC 6409)",
@@ -280,12 +286,11 @@ static void judge_mechanisms(struct probe *p, const struct probe_offer *offer)
 	if (probe_offer_has_mechanism(offer, "NTLM"))
 		finding(p, PROBE_WARNING, "ntlm", "SCRAM-SHA-256, or GSSAPI",
 			"NTLM is offered: the password can be computed from one exchange");
-	weak = names_that(offer, is_weak, names, sizeof(names));
-	if (weak)
-		finding(p, weak == count ? PROBE_WARNING : PROBE_NOTE, "weak-login",
+	if (names_that(offer, is_weak, names, sizeof(names)))
+		finding(p, alone ? PROBE_WARNING : PROBE_NOTE, "weak-login",
 			"SCRAM-SHA-256; PLAIN inside TLS is better than these",
-			"%s %s offered: weak, and the server must keep passwords readable", names,
-			weak == count ? "alone is" : "is");
+			"%s %soffered%s: weak, and the server must keep passwords readable", names,
+			alone ? "" : "is ", alone ? ", and nothing better" : "");
 	if (!names_that(offer, is_scram, names, sizeof(names)))
 		finding(p, PROBE_NOTE, "no-scram", "SCRAM-SHA-256 beside PLAIN",
 			"no SCRAM is offered: the server learns the password at every login");

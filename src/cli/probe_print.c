@@ -154,7 +154,7 @@ static void print_tls(const struct probe *p)
 		at += (size_t)snprintf(text + at, sizeof(text) - at, "%s%s %s", i ? ", " : "",
 			numbers[i], probe_version_name(p->versions[i]));
 	row_text("versions", 2, text);
-	if (p->mode == PROBE_STARTTLS) {
+	if (p->mode == PROBE_STARTTLS && p->injection != PROBE_INJECTION_UNKNOWN) {
 		snprintf(text, sizeof(text), "a command behind STARTTLS is %s",
 			probe_injection_name(p->injection));
 		row_text("injection", 2, text);

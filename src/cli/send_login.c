@@ -110,8 +110,10 @@ static int check_mechanism(
 	const char *name = sasl_mechanism_info(m)->name;
 	bool user = cli_has(cli, "user"), token = cli_has(cli, "token-stdin"), fits = false;
 
-	while (!(sasl_mechanism_mask_of(out->credential) & SASL_MASK(m)))
+	while (out->credential < SASL_CREDENTIAL_COUNT &&
+		!(sasl_mechanism_mask_of(out->credential) & SASL_MASK(m)))
 		out->credential++;
+	BASE_BUG_IF(out->credential == SASL_CREDENTIAL_COUNT);
 	switch (out->credential) {
 	case SASL_CREDENTIAL_PASSWORD:
 		fits = user && !token;
@@ -204,6 +206,20 @@ int send_read_file(const struct cli *cli, const char *path, struct base_buf *out
 	return status;
 }
 
+/* An option that says that standard input begins with a secret is right also where nobody asks for it: that
+ * line must not become the message's first. */
+static int read_secret(
+	const struct cli *cli, struct send_login *login, const struct cli_client_options *out)
+{
+	if (cli_has(cli, "token-stdin"))
+		return cli_secret_line(cli, "token", SASL_CLIENT_TOKEN_MAX_BYTES, &login->secret);
+	if (cli_has(cli, "password-stdin") ||
+		(out->auth && out->credential == SASL_CREDENTIAL_PASSWORD))
+		return cli_password(
+			cli, cli_has(cli, "password-stdin"), false, "Password: ", &login->secret);
+	return CLI_OK;
+}
+
 int send_login_read(const struct cli *cli, struct send_login *login, struct cli_client_options *out)
 {
 	struct {
@@ -222,11 +238,9 @@ int send_login_read(const struct cli *cli, struct send_login *login, struct cli_
 			status = send_read_file(cli, cli_value(cli, files[i].option), files[i].to);
 		*files[i].slice = base_buf_slice(files[i].to);
 	}
-	if (status == CLI_OK && out->auth && out->credential == SASL_CREDENTIAL_TOKEN)
-		status = cli_secret_line(cli, "token", SASL_CLIENT_TOKEN_MAX_BYTES, &login->secret);
-	else if (status == CLI_OK && out->auth && out->credential == SASL_CREDENTIAL_PASSWORD)
-		status = cli_password(
-			cli, cli_has(cli, "password-stdin"), false, "Password: ", &login->secret);
-	out->secret = base_secret_slice(&login->secret);
+	if (status == CLI_OK)
+		status = read_secret(cli, login, out);
+	if (out->auth)
+		out->secret = base_secret_slice(&login->secret);
 	return status;
 }

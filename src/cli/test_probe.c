@@ -333,7 +333,7 @@ static void findings_follow_from_facts(void **state)
 		{"PLAIN before TLS", plain_before_tls, "bad:plaintext-login-without-tls"},
 		{"SCRAM before TLS", scram_before_tls, "warning:login-without-tls"},
 		{"bad mechanisms", bad_mechanisms,
-			"bad:anonymous-login warning:ntlm note:weak-login note:no-scram"},
+			"bad:anonymous-login warning:ntlm warning:weak-login note:no-scram"},
 		{"CRAM-MD5 only", cram_only, "warning:weak-login note:no-scram"},
 		{"no -PLUS", no_plus, "note:no-channel-binding note:old-announcement"},
 		{"bare", bare,

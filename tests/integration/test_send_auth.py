@@ -321,6 +321,17 @@ def test_gssapi_without_a_ticket(serve):
 
 # ---- messages ----
 
+@pytest.mark.parametrize("auth", ["none", "EXTERNAL"])
+def test_a_password_that_nobody_asks_for_does_not_become_the_message(serve, authority, auth):
+    cert, key = authority.issue("robot")
+    server = serve(by_certificate(*["AUTH EXTERNAL"] * (auth != "none"), "8BITMIME"),
+                   starttls=client_context(authority, False))
+    for option, secret in (("--password-stdin", PASSWORD), ("--token-stdin", TOKEN)):
+        done = Done(server, *server.ca, "--cert", cert, "--key", key, "--user", FROM, "--auth", auth, option,
+                    stdin=f"{secret}\n".encode() + b"Subject: x\n\ny\n").check(0)
+        assert server.taken[-1] == ["Subject: x", "", "y"] and secret not in done.out + done.err
+
+
 @pytest.mark.parametrize("text, lines", [
     (b"Subject: dots\n\n.\n..\n.x\n", ["Subject: dots", "", "..", "...", "..x"]),
     (b"Subject: no end\n\nlast", ["Subject: no end", "", "last"]),
