@@ -50,6 +50,11 @@ struct relay_options {
 	bool allow_special;         /* MX targets may be loopback and private: tests only */
 	bool ip6;
 	uint16_t mx_port; /* 0: 25 */
+	/* As in struct smtp_client_options; null: none. */
+	bool (*foreign_new)(void *arg, enum sasl_mechanism mechanism, struct base_slice host,
+		struct base_slice user, struct base_slice password,
+		struct sasl_client_foreign *out);
+	sasl_mechanism_mask foreign;
 };
 
 /* Who is at the other end, as far as it is known. */

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/escape.h"
 #include "loop/file.h"
+#include "loop/gsasl.h"
 #include "loop/log.h"
 #include "loop/reach.h"
 
@@ -474,7 +475,10 @@ static int make_tls(const struct conf *conf, struct tls_context **out, struct ba
 static struct relay_options core_options(
 	const struct relay_shell *s, const struct conf *conf, bool ip6)
 {
-	struct relay_options options = {.own_name = base_slice_text(conf->hostname), .ip6 = ip6};
+	struct relay_options options = {.own_name = base_slice_text(conf->hostname),
+		.ip6 = ip6,
+		.foreign_new = gsasl_client_new,
+		.foreign = GSASL_MECHANISMS_LOCAL};
 	const char *port = getenv("POSTERN_MX_PORT");
 	uint64_t number;
 

@@ -705,6 +705,8 @@ static void begin_session(struct relay_conn *conn)
 		.auth = a != NULL,
 		.host = base_slice_text(conn->peer.host),
 		.port = conn->peer.addr.port,
+		.foreign_new = conn->core->options.foreign_new,
+		.foreign = conn->core->options.foreign,
 	};
 
 	if (a) {
