@@ -142,7 +142,7 @@ static void print_certificate(const struct probe *p, size_t index)
 static void print_tls(const struct probe *p)
 {
 	static const char *const numbers[PROBE_VERSIONS] = {"1.0", "1.1", "1.2", "1.3"};
-	char text[200];
+	char text[TLS_REASON_MAX_BYTES + 8];
 	size_t at = 0;
 
 	if (!p->tls)
@@ -159,7 +159,8 @@ static void print_tls(const struct probe *p)
 			probe_injection_name(p->injection));
 		row_text("injection", 2, text);
 	}
-	row_text("verified", 2, p->verified ? "yes" : p->verify_failure);
+	snprintf(text, sizeof(text), "%s%s", p->verified ? "yes" : "no: ", p->verify_failure);
+	row_text("verified", 2, text);
 	for (size_t i = 0; i < p->chain_count; i++)
 		print_certificate(p, i);
 }
