@@ -309,7 +309,9 @@ static void on_failed(struct relay_conn *conn, const struct relay_now *now)
 		return;
 	}
 	describe(&f, conn, failure->reason,
-		failure->maybe_delivered ? "; it may have taken the message all the same" : NULL);
+		failure->maybe_delivered
+			? " after the final dot; the message may have arrived all the same"
+			: NULL);
 	copy_reply(&f, reply);
 	if (!f.enhanced[0] && !reply->code)
 		memcpy(f.enhanced, failure->stage == SMTP_STAGE_AUTH ? "4.7.0" : "4.4.2", 6);
