@@ -1,6 +1,6 @@
 /* smtp/client_internal.h: the client session, as the files of smtp/client*.c share it
  * client.c phases and replies; client_offer.c EHLO; client_auth.c AUTH; client_mail.c a transaction;
- * client_body.c the message text */
+ * client_body.c the message text; client_facts.c what can be asked */
 #ifndef SMTP_CLIENT_INTERNAL_H
 #define SMTP_CLIENT_INTERNAL_H
 
