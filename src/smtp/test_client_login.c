@@ -231,6 +231,44 @@ static void test_foreign(void **state)
 	}
 }
 
+/* A mechanism that would go on for ever is stopped by the session: the 101st challenge gets "*". */
+static void test_rounds_have_an_end(void **state)
+{
+	struct foreign f = {.proven = true};
+	struct smtp_client_options options = {.helo_name = BASE_SLICE("me.example"),
+		.auth = true,
+		.host = BASE_SLICE("smtp.example.com"),
+		.foreign_new = foreign_new,
+		.foreign_arg = &f,
+		.foreign = SASL_MASK(SASL_MECHANISM_DIGEST_MD5)};
+	struct smtp_client *c = smtp_client_new(&options);
+	uint8_t random[SASL_CLIENT_RANDOM_BYTES] = {0};
+	struct base_buf out;
+	size_t used;
+
+	base_buf_init_secret(&out, OUT_MAX);
+	assert_int_equal(
+		smtp_client_push(
+			c, BASE_SLICE("220 hi\r\n250-srv\r\n250 AUTH DIGEST-MD5\r\n"), &used, &out),
+		SMTP_CLIENT_CREDENTIALS);
+	smtp_client_credentials(c, BASE_SLICE("tim"), BASE_SLICE("tanstaaftanstaaf"),
+		base_slice_make(random, sizeof(random)), &out);
+	for (unsigned i = 1; i <= 101; i++) {
+		base_buf_clear(&out);
+		assert_int_equal(smtp_client_push(c, BASE_SLICE("334 QQ==\r\n"), &used, &out),
+			SMTP_CLIENT_MORE);
+		assert_string_equal(base_buf_text(&out), i <= 100 ? "YW5zd2Vy\r\n" : "*\r\n");
+	}
+	/* And nothing that comes then is taken for a login. */
+	assert_int_equal(
+		smtp_client_push(c, BASE_SLICE("235 ok\r\n"), &used, &out), SMTP_CLIENT_FAILED);
+	assert_true(smtp_client_failure(c)->account);
+	assert_false(smtp_client_failure(c)->refused);
+	smtp_client_free(&c);
+	assert_int_equal(f.freed, 1);
+	base_buf_release(&out);
+}
+
 /* What the server offers in its own words, of the last EHLO only, and bounded. */
 static void test_hello(void **state)
 {
@@ -271,6 +309,7 @@ int main(void)
 		cmocka_unit_test(test_long_initial_response),
 		cmocka_unit_test(test_long_token),
 		cmocka_unit_test(test_foreign),
+		cmocka_unit_test(test_rounds_have_an_end),
 		cmocka_unit_test(test_hello),
 	};
 
