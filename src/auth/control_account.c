@@ -61,7 +61,7 @@ void auth_account_token_answer(struct auth_shell *s, const struct auth_token_eff
 {
 	struct control_reply *reply = take_ticket(s, e->asker.id);
 	struct base_error err = {0};
-	struct auth_account a;
+	struct auth_account a = {.name = ""};
 	struct base_buf out;
 	int rc;
 
@@ -100,7 +100,7 @@ void auth_account_token(
 {
 	struct auth_asker asker = {.relay = AUTH_ASKER_COMMAND};
 	struct auth_token_ticket *t;
-	struct auth_account a;
+	struct auth_account a = {.name = ""};
 	struct base_error err;
 	int rc;
 
@@ -127,7 +127,7 @@ void auth_account_retry(
 	struct auth_shell *s, const struct control_request *req, struct control_reply *reply)
 {
 	struct base_error err;
-	struct auth_account a;
+	struct auth_account a = {.name = ""};
 
 	if (req->word_count > 2 && auth_account_find(s, req->words[2], &a, &err) != 0) {
 		control_end(reply, &err);

@@ -64,7 +64,7 @@ static int read_ca(struct auth_shell *s, const struct auth_account *a, struct ba
 static void on_account_want(struct auth_shell *s, struct ipc_channel *ch, struct ipc_frame *frame)
 {
 	struct account_info info = {.class = BASE_ERROR_PEER};
-	struct auth_account a;
+	struct auth_account a = {.name = ""};
 	struct base_slice name;
 	struct base_error err;
 	struct base_buf ca;
@@ -191,7 +191,7 @@ static void answer_now(struct auth_shell *s, unsigned relay, uint32_t id,
 static void on_secret_want(struct auth_shell *s, unsigned relay, struct ipc_frame *frame)
 {
 	struct auth_secret_want want;
-	struct auth_account a;
+	struct auth_account a = {.name = ""};
 	struct base_error err;
 	int rc;
 

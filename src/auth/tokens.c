@@ -221,7 +221,7 @@ static void do_log(const struct auth_token_effect *e)
 
 static void do_answer(struct auth_shell *s, const struct auth_token_effect *e)
 {
-	struct auth_account a;
+	struct auth_account a = {.name = ""};
 	struct base_error err;
 	int rc = e->class;
 

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import sys
 import time
 
@@ -256,6 +257,27 @@ def test_fetch_is_killed(server, provider):
     wait_state(server, "valid")
     assert provider.valid(control(server, "account", "token", "google")["token"])
     assert not lines(server, BAD) and not lines(server, AWAY)
+
+
+def test_vault_cannot_write(server, provider):
+    """The token is used, the log says what may be lost, and it is written as soon as that is possible."""
+    provider.hang = True
+    add(server, provider)
+    provider.wait_count("refresh_token")
+    other = sqlite3.connect(server.folder / "data/vault.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    provider.release()
+    line = server.wait_log("cannot be kept in the vault")
+    assert "account=google" in line and line.startswith("warning")
+    given = control(server, "account", "token", "google")
+    assert provider.valid(given["token"])
+    other.execute("ROLLBACK")
+    other.close()
+    server.wait_log("is kept in the vault at last")
+    kill_role(server, "auth")
+    wait_state(server, "valid")
+    assert control(server, "account", "token", "google") == given
+    assert provider.count["refresh_token"] == 1
 
 
 def test_certificate_of_the_provider_is_verified(server, provider):
