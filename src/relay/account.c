@@ -156,8 +156,10 @@ static void hold_jobs(
 		f.peer = *peer;
 	for (b = 0; b < RELAY_BUCKETS; b++)
 		for (d = core->buckets[b]; d; d = d->next)
-			if (d->account == a)
+			if (d->account == a) {
+				d->delivered = 0;
 				relay_dest_give_up(d, &f, a->until_ms);
+			}
 }
 
 /* With the peer's words, or for comparing without them: those may differ each time. */
@@ -201,8 +203,9 @@ void relay_account_pause(struct relay_core *core, struct relay_account *a,
 	}
 	put_reason(refusal, true, a->reason, sizeof(a->reason));
 	put_reason(refusal, false, about, sizeof(about));
-	news = strcmp(about, a->told) != 0;
-	memcpy(a->told, about, sizeof(about));
+	news = !refusal->told && strcmp(about, a->told) != 0;
+	if (news)
+		memcpy(a->told, about, sizeof(about));
 	a->code = refusal->reply ? refusal->reply->code : 0;
 	a->token_refused = false;
 	tell(core, a, news);
@@ -212,7 +215,7 @@ void relay_account_pause(struct relay_core *core, struct relay_account *a,
 void relay_account_works(
 	struct relay_core *core, struct relay_account *a, const struct relay_now *now)
 {
-	bool waited = a->failures || a->token_refused;
+	bool waited = a->failures || a->token_refused, told = a->told[0] != '\0';
 
 	a->token_refused = false;
 	if (a->failures) {
@@ -220,7 +223,7 @@ void relay_account_works(
 		a->until_ms = 0;
 		a->code = 0;
 		a->reason[0] = a->told[0] = '\0';
-		tell(core, a, true);
+		tell(core, a, told);
 	}
 	if (waited) /* one has tried for all */
 		relay_account_dispatch(core, a, now);

@@ -146,6 +146,7 @@ struct relay_refusal {
 	const struct smtp_client_reply *reply; /* null: the server has no part in it */
 	struct base_slice token_error;         /* the server's JSON */
 	const struct relay_peer *peer;
+	bool told; /* auth has put it into the log itself */
 };
 void relay_account_pause(struct relay_core *core, struct relay_account *a,
 	const struct relay_refusal *refusal, const struct relay_now *now);

@@ -272,6 +272,7 @@ static void on_login_failed(struct relay_conn *conn, const struct smtp_client_fa
 		.reply = conn->no_secret ? NULL : smtp_client_reply(conn->smtp),
 		.token_error = smtp_client_auth_error(conn->smtp),
 		.peer = &conn->peer,
+		.told = conn->no_secret && a->credential == SASL_CREDENTIAL_TOKEN,
 	};
 
 	if (failure->refused && a->credential == SASL_CREDENTIAL_TOKEN && !conn->asked_refused) {

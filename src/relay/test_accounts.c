@@ -462,6 +462,20 @@ static void test_no_secret(void **state)
 		assert_string_equal(w.last_reason, rows_of[i].why);
 		teardown(&w);
 	}
+	/* That there is no token, auth says in the log itself; and so it does when there is one again. */
+	setup(&w, "ok");
+	w.info.credential = SASL_CREDENTIAL_TOKEN;
+	w.no_secret = "2invalid_grant";
+	give_acc(&w, 1);
+	assert_string_equal(w.last_reason, "0 4.7.8 |invalid_grant");
+	assert_int_equal(w.states, 1);
+	w.no_secret = NULL;
+	pass(&w, 61000);
+	give_acc(&w, 2);
+	assert_int_equal(w.delivered, 1);
+	assert_int_equal(w.states, 2);
+	assert_int_equal(w.alerts, 0);
+	teardown(&w);
 	setup(&w, "ok");
 	w.no_secret = "6";
 	w.info.certificate = true;
