@@ -88,28 +88,30 @@ static void print_field(const char *word, struct base_slice text)
 	fputs(quote ? "\"" : "", stdout);
 }
 
-/* "2026-11-24T14:52:41.123Z" without what is always the same. */
-static void print_time(struct base_slice time)
+/* "2026-11-24T14:52:41.123Z" without what is always the same; "new 3" as it is. */
+static void print_short(struct base_slice time)
 {
 	for (size_t i = 0; i < time.len && time.ptr[i] != '.' && time.ptr[i] != 'Z'; i++)
 		putchar(time.ptr[i] == 'T' ? ' ' : time.ptr[i]);
 }
 
-/* Code and words of a server belong together; its enhanced code stands in them. */
+/* Code and words of a server belong together; its enhanced code stands in them. Without words it is our
+ * own judgement. */
 static void print_reply(const json_t *event, struct base_buf *room)
 {
 	long long code = (long long)json_integer_value(json_object_get(event, "code"));
 	struct base_slice text = value_of(event, "reply", room);
 
-	if (text.len == 0)
+	if (text.len == 0) {
 		text = value_of(event, "enhanced", room);
-	if (code == 0 && text.len == 0)
+		if (text.len)
+			printf("  status %.*s", BASE_SLICE_ARGS(text));
 		return;
+	}
 	fputs("  reply", stdout);
 	if (code)
 		printf(" %lld", code);
-	if (text.len)
-		printf(" \"%.*s\"", BASE_SLICE_ARGS(text));
+	printf(" \"%.*s\"", BASE_SLICE_ARGS(text));
 }
 
 static bool is_listed(const char *key)
@@ -129,6 +131,12 @@ static void print_named(const json_t *event, const char *id, struct base_buf *ro
 			print_reply(event, room);
 		if (!fields[i].word || text.len == 0 || base_slice_equal_text(text, id))
 			continue;
+		if (strcmp(fields[i].key, "next") == 0 ||
+			strcmp(fields[i].key, "connection") == 0) {
+			printf("  %s ", fields[i].word);
+			print_short(text);
+			continue;
+		}
 		print_field(fields[i].word, text);
 		if (strcmp(fields[i].key, "tls") == 0 && json_object_get(event, "verified"))
 			printf(" %s",
@@ -145,7 +153,7 @@ static void print_event(const json_t *event, const char *id, const struct widths
 
 	base_buf_init(&room, 1 << 20);
 	fputs("  ", stdout);
-	print_time(value_of(event, "time", &room));
+	print_short(value_of(event, "time", &room));
 	text = value_of(event, "what", &room);
 	printf("  %-*.*s", w->what, BASE_SLICE_ARGS(text));
 	text = value_of(event, "result", &room);
