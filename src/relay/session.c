@@ -431,7 +431,7 @@ static bool used_up(const struct relay_conn *conn, const struct relay_now *now)
 		now->mono_ms - conn->opened_ms >= RELAY_LIFETIME_MS ||
 		smtp_client_is_spent(conn->smtp) || conn->core->draining || conn->unwelcome ||
 		relay_conn_is_retired(conn) ||
-		(conn->messages >= RELAY_GROWTH_MESSAGES &&
+		((conn->messages >= RELAY_GROWTH_MESSAGES || !conn->dest->first) &&
 			relay_limit_is_wanted_elsewhere(conn->dest));
 }
 

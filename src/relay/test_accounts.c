@@ -244,9 +244,15 @@ static void test_a_change_in_between(void **state)
 	give_acc(&w, 2);
 	w.mode = "ok";
 	w.info.url = BASE_SLICE("smtps://h.example:77");
+	w.auth_silent = true;
 	relay_core_account_changed(w.core, BASE_SLICE("acc"), &w.now);
 	run(&w);
 	relay_conn_input(relay_core_conn(w.core, 1), BASE_SLICE("250 taken\r\n"), &w.now);
+	run(&w);
+	assert_int_equal(w.delivered, 1);
+	assert_int_equal(w.mails, 1);
+	w.auth_silent = false;
+	relay_core_auth_back(w.core);
 	run(&w);
 	pass(&w, 1000);
 	assert_int_equal(w.delivered, 2);
@@ -272,6 +278,7 @@ static void test_answers_that_cannot_be_used(void **state)
 		{"smtps://h.example", "md5:", "pin", 0},
 	};
 	struct base_buf body;
+	uint32_t generation;
 	struct world w;
 
 	base_buf_init(&body, 1 << 20);
@@ -312,8 +319,10 @@ static void test_answers_that_cannot_be_used(void **state)
 		run(&w);
 		assert_int_equal(w.delivered, len == body.len - 1);
 		assert_int_equal(w.held, len != body.len - 1);
-		relay_core_account_told(w.core, 1, base_slice_make(body.ptr, len), &w.now);
+		generation = relay_core_account(w.core, 0)->generation;
+		relay_core_account_told(w.core, 1, base_slice_make(body.ptr, len / 2), &w.now);
 		run(&w);
+		assert_int_equal(relay_core_account(w.core, 0)->generation, generation);
 		teardown(&w);
 	}
 	base_buf_release(&body);
@@ -583,6 +592,29 @@ static void test_connections(void **state)
 	teardown(&w);
 }
 
+/* Nor does a busy destination keep the only connection for itself, and nor does another one. */
+static void test_connections_go_round(void **state)
+{
+	static const char *const hosts[] = {"a.example", "b.example", "c.example", "d.example"};
+	struct world w;
+
+	for (size_t h = 0; h < BASE_COUNT(hosts); h++) {
+		setup(&w, "ok");
+		w.info.connections = 1;
+		w.watched = 9999;
+		for (uint32_t i = 0; i < 100; i++)
+			for (size_t k = 0; k < BASE_COUNT(hosts); k++)
+				if (k != h)
+					give_job(&w, 1 + i, CONF_VIA_SMTPS, hosts[k], "acc");
+		give_job(&w, 9999, CONF_VIA_SMTPS, hosts[h], "acc");
+		run(&w);
+		assert_int_equal(w.delivered, 301);
+		assert_int_equal(w.open_most, 1);
+		assert_in_range(w.watched_at, 1, 3 * RELAY_GROWTH_MESSAGES + 1);
+		teardown(&w);
+	}
+}
+
 static void test_rate(void **state)
 {
 	struct world w;
@@ -675,6 +707,7 @@ int main(void)
 		cmocka_unit_test(test_slow_start),
 		cmocka_unit_test(test_tokens),
 		cmocka_unit_test(test_connections),
+		cmocka_unit_test(test_connections_go_round),
 		cmocka_unit_test(test_rate),
 		cmocka_unit_test(test_rate_counts_what_is_sent),
 	};

@@ -319,6 +319,8 @@ static void take_result(struct world *w, const struct relay_effect *e)
 			BASE_SLICE_ARGS(one.enhanced), BASE_SLICE_ARGS(one.reply),
 			BASE_SLICE_ARGS(one.reason));
 	}
+	if (w->watched && e->job->id == w->watched)
+		w->watched_at = w->delivered;
 	base_buf_release(&body);
 	relay_job_free(e->job);
 }

@@ -29,6 +29,8 @@ struct world {
 	uint64_t file_size; /* of messages from now on; 0: they come inline */
 	unsigned open_now, open_most, opened;
 	unsigned delivered, deferred, failed, held;
+	uint32_t watched; /* a job, and how many were delivered when it came back */
+	unsigned watched_at;
 	unsigned mails, clear_logins, nameless_mails; /* seen by servers */
 	char last_reason[700];
 	char last_peer[400]; /* host, address, tls, verified, mechanism, reused */
