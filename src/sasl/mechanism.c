@@ -10,17 +10,19 @@ static const struct sasl_mechanism_info mechanisms[] = {
 	/* LOGIN's server speaks first, but clients do send the user name beside the command. */
 	[SASL_MECHANISM_LOGIN] = {.name = "LOGIN",
 		.flags = SASL_PLAINTEXT | SASL_CLIENT_FIRST,
-		.strength = 1},
+		.strength = 2},
 	[SASL_MECHANISM_PLAIN] = {.name = "PLAIN",
 		.flags = SASL_PLAINTEXT | SASL_CLIENT_FIRST,
-		.strength = 2},
+		.strength = 3},
 	[SASL_MECHANISM_CRAM_MD5] = {.name = "CRAM-MD5",
 		.flags = SASL_NEEDS_SECRET,
-		.strength = 3,
+		.strength = 4,
 		.hash = BASE_HASH_MD5},
+	/* Historic (RFC 6331), and announced by many a server that keeps no secret for it: where PLAIN
+	 * may be sent, that is the better choice. */
 	[SASL_MECHANISM_DIGEST_MD5] = {.name = "DIGEST-MD5",
 		.flags = SASL_NEEDS_SECRET | SASL_MUTUAL | SASL_FOREIGN,
-		.strength = 4,
+		.strength = 1,
 		.hash = BASE_HASH_MD5},
 	[SASL_MECHANISM_SCRAM_SHA_1] = {.name = "SCRAM-SHA-1",
 		.flags = SCRAM_FLAGS,
