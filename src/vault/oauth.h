@@ -143,8 +143,8 @@ enum vault_oauth_result {
 };
 /* @reason: words for people, with the provider's error and description decoded and escaped, e.g.
  * "invalid_grant: Token has been expired or revoked"; no secret. An answer without expires_in counts for
- * 3600 s, one of more than a year for a year. A key twice, a token with a blank in it or longer than
- * VAULT_OAUTH_TOKEN_MAX_BYTES, an expires_in below 1: LATER. PENDING and SLOW_DOWN come whatever was asked. */
+ * 3600 s, one of more than a year for a year, one that is no time for 60 s; without token_type it is a
+ * Bearer. A key twice, a token with a blank in it or longer than VAULT_OAUTH_TOKEN_MAX_BYTES: LATER. PENDING and SLOW_DOWN come whatever was asked. */
 #define VAULT_OAUTH_REASON_MAX_BYTES 400
 enum vault_oauth_result vault_oauth_answer(unsigned status, struct base_slice body, int64_t now_ms,
 	struct vault_oauth_tokens *t, char reason[VAULT_OAUTH_REASON_MAX_BYTES]);

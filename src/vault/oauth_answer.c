@@ -5,7 +5,12 @@
 #include <math.h>
 #include <string.h>
 
-enum { EXPIRES_DEFAULT_S = 3600, EXPIRES_MAX_S = 365 * 24 * 3600, MS = 1000 };
+enum {
+	EXPIRES_DEFAULT_S = 3600,
+	EXPIRES_SENSELESS_S = 60,
+	EXPIRES_MAX_S = 365 * 24 * 3600,
+	MS = 1000
+};
 enum { INTERVAL_DEFAULT_S = 5, INTERVAL_MAX_S = 300, DEVICE_MAX_S = 24 * 3600 };
 
 /* Escaped, and cut where the reason's room ends. */
@@ -123,9 +128,10 @@ static enum vault_oauth_result take(const json_t *json, int64_t now_ms,
 			  type = vault_oauth_json_text(json, "token_type"), refresh;
 	uint32_t life_s = 0;
 
-	if (!base_slice_equal_text_nocase(type, "Bearer")) {
+	/* RFC 6749 demands a type; a provider that leaves it out knows no other one. */
+	if (type.len && !base_slice_equal_text_nocase(type, "Bearer")) {
 		say(reason, BASE_SLICE("the token is not one of type Bearer"), type);
-		return type.len ? VAULT_OAUTH_REFUSED : VAULT_OAUTH_LATER;
+		return VAULT_OAUTH_REFUSED;
 	}
 	if (!vault_oauth_is_visible(access, VAULT_OAUTH_TOKEN_MAX_BYTES) ||
 		!optional_token(json, "refresh_token", &refresh)) {
@@ -134,10 +140,9 @@ static enum vault_oauth_result take(const json_t *json, int64_t now_ms,
 			" with blanks or letters beyond ASCII");
 		return VAULT_OAUTH_LATER;
 	}
-	if (!seconds(json, "expires_in", EXPIRES_DEFAULT_S, EXPIRES_MAX_S, &life_s)) {
-		say_text(reason, "the answer does not say for how long the token is good");
-		return VAULT_OAUTH_LATER;
-	}
+	/* What makes no sense as a time must not cost a refresh token that came with it. */
+	if (!seconds(json, "expires_in", EXPIRES_DEFAULT_S, EXPIRES_MAX_S, &life_s))
+		life_s = EXPIRES_SENSELESS_S;
 	BASE_BUG_IF(!base_secret_set(&t->access, access));
 	if (refresh.len)
 		BASE_BUG_IF(!base_secret_set(&t->refresh, refresh));
