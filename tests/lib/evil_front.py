@@ -18,7 +18,7 @@ HERE = pathlib.Path(__file__).parent
 TABLE = pathlib.Path(os.environ["POSTERN_IPC_H"]).read_text()
 TYPES = {name: number for number, name in enumerate(re.findall(r"^\tX\((\w+), ", TABLE, re.M))}
 ROLES = {name: number for number, name in enumerate(re.findall(r"^\tIPC_(MASTER|FRONT|AUTH|WORKER|QUEUE|RELAY|DELIVER|"
-                                                               r"JOURNAL|CLI),", TABLE, re.M))}
+                                                               r"JOURNAL|PROVIDER|FETCH|CLI),", TABLE, re.M))}
 FRAME_MAX = 112 * 1024
 
 
