@@ -158,6 +158,23 @@ static void test_reuse(void **state)
 	teardown(&w);
 }
 
+/* However busy it is, a connection is given up after five minutes, between two messages. */
+static void test_lifetime(void **state)
+{
+	struct world w;
+
+	setup(&w, "ok");
+	for (uint32_t i = 0; i < 70; i++) {
+		give_job(&w, i, CONF_VIA_SMTP, "h.example", "");
+		run(&w);
+		pass(&w, 10000);
+	}
+	assert_int_equal(w.delivered, 70);
+	assert_int_equal(w.opened, 3);
+	assert_int_equal(w.open_most, 1);
+	teardown(&w);
+}
+
 /* No connection is shared over the borders of account, host or port. */
 static void test_borders(void **state)
 {
@@ -434,6 +451,7 @@ int main(void)
 		cmocka_unit_test(test_urls),
 		cmocka_unit_test(test_rows),
 		cmocka_unit_test(test_reuse),
+		cmocka_unit_test(test_lifetime),
 		cmocka_unit_test(test_borders),
 		cmocka_unit_test(test_lost_idle),
 		cmocka_unit_test(test_growth_waits_for_success),

@@ -8,6 +8,7 @@ import subprocess
 import pytest
 from peer import Peer, server_context
 from postern import Authority, wait_for
+from script import Script
 from test_relay import add_account, route, states, submit, trusted, wait_peer, wait_state
 
 
@@ -112,6 +113,39 @@ route "*" {{ via = "account:acc" }}""")
     assert wait_peer(peer)[0][3] == "u"
     wait_for(lambda: states(server).get("bob@bare.example", {}).get("attempts"), "an attempt")
     assert not bare.messages
+
+
+@pytest.mark.parametrize("user, said", [("robot", "AUTH EXTERNAL cm9ib3Q="), ("", "AUTH EXTERNAL =")])
+def test_a_certificate_is_the_login(make_server, stranger, user, said):
+    """No password is kept at all; without a user the server derives one from the certificate."""
+    def play(talk):
+        subjects.append(dict(x[0] for x in talk.sock.getpeercert()["subject"]))
+        talk.hello("AUTH EXTERNAL PLAIN")
+        talk.hear("AUTH")
+        talk.say("235 ok")
+        while not talk.line().upper().startswith("DATA"):
+            talk.say("250 ok")
+        talk.say("354 go")
+        talk.server.taken = talk.body()
+        talk.say("250 taken")
+        talk.rest()
+
+    subjects = []
+    server = make_server(start=False)
+    certificate, key = stranger.issue("robot")
+    context = trusted(server)
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(stranger.ca)
+    peer = Script(play, implicit=context)
+    peer.taken = None
+    user = f'user = "{user}"' if user else ""
+    route(server, f"""account acc {{ url = "smtps://localhost:{peer.port}"  {user}  certificate = "{certificate}"  key = "{key}"  mechanisms = {{"EXTERNAL"}} }}
+route "*" {{ via = "account:acc" }}""")
+    server.start()
+    submit(server, "bob@example.net")
+    wait_for(lambda: peer.taken, lambda: f"the message\n{peer.heard}\n{server.log_text()[-3000:]}")
+    assert subjects == [{"commonName": "robot"}]
+    assert [line for line in peer.heard if line.startswith("AUTH")] == [said]
 
 
 def test_connections_and_rate_are_limits(make_server):
