@@ -1,7 +1,7 @@
 /* relay/internal.h: what the deciding files of relay share
- * core.c effects and entry points; job.c jobs and results; dest.c destinations; session.c
- * connections; account.c accounts and their pauses; limits.c their rates and connections; told.c what
- * auth says */
+ * core.c effects and entry points; job.c jobs and results; dest.c destinations; conn.c connections as
+ * things; session.c what happens on them; delivery.c jobs on them; account.c accounts and their pauses;
+ * limits.c their rates and connections; told.c what auth says */
 #ifndef RELAY_INTERNAL_H
 #define RELAY_INTERNAL_H
 
@@ -115,16 +115,41 @@ void relay_dest_give_up(
 void relay_dest_tick(struct relay_dest *d, const struct relay_now *now);
 void relay_dest_free(struct relay_dest *d);
 
-/* session.c */
+/* conn.c */
 struct relay_conn *relay_conn_open(struct relay_dest *d, const struct base_addr *addr,
 	const char *host, const struct relay_now *now);
-void relay_conn_start(struct relay_conn *conn, struct relay_job *job, const struct relay_now *now);
-void relay_conn_tick(struct relay_conn *conn, const struct relay_now *now);
 void relay_conn_quit(struct relay_conn *conn, const struct relay_now *now);
-
 /* Close it: idle ones at once, others when their job is done. */
 void relay_conn_retire(struct relay_conn *conn, const struct relay_now *now);
 bool relay_conn_is_retired(const struct relay_conn *conn);
+/* It is not used any more; the shell closes it. */
+void relay_conn_close(struct relay_conn *conn);
+/* The same where all went well: whoever waited for its place may have it. */
+void relay_conn_end(struct relay_conn *conn, const struct relay_now *now);
+void relay_conn_leave_idle(struct relay_conn *conn);
+void relay_conn_set_deadline(struct relay_conn *conn, int64_t ms, const struct relay_now *now);
+/* Its buffer has memory only while bytes wait in it. */
+void relay_conn_lend_out(struct relay_conn *conn);
+void relay_conn_return_out(struct relay_conn *conn);
+/* @f: deferred because of @what, with who the peer is; @more: added to @what, or null. */
+void relay_conn_describe(
+	struct relay_failure *f, const struct relay_conn *conn, const char *what, const char *more);
+void relay_conn_copy_reply(struct relay_failure *f, const struct smtp_client_reply *reply);
+void relay_conn_note_mechanism(struct relay_conn *conn);
+
+/* delivery.c: the session's events once it is READY; _body: true: all of the text was given. */
+void relay_conn_start(struct relay_conn *conn, struct relay_job *job, const struct relay_now *now);
+void relay_delivery_ready(struct relay_conn *conn, const struct relay_now *now);
+void relay_delivery_mail_reply(struct relay_conn *conn);
+void relay_delivery_rcpt_reply(struct relay_conn *conn);
+bool relay_delivery_body(struct relay_conn *conn);
+void relay_delivery_message_reply(struct relay_conn *conn);
+void relay_delivery_done(struct relay_conn *conn, const struct relay_now *now);
+
+/* session.c */
+/* Give the session @in, or let it go on. Nested calls do nothing: the outer one goes on. */
+void relay_conn_drive(struct relay_conn *conn, struct base_slice in, const struct relay_now *now);
+void relay_conn_tick(struct relay_conn *conn, const struct relay_now *now);
 /* A client certificate has come, or none. @certificate: u32 length and chain, u32 length and key. */
 void relay_conn_certificate(struct relay_conn *conn, struct base_slice certificate, const char *why,
 	const struct relay_now *now);

@@ -39,7 +39,7 @@ ENGINE_FILES = {
     "auth": ["core", "list", "effects", "request", "ask", "told", "answer", "tasks", "sources", "accounts", "accounts_events",
              "accounts_effects", "frames", "merged"],
     "queue": ["core", "message", "plan", "sender", "dest", "settle", "bounce", "load"],
-    "relay": ["core", "job", "dest", "session", "account", "told", "limits", "names"],
+    "relay": ["core", "job", "dest", "conn", "session", "delivery", "account", "told", "limits", "names"],
     "deliver": ["core"],
     "fetch": ["core", "url"],
     "provider": ["core", "answer"],
