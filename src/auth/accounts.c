@@ -26,8 +26,32 @@ struct auth_accounts *auth_accounts_new(const uint8_t seed[AUTH_TOKEN_SEED_BYTES
 	struct auth_accounts *accounts = base_alloc_zero(1, sizeof(*accounts));
 
 	memcpy(accounts->seed, seed, sizeof(accounts->seed));
+	accounts->waiting_end = &accounts->waiting;
 	base_buf_init_secret(&accounts->bytes, VAULT_OAUTH_FORM_MAX_BYTES);
 	return accounts;
+}
+
+static struct token_account **named(const struct auth_accounts *accounts, const char *name)
+{
+	uint32_t hash = 2166136261; /* FNV-1a: names are the administrator's */
+
+	for (; *name; name++)
+		hash = (hash ^ (uint8_t)*name) * 16777619;
+	return (struct token_account **)&accounts->named[hash % TOKEN_NAMED_COUNT];
+}
+
+static void stop_waiting(struct auth_accounts *accounts, struct token_account *a)
+{
+	struct token_account **at = &accounts->waiting;
+
+	if (!a->waiting)
+		return;
+	while (*at != a)
+		at = &(*at)->next_waiting;
+	*at = a->next_waiting;
+	if (!*at)
+		accounts->waiting_end = at;
+	a->waiting = false;
 }
 
 void token_free(struct auth_accounts *accounts, struct token_account *a)
@@ -37,11 +61,17 @@ void token_free(struct auth_accounts *accounts, struct token_account *a)
 	while (*at != a)
 		at = &(*at)->next;
 	*at = a->next;
+	at = named(accounts, a->name);
+	while (*at != a)
+		at = &(*at)->next_named;
+	*at = a->next_named;
 	at = &accounts->touched;
 	while (*at && *at != a)
 		at = &(*at)->next_touched;
 	if (*at)
 		*at = a->next_touched;
+	stop_waiting(accounts, a);
+	token_set_fetch(accounts, a, 0);
 	for (struct token_waiter *w = a->waiters, *next; w; w = next) {
 		next = w->next;
 		free(w);
@@ -91,19 +121,45 @@ void token_touch(struct auth_accounts *accounts, struct token_account *a)
 	accounts->touched = a;
 }
 
+void token_set_fetch(struct auth_accounts *accounts, struct token_account *a, uint32_t id)
+{
+	accounts->fetching -= a->fetch_id != 0;
+	accounts->fetching += id != 0;
+	a->fetch_id = id;
+}
+
+void token_fetch_wait(struct auth_accounts *accounts, struct token_account *a)
+{
+	if (a->waiting)
+		return;
+	a->waiting = true;
+	a->next_waiting = NULL;
+	*accounts->waiting_end = a;
+	accounts->waiting_end = &a->next_waiting;
+}
+
+/* As many as there are places, not all that wait: with thousands of accounts each answer would cost each of
+ * them a look, and the logins that auth is for would wait. */
 void token_fetch_has_place(struct auth_accounts *accounts)
 {
-	for (struct token_account *a = accounts->first; a; a = a->next)
-		if (a->fetch_due)
-			token_touch(accounts, a);
+	unsigned places = AUTH_TOKEN_FETCHES_MAX - accounts->fetching;
+	struct token_account *a;
+
+	while (places && accounts->fetch_up && (a = accounts->waiting)) {
+		stop_waiting(accounts, a);
+		if (!a->fetch_due)
+			continue;
+		token_touch(accounts, a);
+		places--;
+	}
 }
 
 struct token_account *token_find(const struct auth_accounts *accounts, const char *name)
 {
-	struct token_account *a = accounts->first;
+	struct token_account *a = *named(accounts, name);
 
 	while (a && (a->removed || strcmp(a->name, name) != 0))
-		a = a->next;
+		a = a->next_named;
 	return a;
 }
 
@@ -127,7 +183,7 @@ int64_t token_next_ms(const struct token_account *a, struct auth_now now)
 }
 
 /* Everything but its name and those who wait. */
-static void reset(struct token_account *a)
+static void reset(struct auth_accounts *accounts, struct token_account *a)
 {
 	vault_oauth_profile_free(&a->profile);
 	vault_oauth_tokens_release(&a->tokens);
@@ -136,7 +192,7 @@ static void reset(struct token_account *a)
 	a->failures = 0;
 	a->reason[0] = '\0';
 	a->fetch_due = false;
-	a->fetch_id = 0;
+	token_set_fetch(accounts, a, 0);
 	a->unsaved = a->save_tried = a->dropped = false;
 	a->alerted = TOKEN_ALERTED_NOT;
 	a->failing = a->save_alerted = a->changed_due = false;
@@ -152,6 +208,8 @@ static struct token_account *add(struct auth_accounts *accounts, const char *nam
 	a->waiters_end = &a->waiters;
 	a->next = accounts->first;
 	accounts->first = a;
+	a->next_named = *named(accounts, a->name);
+	*named(accounts, a->name) = a;
 	vault_oauth_tokens_init(&a->tokens);
 	return a;
 }
@@ -183,7 +241,7 @@ void auth_accounts_put(struct auth_accounts *accounts, const char *name, const c
 
 	if (!a)
 		a = add(accounts, name);
-	reset(a);
+	reset(accounts, a);
 	snprintf(a->user, sizeof(a->user), "%s", user);
 	if (vault_oauth_profile_parse(
 		    &a->profile, profile, "the profile in the vault", NULL, NULL, NULL, &err) == 0)
@@ -191,6 +249,9 @@ void auth_accounts_put(struct auth_accounts *accounts, const char *name, const c
 	else
 		token_fail(accounts, a, VAULT_OAUTH_REFUSED, err.text, 0, now);
 	token_touch(accounts, a);
+	if (!a->profile)
+		token_fetch_has_place(
+			accounts); /* what it was asking for before is not asked any more */
 }
 
 void auth_accounts_remove(struct auth_accounts *accounts, const char *name, struct auth_now now)
@@ -199,7 +260,7 @@ void auth_accounts_remove(struct auth_accounts *accounts, const char *name, stru
 
 	if (!a)
 		return;
-	reset(a);
+	reset(accounts, a);
 	a->removed = true;
 	token_touch(accounts, a);
 	token_fetch_has_place(accounts);

@@ -115,20 +115,12 @@ static bool step_answer(struct auth_accounts *accounts, struct token_account *a,
 }
 
 /* Nobody can be given anything, and nothing is under way: it is time. */
-static void begin_if_wanted(struct token_account *a, struct auth_now now)
+static void begin_if_wanted(
+	struct auth_accounts *accounts, struct token_account *a, struct auth_now now)
 {
 	if (a->state == AUTH_TOKEN_NONE ||
 		(a->state == AUTH_TOKEN_VALID && a->waiters && !token_usable(a, now)))
-		token_begin(a);
-}
-
-static bool fetch_is_full(const struct auth_accounts *accounts)
-{
-	unsigned count = 0;
-
-	for (const struct token_account *a = accounts->first; a; a = a->next)
-		count += a->fetch_id != 0;
-	return count >= AUTH_TOKEN_FETCHES_MAX;
+		token_begin(accounts, a);
 }
 
 static bool step_fetch(struct auth_accounts *accounts, struct token_account *a, struct auth_now now,
@@ -138,8 +130,12 @@ static bool step_fetch(struct auth_accounts *accounts, struct token_account *a, 
 	struct base_error err = {0};
 	int rc;
 
-	if (!a->fetch_due || !accounts->fetch_up || fetch_is_full(accounts))
+	if (!a->fetch_due)
 		return false;
+	if (!accounts->fetch_up || accounts->fetching == AUTH_TOKEN_FETCHES_MAX) {
+		token_fetch_wait(accounts, a);
+		return false;
+	}
 	a->fetch_due = false;
 	token_draw(accounts, random);
 	base_buf_clear(&accounts->bytes);
@@ -153,7 +149,9 @@ static bool step_fetch(struct auth_accounts *accounts, struct token_account *a, 
 		token_fail(accounts, a, VAULT_OAUTH_REFUSED, err.text, 0, now);
 		return false;
 	}
-	a->fetch_id = ++accounts->next_fetch ? accounts->next_fetch : ++accounts->next_fetch;
+	if (++accounts->next_fetch == 0)
+		accounts->next_fetch = 1;
+	token_set_fetch(accounts, a, accounts->next_fetch);
 	a->fetch_end_ms = now.mono_ms + AUTH_TOKEN_FETCH_MS + FETCH_GRACE_MS;
 	out->kind = AUTH_TOKEN_FETCH;
 	out->id = a->fetch_id;
@@ -178,7 +176,7 @@ static bool step(struct auth_accounts *accounts, struct token_account *a, struct
 	}
 	if (step_answer(accounts, a, now, out))
 		return true;
-	begin_if_wanted(a, now);
+	begin_if_wanted(accounts, a, now);
 	return step_fetch(accounts, a, now, out);
 }
 

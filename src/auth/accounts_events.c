@@ -14,11 +14,11 @@ static void set_reason(char *out, size_t size, const char *reason)
 	snprintf(out, size, "%s", reason);
 }
 
-void token_begin(struct token_account *a)
+void token_begin(struct auth_accounts *accounts, struct token_account *a)
 {
 	a->state = AUTH_TOKEN_OBTAINING;
 	a->fetch_due = true;
-	a->fetch_id = 0;
+	token_set_fetch(accounts, a, 0);
 	a->asked_again = 0;
 }
 
@@ -31,7 +31,7 @@ void token_fail(struct auth_accounts *accounts, struct token_account *a,
 
 	a->state = refused ? AUTH_TOKEN_REFUSED : AUTH_TOKEN_LATER;
 	a->fetch_due = false;
-	a->fetch_id = 0;
+	token_set_fetch(accounts, a, 0);
 	a->failures++;
 	a->failing = true;
 	wait = vault_oauth_retry_ms(result, a->failures, token_jitter(accounts));
@@ -66,7 +66,8 @@ static uint32_t given_generation(const struct token_account *a, struct auth_aske
 /* The server refuses what @asker has. An older token than the present one says nothing; a token is dropped
  * and renewed for a refusal once in a while: who comes meanwhile gets the new one, and the refusal of that
  * is the server's word. */
-static bool is_hopeless(struct token_account *a, struct auth_asker asker, struct auth_now now)
+static bool is_hopeless(struct auth_accounts *accounts, struct token_account *a,
+	struct auth_asker asker, struct auth_now now)
 {
 	uint32_t generation = given_generation(a, asker);
 
@@ -78,7 +79,7 @@ static bool is_hopeless(struct token_account *a, struct auth_asker asker, struct
 	a->dropped_ms = now.mono_ms;
 	base_secret_clear(&a->tokens.access);
 	if (a->state == AUTH_TOKEN_VALID)
-		token_begin(a);
+		token_begin(accounts, a);
 	return false;
 }
 
@@ -92,7 +93,7 @@ bool auth_accounts_want(struct auth_accounts *accounts, const char *name, struct
 		return false;
 	w = base_alloc_zero(1, sizeof(*w));
 	w->asker = asker;
-	w->hopeless = refused && is_hopeless(a, asker, now);
+	w->hopeless = refused && is_hopeless(accounts, a, asker, now);
 	w->until_ms = a->waiter_count < AUTH_TOKEN_WAITING_MAX ? now.mono_ms + AUTH_TOKEN_WAIT_MS
 							       : now.mono_ms;
 	*a->waiters_end = w;
@@ -138,13 +139,14 @@ void auth_accounts_fetch_down(struct auth_accounts *accounts, struct auth_now no
 	for (struct token_account *a = accounts->first; a; a = a->next) {
 		if (!a->fetch_id)
 			continue;
-		a->fetch_id = 0;
-		if (a->asked_again++ < ASKED_AGAIN_MAX)
+		token_set_fetch(accounts, a, 0);
+		if (a->asked_again++ < ASKED_AGAIN_MAX) {
 			a->fetch_due = true;
-		else
-			token_fail(accounts, a, VAULT_OAUTH_LATER,
-				"the program that makes HTTPS requests ends again and again", 0,
-				now);
+			token_touch(accounts, a);
+			continue;
+		}
+		token_fail(accounts, a, VAULT_OAUTH_LATER,
+			"the program that makes HTTPS requests ends again and again", 0, now);
 	}
 }
 
@@ -193,7 +195,7 @@ void auth_accounts_fetched(struct auth_accounts *accounts, uint32_t id,
 		a = a->next;
 	if (!a)
 		return;
-	a->fetch_id = 0;
+	token_set_fetch(accounts, a, 0);
 	token_fetch_has_place(accounts);
 	if (answer->class != 0) {
 		no_answer(accounts, a, answer, now);
@@ -247,7 +249,7 @@ bool auth_accounts_retry(struct auth_accounts *accounts, const char *name, struc
 		if (!failed || !a->profile || a->removed || (name && strcmp(a->name, name) != 0))
 			continue;
 		a->failures = 0;
-		token_begin(a);
+		token_begin(accounts, a);
 		token_touch(accounts, a);
 		any = true;
 	}
@@ -308,12 +310,12 @@ static void tick_one(struct auth_accounts *accounts, struct token_account *a, st
 		break;
 	case AUTH_TOKEN_VALID:
 		if (now.wall_ms >= a->renew_ms)
-			token_begin(a);
+			token_begin(accounts, a);
 		break;
 	case AUTH_TOKEN_REFUSED:
 	case AUTH_TOKEN_LATER:
 		if (a->profile && now.mono_ms >= a->retry_ms)
-			token_begin(a);
+			token_begin(accounts, a);
 		break;
 	case AUTH_TOKEN_NONE: /* begins by itself */
 	case AUTH_TOKEN_STATE_COUNT:

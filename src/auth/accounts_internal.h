@@ -35,8 +35,10 @@ struct token_given {
 
 struct token_account {
 	struct token_account *next;
-	struct token_account *next_touched;
+	struct token_account *next_named; /* of those whose names have the same hash */
+	struct token_account *next_touched, *next_waiting;
 	bool touched; /* effects may be due */
+	bool waiting; /* for fetch: it is away, or has no place */
 	bool removed; /* to be freed when those who wait were told */
 	char name[TOKEN_NAME_MAX_BYTES + 1], user[TOKEN_NAME_MAX_BYTES + 1];
 	struct vault_oauth_profile *profile; /* null: it cannot be read, reason says why */
@@ -53,7 +55,7 @@ struct token_account {
 	char reason[VAULT_OAUTH_REASON_MAX_BYTES];
 	/* OBTAINING */
 	bool fetch_due;       /* fetch is to be asked */
-	uint32_t fetch_id;    /* 0: it is not being asked */
+	uint32_t fetch_id;    /* 0: it is not being asked; token_set_fetch() alone writes it */
 	int64_t fetch_end_ms; /* monotonic; when it should have answered long ago */
 	unsigned asked_again; /* because fetch ended meanwhile */
 	/* The vault is behind. */
@@ -71,9 +73,14 @@ struct token_account {
 	unsigned given_next;
 };
 
+enum { TOKEN_NAMED_COUNT = 4096 };
+
 struct auth_accounts {
 	struct token_account *first;
+	struct token_account *named[TOKEN_NAMED_COUNT];
 	struct token_account *touched;
+	struct token_account *waiting, **waiting_end; /* the one that waits longest first */
+	unsigned fetching;                            /* accounts with a fetch_id */
 	uint8_t seed[AUTH_TOKEN_SEED_BYTES];
 	uint64_t drawn;
 	uint32_t next_fetch;
@@ -90,12 +97,16 @@ bool token_usable(const struct token_account *a, struct auth_now now);
 int64_t token_next_ms(const struct token_account *a, struct auth_now now); /* wall clock; 0 */
 void token_draw(struct auth_accounts *accounts, uint8_t out[VAULT_OAUTH_RANDOM_BYTES]);
 uint64_t token_jitter(struct auth_accounts *accounts);
-/* fetch is there, or has a place: who waits for it looks again. */
+/* fetch is there, or has a place: who waits longest for it looks again. */
 void token_fetch_has_place(struct auth_accounts *accounts);
+/* No place now: see token_fetch_has_place(). */
+void token_fetch_wait(struct auth_accounts *accounts, struct token_account *a);
+/* @id: of the request; 0: there is none. */
+void token_set_fetch(struct auth_accounts *accounts, struct token_account *a, uint32_t id);
 void token_free(struct auth_accounts *accounts, struct token_account *a);
 
 /* accounts_events.c */
-void token_begin(struct token_account *a);
+void token_begin(struct auth_accounts *accounts, struct token_account *a);
 void token_fail(struct auth_accounts *accounts, struct token_account *a,
 	enum vault_oauth_result result, const char *reason, uint32_t retry_after_s,
 	struct auth_now now);

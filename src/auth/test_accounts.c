@@ -5,6 +5,7 @@
 #include "base/test_support.h"
 
 #include <stdio.h>
+#include <time.h>
 
 #define PROFILE \
 	"{\"token_endpoint\": \"https://login.example.org/token\", \"client_id\": \"postern\", " \
@@ -339,6 +340,93 @@ static void test_many_accounts(void **state)
 }
 
 /* A rotated refresh token is in the vault before anybody gets the access token. */
+/* Ids of what fetch is asked meanwhile, at @asked; returns how many. */
+static size_t collect(struct sim *s, uint32_t *asked, char (*names)[64])
+{
+	struct auth_token_effect e;
+	char name[64];
+	size_t count = 0;
+
+	while (auth_accounts_effect(s->accounts, s->now, &e)) {
+		snprintf(name, sizeof(name), "%s", e.name);
+		if (e.kind == AUTH_TOKEN_SAVE) {
+			auth_accounts_saved(s->accounts, name, NULL, s->now);
+		} else if (e.kind == AUTH_TOKEN_FETCH) {
+			snprintf(names[count], sizeof(names[0]), "%s", name);
+			asked[count++] = e.id;
+		}
+	}
+	return count;
+}
+
+/* auth does nothing else meanwhile: what is done for one answer must not grow with the square of those who
+ * wait. It took 10 s with so many; the limit is for a slow machine with a sanitizer. */
+static void test_thousands_of_accounts(void **state)
+{
+	enum { COUNT = 10000, ROUNDS = 20, CPU_MAX_S = 20 };
+	static uint32_t asked[AUTH_TOKEN_FETCHES_MAX + ROUNDS + 1];
+	static char names[AUTH_TOKEN_FETCHES_MAX + ROUNDS + 1][64];
+	struct auth_fetch_answer yes = {.status = 200,
+		.body = BASE_SLICE("{\"access_token\": \"a\", \"token_type\": \"Bearer\"}")};
+	struct sim *s = begin();
+	char name[32];
+	clock_t before;
+	size_t count;
+
+	for (unsigned i = 0; i < COUNT; i++) {
+		snprintf(name, sizeof(name), "a%u", i);
+		auth_accounts_put(s->accounts, name, "anna@example.org", BASE_SLICE(PROFILE),
+			BASE_SLICE_EMPTY, s->now);
+	}
+	before = clock();
+	count = collect(s, asked, names);
+	assert_int_equal(count, AUTH_TOKEN_FETCHES_MAX);
+	for (unsigned i = 0; i < ROUNDS; i++) {
+		auth_accounts_fetched(s->accounts, asked[i], &yes, s->now);
+		assert_int_equal(collect(s, asked + count, names + count), 1);
+		count++;
+	}
+	assert_true((clock() - before) / CLOCKS_PER_SEC < CPU_MAX_S);
+}
+
+/* Who waits longest is asked for next, whatever came between: no account starves. */
+static void test_waiting_in_turn(void **state)
+{
+	static uint32_t asked[2 * AUTH_TOKEN_FETCHES_MAX];
+	static char names[2 * AUTH_TOKEN_FETCHES_MAX][64];
+	struct auth_fetch_answer no = {.status = 503, .body = BASE_SLICE("")};
+	struct sim *s = begin();
+	char name[32];
+
+	for (unsigned i = 0; i < AUTH_TOKEN_FETCHES_MAX; i++) {
+		snprintf(name, sizeof(name), "a%u", i);
+		auth_accounts_put(s->accounts, name, "anna@example.org", BASE_SLICE(PROFILE),
+			BASE_SLICE_EMPTY, s->now);
+	}
+	assert_int_equal(collect(s, asked, names), AUTH_TOKEN_FETCHES_MAX);
+	for (unsigned i = 0; i < 3; i++) {
+		snprintf(name, sizeof(name), "late%u", i);
+		auth_accounts_put(s->accounts, name, "anna@example.org", BASE_SLICE(PROFILE),
+			BASE_SLICE_EMPTY, s->now);
+		assert_int_equal(collect(s, asked + AUTH_TOKEN_FETCHES_MAX, names), 0);
+	}
+	/* One of those that wait is taken away, and one that is asked for is made anew. */
+	auth_accounts_remove(s->accounts, "late1", s->now);
+	auth_accounts_fetched(s->accounts, asked[0], &no, s->now);
+	assert_int_equal(collect(s, asked + AUTH_TOKEN_FETCHES_MAX, names), 1);
+	assert_string_equal(names[0], "late0");
+	auth_accounts_fetched(s->accounts, asked[1], &no, s->now);
+	assert_int_equal(collect(s, asked + AUTH_TOKEN_FETCHES_MAX, names), 1);
+	assert_string_equal(names[0], "late2");
+	/* All are asked for again by another fetch. */
+	auth_accounts_fetch_down(s->accounts, s->now);
+	assert_int_equal(collect(s, asked, names), 0);
+	auth_accounts_fetch_up(s->accounts, s->now);
+	assert_int_equal(collect(s, asked, names), AUTH_TOKEN_FETCHES_MAX);
+	auth_accounts_fetch_up(s->accounts, s->now);
+	assert_int_equal(collect(s, asked, names), 0);
+}
+
 static void test_rotation(void **state)
 {
 	struct sim *s = begin();
@@ -909,6 +997,8 @@ int main(void)
 		cmocka_unit_test(test_jitter),
 		cmocka_unit_test(test_many_wait),
 		cmocka_unit_test(test_many_accounts),
+		cmocka_unit_test(test_thousands_of_accounts),
+		cmocka_unit_test(test_waiting_in_turn),
 		cmocka_unit_test(test_rotation),
 		cmocka_unit_test(test_restart),
 		cmocka_unit_test(test_vault_down),
