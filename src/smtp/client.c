@@ -111,7 +111,7 @@ struct smtp_client *smtp_client_new(const struct smtp_client_options *options)
 	base_buf_init(&c->hello, SMTP_CLIENT_HELLO_MAX_BYTES);
 	base_buf_init(&c->auth_error, SASL_CLIENT_ERROR_MAX_BYTES);
 	base_buf_init_secret(&c->initial, SASL_CLIENT_RESPONSE_MAX_BYTES);
-	base_buf_init_secret(&c->said, base64_encoded_len(SASL_CLIENT_RESPONSE_MAX_BYTES));
+	base_buf_init_secret(&c->said, 4 * base64_encoded_len(SASL_CLIENT_RESPONSE_MAX_BYTES));
 	base_buf_init(&c->txn.states, 1u << 20);
 	base_buf_init(&c->scratch, 1u << 20);
 	if (!helo_name_valid(options->helo_name))
@@ -379,12 +379,6 @@ static void on_repeated(struct smtp_client *c, struct base_slice line)
 		c->trace.line_fn(c->trace.arg, false, base_slice_text(shown));
 }
 
-static bool repeats(const struct smtp_client *c, struct base_slice line)
-{
-	return c->phase == SMTP_CLIENT_PHASE_AUTH && c->said.len >= 4 &&
-		memmem(line.ptr, line.len, c->said.ptr, c->said.len);
-}
-
 /* A word of EHLO, and a copy of it for those who want to see the server's own words. */
 static void on_offer(struct smtp_client *c, struct base_slice text)
 {
@@ -398,7 +392,7 @@ static void on_line(struct smtp_client *c, struct base_slice line, bool first)
 {
 	if (first)
 		c->repeated = false;
-	if (repeats(c, line))
+	if (smtp_auth_is_repeated(c, line))
 		on_repeated(c, line);
 	else if (c->trace.line_fn)
 		c->trace.line_fn(c->trace.arg, false, line);

@@ -3,6 +3,7 @@
 #include "base/base64.h"
 
 #include <stdio.h>
+#include <string.h>
 
 /* AUTH, client side (RFC 4954).
  *
@@ -17,7 +18,8 @@
  *	               auth_error)
  *	CANCEL      -> any reply: BROKEN
  *
- * Credentials are with us only while sasl_client lives, which is one exchange. */
+ * Credentials are with us only while sasl_client lives, which is one exchange. All that time a reply that
+ * repeats them is not shown to anybody. */
 
 enum { ROUNDS_MAX = 100, COMMAND_LINE_MAX = 512 };
 
@@ -80,10 +82,27 @@ void smtp_auth_start(struct smtp_client *c)
 		c->due = SMTP_CLIENT_CREDENTIALS;
 }
 
-static void keep_said(struct smtp_client *c, struct base_slice response)
+/* @bytes in clear, or in base64; the oldest are forgotten where there is no room. */
+static void keep_said(struct smtp_client *c, struct base_slice bytes, bool clear)
 {
-	base_buf_clear(&c->said);
-	(void)base64_encode(response, &c->said);
+	if (base_buf_room(&c->said) < base64_encoded_len(bytes.len) + 1)
+		base_buf_clear(&c->said);
+	if (clear)
+		(void)base_buf_append_slice(&c->said, bytes);
+	else
+		(void)base64_encode(bytes, &c->said);
+	(void)base_buf_append_byte(&c->said, 0);
+}
+
+bool smtp_auth_is_repeated(const struct smtp_client *c, struct base_slice line)
+{
+	enum { SHORTEST = 4 }; /* what is shorter stands in any text */
+	struct base_slice rest = base_buf_slice(&c->said), one;
+
+	while (base_slice_split(&rest, 0, &one))
+		if (one.len >= SHORTEST && memmem(line.ptr, line.len, one.ptr, one.len))
+			return true;
+	return false;
 }
 
 /* "AUTH NAME INITIAL" where it fits a command line, else the initial response waits for a 334. */
@@ -100,7 +119,7 @@ static void write_command(struct smtp_client *c, bool has_initial, struct base_b
 		out->len - start + 1 + base64_encoded_len(initial.len) + 2 > COMMAND_LINE_MAX;
 	if (has_initial && !c->initial_held) {
 		(void)base_buf_append_byte(out, ' ');
-		keep_said(c, initial);
+		keep_said(c, initial, false);
 		if (initial.len)
 			(void)base64_encode(initial, out);
 		else
@@ -149,6 +168,9 @@ static void begin(
 		account_fail(c, true, false, sasl_client_reason(c->sasl));
 		return;
 	}
+	/* Some write the password in their log of failures, and the same words into the reply. */
+	keep_said(c, options->password, true);
+	keep_said(c, options->password, false);
 	smtp_client_set_phase(c, SMTP_CLIENT_PHASE_AUTH);
 	write_command(c, result == SASL_CLIENT_RESPONSE, out);
 }
@@ -194,7 +216,7 @@ static void respond(struct smtp_client *c, struct base_slice response, struct ba
 {
 	size_t start = out->len;
 
-	keep_said(c, response);
+	keep_said(c, response, false);
 	(void)base64_encode(response, out);
 	(void)base_buf_append_text(out, "\r\n");
 	smtp_client_trace_sent(c, out, start, "[response]");

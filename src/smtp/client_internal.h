@@ -111,11 +111,12 @@ struct smtp_client {
 	enum sasl_mechanism mechanism;
 	struct sasl_client *sasl;
 	struct base_buf
-		initial;      /* secret: the initial response, until it can no more be asked for */
-	bool initial_held;    /* it did not fit its line: it is sent when the server asks */
-	bool initial_sent;    /* it went with the command; a server may overlook it and ask */
-	struct base_buf said; /* secret: our last response in base64; a server may repeat it */
-	bool repeated;        /* … and this reply did */
+		initial;   /* secret: the initial response, until it can no more be asked for */
+	bool initial_held; /* it did not fit its line: it is sent when the server asks */
+	bool initial_sent; /* it went with the command; a server may overlook it and ask */
+	struct base_buf
+		said;  /* secret: what a server may repeat of a login; each ends with a NUL */
+	bool repeated; /* … and this reply did */
 	struct base_buf auth_error; /* the JSON with which the last exchange was refused */
 	uint32_t rounds;
 	enum sasl_binding binding;
@@ -148,6 +149,8 @@ bool smtp_auth_is_waived(const struct smtp_client *c);
 void smtp_auth_start(struct smtp_client *c);
 void smtp_auth_reply(struct smtp_client *c, struct base_slice line, struct base_buf *out);
 void smtp_auth_forget(struct smtp_client *c);
+/* Does the server repeat what it was sent, or the secret itself? */
+bool smtp_auth_is_repeated(const struct smtp_client *c, struct base_slice line);
 
 /* client_mail.c */
 void smtp_transaction_reply(struct smtp_client *c, struct base_buf *out);

@@ -45,6 +45,71 @@ static void test_long_initial_response(void **state)
 	base_buf_release(&out);
 }
 
+struct repeated {
+	const char *mechanism;
+	enum sasl_credential credential;
+	const char *challenges, *reply; /* of the server; what it says last */
+};
+
+static void never_the_secret(void *arg, bool sent, struct base_slice line)
+{
+	static const char *const forms[] = {"s3cret-word", "czNjcmV0LXdvcmQ=", "czNjcmV0LXdvcm"};
+
+	for (size_t i = 0; i < BASE_COUNT(forms); i++)
+		assert_null(memmem(line.ptr, line.len, forms[i], strlen(forms[i])));
+}
+
+/* The password in clear, or what was said some rounds ago: it comes neither into a report nor into a trace. */
+static void test_repeated_secret(void **state)
+{
+	static const struct repeated rows[] = {
+		{"PLAIN", SASL_CREDENTIAL_PASSWORD, "", "535 5.7.8 robot, s3cret-word: no"},
+		{"PLAIN", SASL_CREDENTIAL_PASSWORD, "", "454-4.7.0 s3cret-word\r\n454 4.7.0 later"},
+		{"PLAIN", SASL_CREDENTIAL_PASSWORD, "", "535 5.7.8 czNjcmV0LXdvcmQ="},
+		{"PLAIN", SASL_CREDENTIAL_PASSWORD, "334 !\r\n", "501 5.7.0 s3cret-word"},
+		{"LOGIN", SASL_CREDENTIAL_PASSWORD, "334 UGFzc3dvcmQ6\r\n",
+			"535 5.7.8 czNjcmV0LXdvcmQ="},
+		{"CRAM-MD5", SASL_CREDENTIAL_PASSWORD, "334 PDFAeD4=\r\n", "535 5.7.8 s3cret-word"},
+		{"XOAUTH2", SASL_CREDENTIAL_TOKEN, "", "535 5.7.8 s3cret-word"},
+		{"XOAUTH2", SASL_CREDENTIAL_TOKEN, "334 e30=\r\n", "535 5.7.8 s3cret-word"},
+		{"XOAUTH2", SASL_CREDENTIAL_TOKEN, "334 e30=\r\n",
+			"535 5.7.8 dXNlcj1yb2JvdAFhdXRoPUJlYXJlciBzM2NyZXQtd29yZAEB"},
+		{"OAUTHBEARER", SASL_CREDENTIAL_TOKEN, "334 e30=\r\n", "535 5.7.8 s3cret-word"},
+	};
+	uint8_t random[SASL_CLIENT_RANDOM_BYTES] = {0};
+	struct base_buf in, out;
+	size_t used;
+
+	base_buf_init(&in, OUT_MAX);
+	base_buf_init_secret(&out, OUT_MAX);
+	for (size_t i = 0; i < BASE_COUNT(rows); i++) {
+		struct smtp_client_options options = {.helo_name = BASE_SLICE("me.example"),
+			.auth = true,
+			.credential = rows[i].credential,
+			.allow_plaintext_without_tls = true};
+		struct smtp_client *c = smtp_client_new(&options);
+		const struct smtp_client_reply *reply;
+
+		smtp_client_set_trace(c, (struct smtp_client_trace){never_the_secret, NULL});
+		base_buf_clear(&in);
+		base_buf_printf(&in, "220 hi\r\n250-srv\r\n250 AUTH %s\r\n", rows[i].mechanism);
+		assert_int_equal(smtp_client_push(c, base_buf_slice(&in), &used, &out),
+			SMTP_CLIENT_CREDENTIALS);
+		smtp_client_credentials(c, BASE_SLICE("robot"), BASE_SLICE("s3cret-word"),
+			base_slice_make(random, sizeof(random)), &out);
+		base_buf_clear(&in);
+		base_buf_printf(&in, "%s%s\r\n", rows[i].challenges, rows[i].reply);
+		assert_int_equal(
+			smtp_client_push(c, base_buf_slice(&in), &used, &out), SMTP_CLIENT_FAILED);
+		reply = smtp_client_reply(c);
+		never_the_secret(NULL, false, base_slice_make(reply->text, reply->text_len));
+		base_buf_clear(&out);
+		smtp_client_free(&c);
+	}
+	base_buf_release(&in);
+	base_buf_release(&out);
+}
+
 /* 8 KiB of token never fit the command's line; all of it crosses in the one line that the server asks for. */
 static void test_long_token(void **state)
 {
@@ -307,6 +372,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_long_initial_response),
+		cmocka_unit_test(test_repeated_secret),
 		cmocka_unit_test(test_long_token),
 		cmocka_unit_test(test_foreign),
 		cmocka_unit_test(test_rounds_have_an_end),
