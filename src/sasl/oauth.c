@@ -7,6 +7,8 @@
  * its reasons as JSON in a challenge, wants an answer that says nothing (one byte 1; XOAUTH2: empty),
  * and only then refuses (section 3.2.3). */
 #include "sasl/client_internal.h"
+
+#include "base/base64.h"
 #include "sasl/scram_internal.h"
 
 #include <string.h>
@@ -70,17 +72,37 @@ enum sasl_client_result sasl_oauth_client_begin(
 	return SASL_CLIENT_RESPONSE;
 }
 
-/* Does the server repeat the token? JSON may have written its slashes with backslashes. */
+/* "\\u0041" at the front: its byte, or -1. */
+static int escaped_byte(struct base_slice s)
+{
+	int high, low;
+
+	if (s.len < 6 || memcmp(s.ptr, "\\u00", 4) != 0)
+		return -1;
+	high = base_hex_value(s.ptr[4]);
+	low = base_hex_value(s.ptr[5]);
+	return high < 0 || low < 0 ? -1 : high << 4 | low;
+}
+
+/* Does the server repeat the token? JSON may have written any of its characters with a backslash, and who
+ * reads it reads the token. */
 static bool repeats_token(const struct sasl_client *c, struct base_slice json)
 {
 	struct base_slice token = base_secret_slice(&c->password);
 	struct base_buf plain;
 	bool found;
+	int byte;
 
 	base_buf_init_secret(&plain, SASL_CHALLENGE_MAX_BYTES);
-	for (size_t i = 0; i < json.len; i++)
-		if (json.ptr[i] != '\\')
+	for (size_t i = 0; i < json.len; i++) {
+		byte = escaped_byte(base_slice_from(json, i));
+		if (byte >= 0) {
+			base_buf_append_byte(&plain, (uint8_t)byte);
+			i += 5;
+		} else if (json.ptr[i] != '\\') {
 			base_buf_append_byte(&plain, json.ptr[i]);
+		}
+	}
 	found = (json.len && memmem(json.ptr, json.len, token.ptr, token.len)) ||
 		(plain.len && memmem(plain.ptr, plain.len, token.ptr, token.len));
 	base_buf_release(&plain);

@@ -210,6 +210,10 @@ static void refusals(void **state)
 		{"the token itself", XOAUTH2, S("no: to/ken+/= is bad"), S(""), S("")},
 		{"the token as JSON writes it", OAUTHBEARER, S("{\"t\":\"to\\/ken+\\/=\"}"),
 			S("\1"), S("")},
+		{"the token as JSON may write it too", XOAUTH2,
+			S("{\"t\":\"\\u0074o\\/ke\\u006E+\\u002f=\"}"), S(""), S("")},
+		{"escapes that are none", XOAUTH2, S("\\u00\\u00zz\\u0"), S(""),
+			S("\\u00\\u00zz\\u0")},
 	};
 	struct base_buf out;
 
