@@ -214,6 +214,7 @@ void auth_accounts_fetched(struct auth_accounts *accounts, uint32_t id,
 		result = VAULT_OAUTH_LATER;
 		break;
 	}
+	vault_oauth_hide(a->profile, &a->tokens, answer->body, reason);
 	token_fail(accounts, a, result, reason, answer->retry_after_s, now);
 }
 

@@ -82,8 +82,10 @@ static int ask(const struct conf *conf, const struct vault_oauth_profile *profil
 	cli_fetch_close(&fetch);
 	if (rc == 0 &&
 		vault_oauth_answer(status, base_buf_slice(&body), base_clock_wall_ms(), t,
-			reason) != VAULT_OAUTH_OBTAINED)
+			reason) != VAULT_OAUTH_OBTAINED) {
+		vault_oauth_hide(profile, t, base_buf_slice(&body), reason);
 		rc = base_error_set(err, BASE_ERROR_PERMANENT, 0, "no new token: %s", reason);
+	}
 	base_buf_release(&body);
 	return rc;
 }

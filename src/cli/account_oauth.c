@@ -135,7 +135,8 @@ static int merge(struct account *a, struct base_buf *text)
 			"--oauth \"%s\": line %d, column %d: %s; write {\"token_endpoint\": "
 			"\"https://…\", "
 			"\"client_id\": \"…\"}",
-			cli_value(a->cli, "oauth"), json ? 1 : why.line, json ? 1 : why.column,
+			cli_value(a->cli, "oauth"), why.line > 0 ? why.line : 1,
+			why.column > 0 ? why.column : 1,
 			json ? "no object" : "no JSON, or a key that stands twice");
 		json_decref(json);
 		return status;
@@ -246,6 +247,8 @@ int account_login_ask(struct account_login *l, const struct base_buf *form,
 	if (rc == 0)
 		*out_result = vault_oauth_answer(
 			http, base_buf_slice(&body), base_clock_wall_ms(), t, reason);
+	if (rc == 0 && *out_result != VAULT_OAUTH_OBTAINED)
+		vault_oauth_hide(l->profile, t, base_buf_slice(&body), reason);
 	base_buf_release(&body);
 	return rc;
 }

@@ -148,6 +148,10 @@ enum vault_oauth_result {
 #define VAULT_OAUTH_REASON_MAX_BYTES 400
 enum vault_oauth_result vault_oauth_answer(unsigned status, struct base_slice body, int64_t now_ms,
 	struct vault_oauth_tokens *t, char reason[VAULT_OAUTH_REASON_MAX_BYTES]);
+/* After an answer that gave no token: where a word of @body that stands in @reason repeats a secret of the
+ * profile or a token, @reason becomes one without that word. @t may be null. */
+void vault_oauth_hide(const struct vault_oauth_profile *p, const struct vault_oauth_tokens *t,
+	struct base_slice body, char reason[VAULT_OAUTH_REASON_MAX_BYTES]);
 
 /* --- when --- */
 

@@ -173,6 +173,38 @@ enum vault_oauth_result vault_oauth_answer(unsigned status, struct base_slice bo
 	return result;
 }
 
+static bool holds(struct base_slice text, const struct base_secret *secret)
+{
+	enum { SHORTEST = 4 }; /* what is shorter stands in any text */
+
+	return secret->len >= SHORTEST && text.len &&
+		memmem(text.ptr, text.len, secret->ptr, secret->len);
+}
+
+static bool holds_secret(const struct vault_oauth_profile *p, const struct vault_oauth_tokens *t,
+	struct base_slice text)
+{
+	for (size_t i = 0; i < OAUTH_SECRET_COUNT; i++)
+		if (holds(text, &p->secrets[i]))
+			return true;
+	return t && (holds(text, &t->access) || holds(text, &t->refresh));
+}
+
+/* The whole words are looked at: @reason may hold the beginning of a long token. */
+void vault_oauth_hide(const struct vault_oauth_profile *p, const struct vault_oauth_tokens *t,
+	struct base_slice body, char reason[VAULT_OAUTH_REASON_MAX_BYTES])
+{
+	json_t *json = vault_oauth_json(body, NULL);
+	struct base_slice error = vault_oauth_json_text(json, "error");
+
+	if (holds_secret(p, t, error) ||
+		holds_secret(p, t, vault_oauth_json_text(json, "token_type")))
+		say_text(reason, "the provider's answer repeats a secret, it is not shown");
+	else if (holds_secret(p, t, vault_oauth_json_text(json, "error_description")))
+		say(reason, error, BASE_SLICE("(repeats a secret, not shown)"));
+	json_decref(json);
+}
+
 void vault_oauth_device_init(struct vault_oauth_device *d)
 {
 	memset(d, 0, sizeof(*d));

@@ -46,6 +46,54 @@ static void check(const struct row *rows, size_t count)
 	}
 }
 
+/* Some providers repeat in their answer what they were sent. */
+static void repeated_secrets(void **state)
+{
+	static const struct {
+		const char *body, *hidden, *shown;
+	} rows[] = {
+		{"{\"error\":\"invalid_grant\",\"error_description\":\"refresh-before is used "
+		 "up\"}",
+			"refresh-before", "invalid_grant"},
+		{"{\"error\":\"invalid_grant\",\"error_description\":\"\\u0072efresh-before\"}",
+			"refresh-before", "invalid_grant"},
+		{"{\"error\":\"invalid_client\",\"error_description\":\"not 'the "
+		 "\\\"secret\\\"'\"}",
+			"the ", "invalid_client"},
+		{"{\"error\":\"no first-refresh\",\"error_description\":\"x\"}", "first-refresh",
+			"repeats"},
+		{"{\"access_token\":\"y\",\"token_type\":\"before\"}", "before", "repeats"},
+		{"{\"error\":\"invalid_grant\",\"error_description\":\"none of it\"}", "before",
+			"invalid_grant: none of it"},
+		{"no json", "before", "500"},
+	};
+	struct vault_oauth_profile *p = profile_of(
+		"{\"token_endpoint\":\"https://h/t\",\"client_id\":\"id\","
+		"\"client_secret\":\"the \\\"secret\\\"\",\"refresh_token\":\"first-refresh\"}");
+
+	for (size_t i = 0; i < BASE_COUNT(rows); i++) {
+		struct base_slice body = base_slice_text(rows[i].body);
+
+		assert_int_not_equal(answer(500, body), VAULT_OAUTH_OBTAINED);
+		vault_oauth_hide(p, &tokens, body, reason);
+		if (strstr(reason, rows[i].hidden) || !strstr(reason, rows[i].shown))
+			fail_msg("%s: %s", rows[i].body, reason);
+	}
+	/* Of a token that is longer than a reason its beginning would stand there. */
+	{
+		static char token[1000], body[1100];
+
+		memset(token, 't', sizeof(token) - 1);
+		snprintf(body, sizeof(body), "{\"error\":\"e\",\"error_description\":\"%s\"}",
+			token);
+		assert_int_equal(answer(400, base_slice_text(body)), VAULT_OAUTH_REFUSED);
+		assert_true(base_secret_set(&tokens.refresh, base_slice_text(token)));
+		vault_oauth_hide(p, &tokens, base_slice_text(body), reason);
+		assert_null(strstr(reason, "tttt"));
+	}
+	vault_oauth_profile_free(&p);
+}
+
 static void errors(void **state)
 {
 	static const struct row rows[] = {
@@ -355,6 +403,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(errors),
+		cmocka_unit_test(repeated_secrets),
 		cmocka_unit_test(bad_tokens),
 		cmocka_unit_test(lives),
 		cmocka_unit_test(rotation),
