@@ -158,7 +158,8 @@ static int check_words(const struct cli *cli, const char *verb)
 	bool alone = strcmp(verb, "list") == 0 || strcmp(verb, "stats") == 0;
 
 	if (all && strcmp(verb, "retry") != 0)
-		return cli_fail(cli, CLI_USAGE, "--all is for retry only; %s takes an ID", verb);
+		return cli_fail(cli, CLI_USAGE, "--all is for retry only; %s takes %s ID", verb,
+			alone ? "no" : "an");
 	if (alone && cli->arg_count > 1)
 		return cli_fail(cli, CLI_USAGE, "%s takes no ID", verb);
 	if (!alone && (cli->arg_count == 2) == all)

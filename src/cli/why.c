@@ -146,6 +146,15 @@ static void print_named(const json_t *event, const char *id, struct base_buf *ro
 	}
 }
 
+/* The end of a session stands as its result. */
+static bool is_told(const json_t *event, const char *key)
+{
+	return is_listed(key) ||
+		(strcmp(key, "end") == 0 &&
+			json_equal(
+				json_object_get(event, "end"), json_object_get(event, "result")));
+}
+
 static void print_event(const json_t *event, const char *id, const struct widths *w)
 {
 	struct base_buf room;
@@ -164,7 +173,7 @@ static void print_event(const json_t *event, const char *id, const struct widths
 		const char *key = json_object_iter_key(i);
 
 		text = value_of(event, key, &room);
-		if (!is_listed(key) && text.len && !base_slice_equal_text(text, id))
+		if (!is_told(event, key) && text.len && !base_slice_equal_text(text, id))
 			print_field(key, text);
 	}
 	putchar('\n');
@@ -231,35 +240,81 @@ static bool goes_by_sender(const struct conf *conf)
 	return false;
 }
 
-/* Which line of the sender table would win now: what was told may be of yesterday. Silent where nothing
- * goes by sender, or the queue cannot be asked. */
-static void print_line(const struct cli *cli, const struct conf *conf)
+/* {"sender", "address", "account"}: which line of the sender table would win now, for what was told may be of
+ * yesterday. Null where the queue cannot be asked. */
+static json_t *ask_line(const struct cli *cli, const struct conf *conf)
 {
 	struct cli_request r = {0};
 	struct base_error err;
-	struct base_buf answer, room;
+	struct base_buf answer;
 	json_t *json = NULL;
-	struct base_slice text;
 
 	base_buf_init(&answer, 1 << 20);
-	base_buf_init(&room, 1 << 20);
 	cli_request_add(&r, "sender");
 	cli_request_add(&r, "test");
 	cli_request_add(&r, "%s", cli_value(cli, "sender"));
 	if (cli_spool_ask(conf, &r, cli_sender_on_files, &answer, &err) == 0)
 		json = cli_json(&answer, &err);
-	text = json ? value_of(json, "address", &room) : BASE_SLICE_EMPTY;
-	if (text.len) {
-		printf("sender table now: line %.*s", BASE_SLICE_ARGS(text));
-		text = value_of(json, "account", &room);
-		printf(", account %.*s\n", BASE_SLICE_ARGS(text));
-	} else if (json && goes_by_sender(conf)) {
-		puts("sender table now: no line; its mail waits (postern sender add)");
-	}
-	json_decref(json);
-	base_buf_release(&room);
 	base_buf_release(&answer);
 	cli_request_release(&r);
+	return json;
+}
+
+static void print_line(const json_t *line)
+{
+	struct base_buf room;
+
+	base_buf_init(&room, 1 << 20);
+	if (json_is_string(json_object_get(line, "address"))) {
+		printf("sender table now: line %.*s",
+			BASE_SLICE_ARGS(value_of(line, "address", &room)));
+		printf(", account %.*s\n", BASE_SLICE_ARGS(value_of(line, "account", &room)));
+	} else {
+		puts("sender table now: no line; its mail waits (postern sender add)");
+	}
+	base_buf_release(&room);
+}
+
+/* The answer about a sender, with the line that wins. @known: events were found. */
+static void show_sender(const struct cli *cli, const json_t *line, json_t *json, bool known)
+{
+	if (cli_has(cli, "json")) {
+		json_object_set(json, "sender_line", json_object_get(line, "address"));
+		json_object_set(json, "account", json_object_get(line, "account"));
+		json_dumpf(json, stdout, JSON_COMPACT);
+		putchar('\n');
+		return;
+	}
+	print_line(line);
+	if (known)
+		print_subject(json);
+	else
+		puts("nothing is known of mail of this sender");
+}
+
+/* Nothing of the sender has been seen: the line that wins is an answer all the same, where one is asked for. */
+static int why_sender(const struct cli *cli, const struct conf *conf, int rc,
+	const struct base_buf *answer, struct base_error *err)
+{
+	json_t *line = ask_line(cli, conf), *json = NULL;
+	bool decides = line &&
+		(goes_by_sender(conf) || json_is_string(json_object_get(line, "address")));
+	int status = CLI_OK;
+
+	if (rc == 0)
+		json = cli_json(answer, err);
+	else if (rc == BASE_ERROR_NOT_FOUND && decides)
+		json = json_pack("{s:s, s:s, s:[]}", "id", cli_value(cli, "sender"), "kind",
+			"sender", "events");
+	if (!json)
+		status = cli_fail_error(cli, err);
+	else if (decides)
+		show_sender(cli, line, json, rc == 0);
+	else
+		status = show(cli, answer);
+	json_decref(json);
+	json_decref(line);
+	return status;
 }
 
 /* The one thing that is asked about, as a word of the request. */
@@ -296,13 +351,18 @@ static int run(struct cli *cli)
 		cli_request_release(&r);
 		return status == CLI_OK ? CLI_FAILED : status;
 	}
-	if (cli_has(cli, "sender") && !cli_has(cli, "json"))
-		print_line(cli, conf);
 	base_buf_init(&answer, CLI_ANSWER_MAX_BYTES);
 	rc = cli_ask(conf, "journal", &r, &answer, &running, &err);
 	if (!running)
 		rc = read_store(conf, &r, &answer, &err);
-	status = rc == 0 ? show(cli, &answer) : cli_fail_error(cli, &err);
+	if (rc == BASE_ERROR_NOT_FOUND && cli_has(cli, "last")) { /* no server has run yet */
+		base_buf_append_text(&answer, "[]");
+		rc = 0;
+	}
+	if (cli_has(cli, "sender"))
+		status = why_sender(cli, conf, rc, &answer, &err);
+	else
+		status = rc == 0 ? show(cli, &answer) : cli_fail_error(cli, &err);
 	base_buf_release(&answer);
 	cli_request_release(&r);
 	conf_free(&conf);

@@ -325,6 +325,30 @@ static int compare(const void *a, const void *b)
 	return x->order < y->order ? -1 : x->order > y->order;
 }
 
+/* Every event has a result and a reason. A session's result is how it ended; null: nothing is to be said. */
+static void write_usual(struct log_event event, struct base_buf *out)
+{
+	struct base_slice end = BASE_SLICE_EMPTY;
+	struct log_field field;
+	bool result = false, reason = false;
+
+	while (log_event_next(&event, &field)) {
+		result = result || field.key == LOG_KEY_RESULT;
+		reason = reason || field.key == LOG_KEY_REASON;
+		if (field.key == LOG_KEY_END && !field.is_number)
+			end = field.bytes;
+	}
+	if (!result) {
+		base_buf_append_text(out, ", \"result\": ");
+		if (end.len)
+			log_json_string(end, out);
+		else
+			base_buf_append_text(out, "null");
+	}
+	if (!reason)
+		base_buf_append_text(out, ", \"reason\": null");
+}
+
 static void write_answer(
 	struct collection *c, struct base_slice id, const char *kind, struct base_buf *out)
 {
@@ -346,6 +370,7 @@ static void write_answer(
 		log_format_time(event.time_ms, out);
 		base_buf_printf(out, "\", \"what\": \"%s\"", log_kind_name(event.kind));
 		log_format_json_fields(record, out);
+		write_usual(event, out);
 		base_buf_append_byte(out, '}');
 	}
 	base_buf_append_text(out, "]}");

@@ -80,6 +80,8 @@ static void assert_events(const json_t *answer, const char *expected)
 		strcat(got, i ? " " : "");
 		strcat(got, text(event, "what"));
 		assert_int_equal(strlen(text(event, "time")), 24);
+		assert_non_null(json_object_get(event, "result"));
+		assert_non_null(json_object_get(event, "reason"));
 	}
 	assert_string_equal(got, expected);
 }

@@ -66,6 +66,8 @@ def test_version():
     (["probe", "localhost:x"], "HOST:PORT"),
     (["probe", "localhost:25", "--tls", "startls"], "did you mean starttls"),
     (["why"], "an ID, --user"),
+    (["queue", "stats", "--all"], "stats takes no ID"),
+    (["queue", "hold", "--all"], "hold takes an ID"),
     (["base64"], "-e"),
     (["check", "-c"], "needs a value"),
     ([], "usage: postern"),
@@ -450,7 +452,7 @@ def test_why_and_status(queued):
     one = told(entry["id"])
     assert one["id"] == entry["id"] and one["kind"] and one["events"]
     for event in one["events"]:
-        assert TIME.match(event["time"]) and event["what"]
+        assert TIME.match(event["time"]) and event["what"] and event["result"] and "reason" in event
     assert "refused" in json.dumps(one) and "correct horse" not in json.dumps(one)
     assert isinstance(told("--last", "5"), list)
     assert entry["id"] in json.dumps(told("--user", ANNA[0], about="login"))

@@ -244,6 +244,8 @@ def test_why_tells_the_way(relaying):
     assert any("delivery" in line and "line @example.org" in line and "account first" in line and
                'reply 250 "2.0.0 taken"' in line and " verified" in line for line in text), text
     assert "pw" not in "\n".join(text).split()
+    told = server.json("why", "--sender", ANNA[0])
+    assert (told["sender_line"], told["account"]) == ("@example.org", "first")
     one = server.run("why", found[0]["message"]).stdout
     assert "line @example.org" in one and one.startswith("message ")
     # Who waits is told with what he waits for.
@@ -281,3 +283,18 @@ def test_events_are_kept_as_long_as_told(make_server):
     server.process.send_signal(signal.SIGHUP)
     wait_for(lambda: server.run("why", "--sender", ANNA[0], "--json", check=False).returncode == 1,
              "the events to be forgotten")
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_why_names_the_line_before_there_is_mail(relaying, running):
+    server, _ = relaying
+    server.run("sender", "add", "@example.org", "--account", "first")
+    if running:
+        server.start()
+    told = server.json("why", "--sender", ANNA[0])
+    assert (told["kind"], told["events"], told["sender_line"], told["account"]) == ("sender", [], "@example.org", "first")
+    text = server.run("why", "--sender", ANNA[0]).stdout.splitlines()
+    assert text[0] == "sender table now: line @example.org, account first" and len(text) == 2
+    told = server.json("why", "--sender", "carl@example.com")
+    assert told["sender_line"] is None and told["account"] is None
+    assert server.json("why", "--last", "3") == []
