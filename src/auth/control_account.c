@@ -2,6 +2,7 @@
 #include "auth/tokens.h"
 
 #include "base/clock.h"
+#include "base/time.h"
 #include "loop/log.h"
 
 #include <stdlib.h>
@@ -53,7 +54,7 @@ static void put_token(
 	base_buf_append_text(out, ",\"kind\":\"oauth\",\"token\":");
 	log_json_string(e->secret, out);
 	base_buf_append_text(out, ",\"until\":\"");
-	log_format_time(e->until_ms, out);
+	(void)base_time_rfc3339(e->until_ms, false, out);
 	base_buf_append_text(out, "\"}");
 }
 
@@ -148,7 +149,7 @@ static json_t *time_json(int64_t unix_ms)
 	if (!unix_ms)
 		return json_null();
 	base_buf_init(&text, 64);
-	log_format_time(unix_ms, &text);
+	(void)base_time_rfc3339(unix_ms, false, &text);
 	json = json_stringn((const char *)text.ptr, text.len);
 	base_buf_release(&text);
 	return json;

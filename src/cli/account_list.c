@@ -95,6 +95,26 @@ static void state_of(const json_t *row, struct base_buf *out, const char **out_r
 	}
 }
 
+/* For programs: the same in one word, and why. */
+static void set_state(json_t *row)
+{
+	const json_t *paused = json_object_get(row, "paused"),
+		     *token = json_object_get(row, "token");
+	const char *state = text_of(token, "state");
+	json_t *reason = json_object_get(json_is_object(paused) ? paused : token, "reason");
+
+	if (!has_secret(row))
+		state = "no secret";
+	else if (json_is_object(paused))
+		state = "paused";
+	else if (strcmp(state, "none") == 0)
+		state = "no token";
+	else if (strcmp(state, "refused") != 0 && strcmp(state, "renewing") != 0)
+		state = "ok";
+	json_object_set_new(row, "state", json_string(state));
+	json_object_set_new(row, "reason", reason ? json_incref(reason) : json_null());
+}
+
 static json_t *state_text(const json_t *row, const char **out_reason)
 {
 	struct base_buf state;
@@ -173,6 +193,7 @@ static int show(struct account *a, json_t *rows)
 			"all",
 			a->name);
 	if (cli_has(a->cli, "json")) {
+		set_state(row);
 		json_dumpf(row, stdout, JSON_COMPACT);
 		putchar('\n');
 		return CLI_OK;
@@ -199,6 +220,8 @@ int account_list(struct account *a)
 	if (a->name) {
 		status = show(a, rows);
 	} else if (cli_has(a->cli, "json")) {
+		for (size_t i = 0; i < json_array_size(rows); i++)
+			set_state(json_array_get(rows, i));
 		json_dumpf(json, stdout, JSON_COMPACT);
 		putchar('\n');
 	} else {

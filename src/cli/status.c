@@ -47,7 +47,17 @@ static void put_account(json_t *accounts, const json_t *one, const char *state, 
 	json_array_append_new(accounts, o);
 }
 
-/* auth tells of its with the rest of its status, queue when it is asked. */
+static bool is_among(const json_t *accounts, const json_t *one)
+{
+	for (size_t i = 0; i < json_array_size(accounts); i++)
+		if (json_equal(json_object_get(json_array_get(accounts, i), "name"),
+			    json_object_get(one, "name")))
+			return true;
+	return false;
+}
+
+/* auth tells of its with the rest of its status, queue when it is asked. An account whose token is refused
+ * is paused for that: it is told once. */
 static json_t *gather_accounts(const struct conf *conf, json_t *auth)
 {
 	json_t *accounts = json_array(), *queue = ask_part(conf, "queue", "accounts");
@@ -57,7 +67,8 @@ static json_t *gather_accounts(const struct conf *conf, json_t *auth)
 	for (size_t i = 0; i < json_array_size(paused); i++)
 		put_account(accounts, json_array_get(paused, i), "paused", "until");
 	for (size_t i = 0; i < json_array_size(tokens); i++)
-		put_account(accounts, json_array_get(tokens, i), NULL, "next");
+		if (!is_among(accounts, json_array_get(tokens, i)))
+			put_account(accounts, json_array_get(tokens, i), NULL, "next");
 	json_object_del(auth, "accounts");
 	json_decref(queue);
 	return accounts;

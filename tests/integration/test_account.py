@@ -9,6 +9,7 @@ import threading
 
 import pytest
 
+from oauth import OAuth
 from postern import Authority, Server, message, open_to_roles, wait_for
 from sink import Sink
 
@@ -237,7 +238,7 @@ class Smarthost(Sink):
                 accepted.set()
             return "235 2.7.0 welcome" if right else "535 5.7.8 wrong"
 
-        super().__init__(replies={"AUTH": auth}, extensions=("PIPELINING", "8BITMIME", "AUTH PLAIN"))
+        super().__init__(replies={"AUTH": auth}, extensions=("PIPELINING", "8BITMIME", "AUTH PLAIN XOAUTH2"))
 
     def _serve(self, connection):
         try:
@@ -270,3 +271,41 @@ def test_a_paused_account_is_shown_with_its_reason(tmp_path):
                    authority.ca, "--password-stdin", "--replace", stdin="secret\n")
         wait_for(lambda: server.json("queue", "list") == [], lambda: server.log_text()[-3000:])
         wait_for(lambda: the(server)["paused"] is None, "the end of the pause")
+
+
+def test_an_account_whose_token_is_refused_is_told_once(tmp_path):
+    """Its mail pauses it, too; that is one trouble, not two."""
+    provider = OAuth(tmp_path / "provider")
+    provider.refuse = "invalid_grant"
+    authority = Authority(tmp_path / "authority")
+    smarthost = Smarthost(*authority.issue("smarthost"), threading.Event())
+    server = Server(tmp_path, routes='route "*" { via = "account:smart" }')
+    open_to_roles(authority.folder)
+    (tmp_path / "profile.json").write_text(json.dumps(provider.file(ca=True)))
+    with server:
+        server.run("account", "add", "smart", "--url", f"smtps://127.0.0.1:{smarthost.port}", "--user", "robot", "--ca",
+                   authority.ca, "--oauth", tmp_path / "profile.json")
+        client = server.smtp(login=("anna@example.org", "correct horse"))
+        client.sendmail("anna@example.org", ["bob@example.net"], message())
+        client.quit()
+        wait_for(lambda: the(server)["paused"], lambda: "a pause\n" + server.log_text()[-3000:])
+        assert [(a["name"], a["state"]) for a in server.json("status")["accounts"]] == [("smart", "paused")]
+        assert the(server)["state"] == "paused" and "invalid_grant" in the(server)["reason"]
+    provider.close()
+
+
+# ---- for programs ----
+
+@pytest.mark.parametrize("running", [True, False])
+def test_json_has_the_columns_of_the_table(tmp_path, running):
+    """account list --json: what the table shows, the state as one word."""
+    server = Server(tmp_path, extra=SECTION)
+    if running:
+        server.start()
+    server.run("account", "add", "other", "--url", "smtps://127.0.0.1:1", "--user", "u", "--password-stdin", stdin="s\n")
+    header = server.run("account", "list").stdout.splitlines()[0].split()
+    assert {"name", "state"} <= {word.lower() for word in header} <= set(the(server))
+    assert (the(server)["state"], the(server)["reason"]) == ("no secret", None)
+    assert the(server, "other")["state"] == server.json("account", "show", "other")["state"] == "ok"
+    if running:
+        assert server.stop() == 0
