@@ -75,7 +75,11 @@ static int take_text(struct parse *x, enum oauth_text which, const json_t *value
 	if ((which == OAUTH_TOKEN_ENDPOINT || which == OAUTH_AUTHORIZATION_ENDPOINT ||
 		    which == OAUTH_DEVICE_ENDPOINT) &&
 		!is_endpoint(text))
-		return refuse(x, key, "not an address; write https://host/path");
+		return refuse(x, key,
+			base_slice_starts_with_nocase(text, BASE_SLICE("http:"))
+				? "http: is refused, for secrets are sent there; write "
+				  "https://host/path"
+				: "not an address; write https://host/path");
 	if (which == OAUTH_TENANT && !is_tenant(text))
 		return refuse(x, key, "not a tenant; write its domain or its id");
 	x->p->texts[which] = base_slice_dup(text);

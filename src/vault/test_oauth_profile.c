@@ -129,7 +129,8 @@ static void bad_profiles(void **state)
 	bad("{" T ",\"client_id\":\"d\"}", "twice");
 	bad("{\"client_id\":\"c\",\"client_secret\":\"s\"}", "token_endpoint");
 	bad("{\"token_endpoint\":\"https://a/\",\"client_secret\":\"s\"}", "client_id");
-	bad("{\"token_endpoint\":\"http://a/\"}", "https://");
+	bad("{\"token_endpoint\":\"http://a/\"}", "http: is refused");
+	bad("{\"token_endpoint\":\"HTTP://a/\"}", "https://host/path");
 	bad("{\"token_endpoint\":\"https://\"}", "https://");
 	bad("{\"token_endpoint\":\"https://user@a/\"}", "https://");
 	bad("{\"token_endpoint\":\"https://a/ b\"}", "https://");

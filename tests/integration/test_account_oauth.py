@@ -123,11 +123,12 @@ def no_secret(provider, *texts):
 
 @pytest.mark.parametrize("told, hint", [
     ("{", "line 1, column"),
+    ("", "line 1, column 1"),
     ("[]", "no object"),
     ('{"client_id": "a", "client_id": "b"}', "a key that stands twice"),
     ({"client_id": "c"}, "token_endpoint"),
     ({"token_endpoint": "https://p.example/t"}, "client_id"),
-    ({"token_endpoint": "http://p.example/t", "client_id": "c", "refresh_token": "r"}, "https://"),
+    ({"token_endpoint": "http://p.example/t", "client_id": "c", "refresh_token": "r"}, "http: is refused"),
     ({"token_endpoint": "https://p.example/t", "client_id": "c", "refresh_token": "r", "ca": "none.pem"}, "none.pem"),
     ({"token_endpoint": "https://p.example/t", "client_id": "c", "grant": "password"}, "device_code"),
     ({"token_endpoint": "https://p.example/t", "client_id": "c", "grant": "refresh_token"}, "refresh_token"),
