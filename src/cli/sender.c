@@ -211,7 +211,7 @@ const struct cli_command cli_command_sender = {
 	.name = "sender",
 	.summary = "which account a sender relays through",
 	.synopsis = "sender add ADDRESS --account NAME [--replace]\nsender list [--json]\n"
-		    "sender remove ADDRESS\nsender test ADDRESS",
+		    "sender remove ADDRESS\nsender test ADDRESS [--recipient ADDRESS]",
 	.details =
 		"ADDRESS, the nearest wins:\n"
 		"  user@example.org     this sender\n"
