@@ -171,13 +171,38 @@ static int trust(X509_STORE *store, struct base_slice pem, struct base_error *er
 	return 0;
 }
 
+static void trust_all_of(X509_STORE *store, X509_STORE *of)
+{
+	/* The certificates themselves are shared. */
+	STACK_OF(X509) *all = X509_STORE_get1_all_certs(of);
+
+	if (!all)
+		base_out_of_memory();
+	for (int i = 0; i < sk_X509_num(all); i++)
+		X509_STORE_add_cert(store, sk_X509_value(all, i));
+	sk_X509_pop_free(all, X509_free);
+}
+
+/* What could be read last: behind the sandbox a reload may find the file replaced by one that this
+ * process cannot open. */
+static X509_STORE *system_store;
+
 static void trust_system(SSL_CTX *ssl)
 {
 	const char *file = authorities_file();
+	X509_STORE *fresh = X509_STORE_new();
 
-	if (file)
-		SSL_CTX_load_verify_file(ssl, file);
+	if (!fresh)
+		base_out_of_memory();
+	if (file && X509_STORE_load_file(fresh, file) == 1) {
+		X509_STORE_free(system_store);
+		system_store = fresh;
+	} else {
+		X509_STORE_free(fresh);
+	}
 	ERR_clear_error();
+	if (system_store)
+		trust_all_of(SSL_CTX_get_cert_store(ssl), system_store);
 }
 
 static int client_context_new(
@@ -228,15 +253,11 @@ int tls_authorities_new(struct tls_authorities **out, const struct tls_context *
 	struct base_slice pem, struct base_error *err)
 {
 	X509_STORE *store = X509_STORE_new();
-	/* The certificates themselves are shared. */
-	STACK_OF(X509) *all = X509_STORE_get1_all_certs(SSL_CTX_get_cert_store(ctx->ssl));
 	int rc;
 
-	if (!store || !all)
+	if (!store)
 		base_out_of_memory();
-	for (int i = 0; i < sk_X509_num(all); i++)
-		X509_STORE_add_cert(store, sk_X509_value(all, i));
-	sk_X509_pop_free(all, X509_free);
+	trust_all_of(store, SSL_CTX_get_cert_store(ctx->ssl));
 	rc = trust(store, pem, err);
 	if (rc != 0) {
 		X509_STORE_free(store);

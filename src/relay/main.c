@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/escape.h"
+#include "loop/authorities.h"
 #include "loop/file.h"
 #include "loop/gsasl.h"
 #include "loop/log.h"
@@ -516,12 +517,14 @@ static int open_all(struct role *r, struct base_error *err)
 
 static size_t paths(struct role *r, struct role_path *out, size_t max)
 {
-	const char *ca = role_conf(r)->tls_ca;
+	const char *files[] = {role_conf(r)->tls_ca, authorities_file()};
+	size_t count = 0;
 
-	if (!ca || !*ca || max < 1)
-		return 0;
-	out[0] = (struct role_path){.path = base_strdup(ca), .write = false};
-	return 1;
+	for (size_t i = 0; i < BASE_COUNT(files); i++)
+		if (files[i] && *files[i] && count < max)
+			out[count++] = (struct role_path){
+				.path = base_strdup(files[i]), .write = false};
+	return count;
 }
 
 static int reload(struct role *r, const struct conf *conf, struct base_error *err)

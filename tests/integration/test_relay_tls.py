@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import signal
 import ssl
 import subprocess
 
@@ -175,3 +176,24 @@ def test_one_alert_for_many_failures(make_server):
     server.run("queue", "retry", "--all")
     wait_peer(peer, 10)
     assert all(m[3] == "u" for m in peer.messages)
+
+
+@pytest.mark.parametrize("then", ["kept", "replaced"])
+def test_the_systems_authorities_survive_a_reload(make_server, tmp_path, then):
+    """What the system trusts is read before the sandbox; a reload must not lose it, also where the file was replaced by
+    one that the role cannot open."""
+    system = Authority(tmp_path / "system")
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_bytes(system.ca.read_bytes())
+    peer = Peer(starttls=server_context(*system.issue("peer")))
+    server = make_server(start=False, routes=f'route "*" {{ via = "smtp://localhost:{peer.port}"  tls = "verify" }}')
+    server.start(env={"SSL_CERT_FILE": str(bundle)})
+    if then == "replaced":
+        new = tmp_path / "new.pem"
+        new.write_bytes(system.ca.read_bytes())
+        new.rename(bundle)
+    server.process.send_signal(signal.SIGHUP)
+    server.wait_log("read again")
+    submit(server, "bob@example.net")
+    wait_peer(peer)
+    peer.close()
