@@ -13,7 +13,9 @@
 
 static bool implicit_tls(const struct relay_dest *d)
 {
-	return d->via == CONF_VIA_ACCOUNT ? d->account->implicit_tls : d->via == CONF_VIA_SMTPS;
+	if (d->via == CONF_VIA_ACCOUNT)
+		return d->account && d->account->implicit_tls;
+	return d->via == CONF_VIA_SMTPS;
 }
 
 bool relay_conn_must_verify(const struct relay_conn *conn)

@@ -54,7 +54,7 @@ int spool_sender_put(struct spool *s, const struct spool_sender *line, bool repl
 	bool *out_replaced, struct base_error *err)
 {
 	sqlite3_stmt *st;
-	bool found;
+	bool found = false;
 	int rc = spool_begin(s, SPOOL_SYNC, err);
 
 	if (rc == 0)
@@ -78,7 +78,7 @@ int spool_sender_put(struct spool *s, const struct spool_sender *line, bool repl
 int spool_sender_remove(struct spool *s, struct base_slice line, struct base_error *err)
 {
 	sqlite3_stmt *st;
-	bool found;
+	bool found = false;
 	int rc = spool_begin(s, SPOOL_SYNC, err);
 
 	if (rc == 0)

@@ -6,10 +6,9 @@
 #include <assert.h>
 #include <string.h>
 
-static_assert(VAULT_OAUTH_PROFILE_MAX_BYTES <= VAULT_ACCOUNT_PART_MAX_BYTES &&
-		VAULT_OAUTH_STATE_MAX_BYTES <= VAULT_ACCOUNT_PART_MAX_BYTES &&
-		VAULT_PEM_MAX_BYTES <= VAULT_ACCOUNT_PART_MAX_BYTES,
-	"the store takes every part");
+static_assert(VAULT_OAUTH_PROFILE_MAX_BYTES <= VAULT_ACCOUNT_PART_MAX_BYTES, "a profile is a part");
+static_assert(VAULT_OAUTH_STATE_MAX_BYTES <= VAULT_ACCOUNT_PART_MAX_BYTES, "tokens are a part");
+static_assert(VAULT_PEM_MAX_BYTES <= VAULT_ACCOUNT_PART_MAX_BYTES, "a certificate is a part");
 
 bool vault_admin_account_secret_put(
 	struct base_buf *out, enum vault_account_part part, struct base_slice value)

@@ -32,7 +32,7 @@ json_t *vault_oauth_json(struct base_slice text, struct base_error *why)
 	/* Numbers of any size are taken as reals, so that a huge one is no reason to refuse the rest. */
 	json = json_loadb(text.len ? (const char *)text.ptr : "", text.len,
 		JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL, &error);
-	if (json && json_is_object(json))
+	if (json_is_object(json))
 		return json;
 	/* error.text quotes the text, which may be a secret: the place has to do. */
 	if (json)

@@ -64,12 +64,13 @@ static void set_base64url(json_t *json, const char *key, struct base_slice bytes
 static void append_json(json_t *json, struct base_buf *out)
 {
 	char *text = json_dumps(json, JSON_COMPACT);
+	struct base_slice bytes = base_slice_text(text);
 
 	json_decref(json);
 	if (!text)
 		base_out_of_memory();
-	vault_oauth_base64url(base_slice_text(text), out);
-	base_wipe(text, strlen(text));
+	vault_oauth_base64url(bytes, out);
+	base_wipe(text, bytes.len);
 	free(text);
 }
 
