@@ -268,6 +268,43 @@ static void judge_routes(struct conf_work *w, const struct conf_tree *tree, stru
 			"its sender; write route \"*\" { via = \"mx\" }");
 }
 
+static const struct conf_route *route_titled(const struct conf *c, const char *title)
+{
+	for (size_t i = 0; i < c->route_count; i++)
+		if (base_slice_equal_text_nocase(base_slice_text(title), c->routes[i].title))
+			return &c->routes[i];
+	return NULL;
+}
+
+/* Of "example.org" or, for all below it, ".example.org": as route/route.h finds it, which does not stand
+ * below every program that reads a configuration. */
+static const struct conf_route *route_of(const struct conf *c, const char *domain)
+{
+	const struct conf_route *r = route_titled(c, domain);
+
+	while (!r && (domain = strchr(domain + (domain[0] == '.'), '.')) != NULL)
+		r = route_titled(c, domain);
+	return r ? r : route_titled(c, "*");
+}
+
+/* Strangers say themselves who they are: their mail must not choose an account by that. */
+static void judge_strangers(struct conf_work *w, const struct conf_tree *tree, const struct conf *c)
+{
+	for (size_t i = 0; i < c->listener_count; i++)
+		for (size_t k = 0; k < c->listeners[i].accept.count; k++) {
+			const struct conf_listener *l = &c->listeners[i];
+			const struct conf_route *r = route_of(c, l->accept.items[k]);
+
+			if (r && r->via == CONF_VIA_SENDER)
+				conf_warn(w, conf_key_line(section_of(tree, l->title), "accept"),
+					"listener \"%s\" accepts mail of strangers for \"%s\", and "
+					"route \"%s\" would send it with the account of whomever "
+					"they "
+					"claim to be; give that domain a route of its own",
+					l->title, l->accept.items[k], r->title);
+		}
+}
+
 static void judge_tls(struct conf_work *w, const struct conf_tree *tree, struct conf *c)
 {
 	const struct conf_section *s = section_named(tree, "tls");
@@ -347,6 +384,8 @@ void conf_judge(struct conf_work *w, const struct conf_tree *tree, struct conf *
 	for (size_t i = 0; i < c->account_count; i++)
 		conf_account_resolve(w, &c->accounts[i], section_of(tree, c->accounts[i].title));
 	judge_routes(w, tree, c);
+	if (!w->failed)
+		judge_strangers(w, tree, c);
 	if (w->look_at_files)
 		judge_machine(w, tree, c);
 }

@@ -518,6 +518,15 @@ static const struct row {
 		H "auth { mechanisms = {\"PLAIN\", \"XOAUTH2\"} }\n",
 		"f:2: mechanism \"XOAUTH2\": not available in this build\n"},
 	{"by sender", H "route * { via = \"sender\" }\n", ""},
+	{"by sender of strangers",
+		H "listener mx { address = \"0.0.0.0:25\" auth = \"optional\"\n"
+		  "accept = {\"example.org\", \".example.net\"} }\nroute * { via = \"sender\" }\n"
+		  "route example.org { via = \"mx\" }\n",
+		"f:3: warning: listener \"mx\" accepts mail of strangers for \".example.net\", and "
+		"route "
+		"\"*\" would send it with the account of whomever they claim to be; give that "
+		"domain "
+		"a route of its own\n"},
 	{"by sender in clear", H "route * { via = \"sender\"\ntls = \"none\" }\n",
 		"f:3: route \"*\" logs in with the account of the sender, which needs verified "
 		"TLS; "
