@@ -116,7 +116,7 @@ int main(int argc, char **argv)
 {
 	static const struct role_handlers handlers = {
 		.role = IPC_FETCH,
-		.sandbox = ROLE_MAY_CONNECT | ROLE_MAY_FILES,
+		.sandbox = ROLE_MAY_CONNECT_NET | ROLE_MAY_FILES,
 		.paths = on_paths,
 		.open = on_open,
 		.reload = on_reload,

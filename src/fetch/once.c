@@ -87,7 +87,7 @@ static int open_all(struct once *o, const char *ca_file, struct base_error *err)
 	o->shell.channel = channel;
 	rc = fetch_shell_open(&o->shell, &o->loop, ca_file, err);
 	if (rc == 0)
-		rc = sandbox_enter(SANDBOX_CONNECT, NULL, 0, err);
+		rc = sandbox_enter(SANDBOX_CONNECT_NET, NULL, 0, err);
 	return rc;
 }
 

@@ -15,7 +15,7 @@
 struct role;
 
 enum role_sandbox_flags {
-	ROLE_MAY_CONNECT = 1u << 0, /* relay: TCP and UDP to the network */
+	ROLE_MAY_CONNECT = 1u << 0, /* relay: TCP and UDP to the network, and local sockets */
 	/* Foreign code (programs, PAM modules): files and sockets as the account may; nothing gained, and
 	 * some system calls refused. */
 	ROLE_MAY_EXEC = 1u << 1,
@@ -23,7 +23,8 @@ enum role_sandbox_flags {
 	ROLE_MAY_CONNECT_LOCAL = 1u << 3, /* sockets in the file system only */
 	/* Only where a section says run_as: no sandbox, and set-id programs work. No core, no ptrace. */
 	ROLE_MAY_GAIN = 1u << 4,
-	ROLE_MAY_LOOK = 1u << 5, /* front: fstatat(), links not followed; no opening */
+	ROLE_MAY_LOOK = 1u << 5,        /* front: fstatat(), links not followed; no opening */
+	ROLE_MAY_CONNECT_NET = 1u << 6, /* fetch: the network, no local sockets */
 };
 
 struct role_path {

@@ -17,7 +17,10 @@ enum sandbox_flags {
 	SANDBOX_FILES = 1u << 2,   /* open, make, rename and remove files */
 	SANDBOX_LOOK = 1u << 5, /* ask what a name is, links not followed; nothing can be opened */
 	SANDBOX_CONNECT_LOCAL = 1u << 3, /* to local sockets only */
-	SANDBOX_GAIN = 1u << 4,          /* no sandbox: set-id programs gain privileges */
+	/* To the network only. Of the local sockets those of our own commands are the account's too: who
+	 * has taken over a role that may connect to them asks auth for what he likes. */
+	SANDBOX_CONNECT_NET = 1u << 6,
+	SANDBOX_GAIN = 1u << 4, /* no sandbox: set-id programs gain privileges */
 };
 
 /* With SANDBOX_EXEC it is not known what the code does, so files and sockets are bound by the account

@@ -56,7 +56,8 @@ static struct ruleset_attr rights_of(int abi, unsigned flags)
 	if (abi >= 5)
 		attr.fs |= FS_IOCTL_DEV;
 	if (abi >= 4)
-		attr.net = NET_BIND_TCP | (flags & SANDBOX_CONNECT ? 0 : NET_CONNECT_TCP);
+		attr.net = NET_BIND_TCP |
+			(flags & (SANDBOX_CONNECT | SANDBOX_CONNECT_NET) ? 0 : NET_CONNECT_TCP);
 	if (abi >= 6)
 		attr.scoped = SCOPE_ABSTRACT_UNIX_SOCKET | SCOPE_SIGNAL;
 	return attr;

@@ -303,7 +303,7 @@ static int add_forbidden(scmp_filter_ctx ctx, unsigned flags)
 		call = forbidden[i];
 		if ((flags & SANDBOX_FILES) && is_in(call, file_calls, BASE_COUNT(file_calls)))
 			continue;
-		if ((flags & SANDBOX_CONNECT) &&
+		if ((flags & (SANDBOX_CONNECT | SANDBOX_CONNECT_NET)) &&
 			(is_in(call, network_calls, BASE_COUNT(network_calls)) ||
 				call == CALL(socket)))
 			continue;
@@ -355,12 +355,13 @@ static int add_with_arguments(scmp_filter_ctx ctx, unsigned flags)
 	return rc;
 }
 
-static int add_network(scmp_filter_ctx ctx)
+static int add_network(scmp_filter_ctx ctx, bool local)
 {
-	static const int families[] = {AF_UNIX, AF_INET, AF_INET6};
+	static const int families[] = {AF_INET, AF_INET6, AF_UNIX};
+	size_t count = BASE_COUNT(families) - !local;
 	int rc = add_list(ctx, network_calls, BASE_COUNT(network_calls));
 
-	for (size_t i = 0; rc == 0 && i < BASE_COUNT(families); i++)
+	for (size_t i = 0; rc == 0 && i < count; i++)
 		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, CALL(socket), 1,
 			SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i]));
 	return rc;
@@ -446,8 +447,8 @@ int sandbox_seccomp_enter(unsigned flags, struct base_error *err)
 	rc = add_list(ctx, always, BASE_COUNT(always));
 	if (rc == 0 && (flags & SANDBOX_FILES))
 		rc = add_list(ctx, file_calls, BASE_COUNT(file_calls));
-	if (rc == 0 && (flags & SANDBOX_CONNECT))
-		rc = add_network(ctx);
+	if (rc == 0 && (flags & (SANDBOX_CONNECT | SANDBOX_CONNECT_NET)))
+		rc = add_network(ctx, flags & SANDBOX_CONNECT);
 	else if (rc == 0 && (flags & SANDBOX_CONNECT_LOCAL))
 		rc = add_local(ctx);
 	if (rc == 0)
