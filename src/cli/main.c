@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 const struct cli_command *const cli_commands[] = {
 	&cli_command_init,
@@ -115,6 +116,15 @@ static int without_command(int argc, char **argv)
 	return CLI_USAGE;
 }
 
+/* Passwords, keys and tokens are in the memory of most commands: none comes into a core file. Not
+ * PR_SET_DUMPABLE, which would take /dev/stdin and /dev/fd/N from whoever names them. */
+static void forbid_core(void)
+{
+	struct rlimit none = {0, 0};
+
+	setrlimit(RLIMIT_CORE, &none);
+}
+
 int main(int argc, char **argv)
 {
 	struct cli cli = {.program = argc ? argv[0] : "postern"};
@@ -127,6 +137,7 @@ int main(int argc, char **argv)
 		return without_command(at, argv);
 	if (cli_session_find(argv[at]))
 		return cli_session_run(cli_session_find(argv[at]), argc, argv, at);
+	forbid_core();
 	cli.command = find(argv[at]);
 	/* The rest of the line without the command's name: argv[0] is not needed any more. */
 	memmove(argv + 1, argv, (size_t)at * sizeof(*argv));

@@ -55,6 +55,20 @@ def the(server, name="smart"):
     return next(a for a in server.json("account", "list")["accounts"] if a["name"] == name)
 
 
+def test_no_core_file_of_a_command(server):
+    """What it was told lies in its memory."""
+    command = subprocess.Popen([str(server.postern), *ADD, "--password-stdin", "-c", str(server.conf)], stdin=subprocess.PIPE,
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def limit():
+        with open(f"/proc/{command.pid}/limits", encoding="ascii") as lines:
+            return re.search(r"^Max core file size +(\S+) +(\S+)", lines.read(), re.M).groups()
+
+    wait_for(lambda: limit() == ("0", "0"), limit)
+    command.communicate(b"secret\n")
+    assert command.returncode == 0
+
+
 # ---- what is refused, and what would be right ----
 
 @pytest.mark.parametrize("args, status, hint", [
