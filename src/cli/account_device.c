@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -119,12 +120,23 @@ static int64_t slower(enum vault_oauth_result result, int64_t interval_s)
 	return interval_s < SLOWEST_S ? interval_s : SLOWEST_S;
 }
 
+/* A person who waits is told of what keeps coming in the way, once for each reason. */
+static void warn_once(
+	const struct account_login *l, const char *reason, char told[VAULT_OAUTH_REASON_MAX_BYTES])
+{
+	if (strcmp(reason, told) == 0)
+		return;
+	show_end();
+	account_warn("%s: %s; asking again until the code expires", l->account->name, reason);
+	memcpy(told, reason, VAULT_OAUTH_REASON_MAX_BYTES);
+}
+
 static int poll_for_token(
 	struct account_login *l, const struct vault_oauth_device *d, struct vault_oauth_tokens *t)
 {
 	int64_t now = base_clock_monotonic_ms(), deadline = now + (int64_t)d->expires_s * 1000;
 	int64_t interval_s = d->interval_s ? d->interval_s : 1;
-	char reason[VAULT_OAUTH_REASON_MAX_BYTES] = "";
+	char reason[VAULT_OAUTH_REASON_MAX_BYTES] = "", told[VAULT_OAUTH_REASON_MAX_BYTES] = "";
 	enum vault_oauth_result result = VAULT_OAUTH_PENDING;
 
 	while (now + interval_s * 1000 < deadline) {
@@ -135,6 +147,8 @@ static int poll_for_token(
 		}
 		if (result == VAULT_OAUTH_OBTAINED || result == VAULT_OAUTH_REFUSED)
 			break;
+		if (result == VAULT_OAUTH_LATER)
+			warn_once(l, reason, told);
 		interval_s = slower(result, interval_s);
 		now = base_clock_monotonic_ms();
 	}

@@ -310,6 +310,8 @@ def test_device_code_survives_a_bad_answer(server, provider):
     provider.answer_once(200, b"{")
     login = Login(server, *ADD, "--oauth", profile(server, provider.file("device_code", ca=True)))
     provider.approve_device()
+    login.see(r"warning: m: the provider answers 503 .*; asking again", "err")
+    login.see(r"warning: m: the provider answers 200 with what is no OAuth answer; asking again", "err")
     login.end()
     assert account(server)["secret"] == "oauth"
 
