@@ -8,6 +8,15 @@
 /* A PEM chain and a key go into one SECRET frame. */
 enum { PAIR_MAX_BYTES = 60 * 1024 };
 
+/* No sound relay leaves that much unread, not even after it asked for thousands of accounts at once; another
+ * one must not fill our memory. */
+enum { ANSWERS_MAX_BYTES = 64 << 20 };
+
+static bool is_heard(const struct ipc_channel *ch)
+{
+	return ch && ipc_channel_pending(ch) <= ANSWERS_MAX_BYTES;
+}
+
 int auth_account_find(struct auth_shell *s, struct base_slice name, struct auth_account *out,
 	struct base_error *err)
 {
@@ -98,7 +107,7 @@ void auth_secret_send(struct auth_shell *s, unsigned relay, uint32_t id, int cla
 {
 	struct ipc_channel *ch = role_peer(s->role, IPC_RELAY, relay);
 
-	if (!ch)
+	if (!is_heard(ch))
 		return;
 	ipc_begin(&s->frame, IPC_SECRET, id);
 	ipc_put_u8(&s->frame, (uint8_t) - class);
@@ -210,6 +219,8 @@ static void on_secret_want(struct auth_shell *s, unsigned relay, struct ipc_fram
 void auth_relay_frame(
 	struct auth_shell *s, unsigned relay, struct ipc_channel *ch, struct ipc_frame *frame)
 {
+	if (!is_heard(ch))
+		return;
 	if (frame->type == IPC_ACCOUNT_WANT)
 		on_account_want(s, ch, frame);
 	else if (frame->type == IPC_SECRET_WANT)
