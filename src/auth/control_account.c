@@ -103,11 +103,14 @@ void auth_account_token(
 	struct auth_token_ticket *t;
 	struct auth_account a = {.name = ""};
 	struct base_error err;
+	bool refused = req->word_count == 4 && control_word_is(req, 3, "refused");
 	int rc;
 
-	rc = req->word_count == 3 ? auth_account_find(s, req->words[2], &a, &err)
-				  : base_error_set(&err, BASE_ERROR_PERMANENT, 0,
-					    "which account? write account token NAME");
+	if (req->word_count == 3 || refused)
+		rc = auth_account_find(s, req->words[2], &a, &err);
+	else
+		rc = base_error_set(&err, BASE_ERROR_PERMANENT, 0,
+			"which account? write account token NAME [refused]");
 	if (rc == 0 && a.merged.credential != SASL_CREDENTIAL_TOKEN)
 		rc = base_error_set(&err, BASE_ERROR_PERMANENT, 0,
 			"account \"%s\" logs in with %s, not with a token", a.name,
@@ -121,7 +124,7 @@ void auth_account_token(
 		.next = s->token_tickets, .number = ++s->next_ticket, .reply = reply};
 	s->token_tickets = t;
 	asker.id = t->number;
-	auth_tokens_want(s, &a, asker, false);
+	auth_tokens_want(s, &a, asker, refused);
 }
 
 void auth_account_retry(

@@ -31,6 +31,7 @@ struct account_material {
 	uint8_t pin[ACCOUNT_PIN_BYTES];
 	struct base_buf ca, chain;
 	struct base_buf key, secret; /* secret: password or token */
+	bool token_refused;          /* the server did not take the last one: a new one is wanted */
 	enum account_token_source token_source;
 	int64_t token_until_ms;
 };

@@ -49,6 +49,8 @@ static int from_server(struct account_material *m, const struct conf *conf, bool
 	cli_request_add(&request, "account");
 	cli_request_add(&request, "token");
 	cli_request_add(&request, "%s", m->name);
+	if (m->token_refused)
+		cli_request_add(&request, "refused");
 	rc = cli_ask(conf, "auth", &request, &answer, out_running, err);
 	if (rc == 0 && *out_running) {
 		token = text_of(base_buf_slice(&answer), "token");
@@ -147,7 +149,7 @@ static int obtain(struct account_material *m, const struct conf *conf, struct va
 	vault_oauth_tokens_init(&t);
 	kept_tokens(store, m, &t);
 	m->token_source = ACCOUNT_TOKEN_KEPT;
-	if (!vault_oauth_is_usable(&t, base_clock_wall_ms())) {
+	if (m->token_refused || !vault_oauth_is_usable(&t, base_clock_wall_ms())) {
 		rc = renew(m, conf, profile, &t, err);
 		m->token_source = ACCOUNT_TOKEN_RENEWED;
 		if (rc == 0)

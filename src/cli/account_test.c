@@ -19,6 +19,7 @@ struct test {
 	struct cli_client client;
 	json_t *steps;
 	bool failed, offered;
+	bool again;         /* with a second token, because the server refused the first */
 	const char *advice; /* null: none is needed, or known */
 	json_t *reply;
 };
@@ -98,6 +99,8 @@ static bool get_token(struct test *t)
 		return false;
 	}
 	base_buf_init(&text, 400);
+	if (t->again)
+		base_buf_append_text(&text, "the server refused that one; ");
 	base_buf_append_text(&text, sources[t->m.token_source]);
 	if (t->m.token_until_ms) {
 		base_buf_append_text(&text, ", good until ");
@@ -151,7 +154,8 @@ static void on_step(void *arg, struct cli_client *c, enum cli_client_step step)
 		t->offered = true;
 		base_buf_append_text(&text, "mechanisms offered: ");
 		cli_mechanism_names(smtp_client_mechanisms(c->engine), &text);
-		told(t, "EHLO", true, &text);
+		if (!t->again)
+			told(t, "EHLO", true, &text);
 		base_buf_clear(&text);
 		name = "mechanism";
 		cli_client_mechanism_words(c, &text);
@@ -164,7 +168,7 @@ static void on_step(void *arg, struct cli_client *c, enum cli_client_step step)
 	case CLI_STEP_COUNT:
 		break;
 	}
-	if (name)
+	if (name && (!t->again || step == CLI_STEP_LOGGED_IN))
 		told(t, name, true, &text);
 	base_buf_release(&text);
 }
@@ -317,7 +321,16 @@ static void on_failed(struct test *t)
 	base_buf_release(&text);
 }
 
-static void log_in(struct test *t)
+/* A token that was revoked looks good here: a relay gets a new one then, once. */
+static bool wants_new_token(const struct test *t)
+{
+	return t->m.credential == SASL_CREDENTIAL_TOKEN && !t->again &&
+		t->m.token_source != ACCOUNT_TOKEN_RENEWED && t->client.end == CLI_END_SMTP &&
+		smtp_client_failure(t->client.engine)->refused;
+}
+
+/* False: the session is to be made again. */
+static bool log_in(struct test *t)
 {
 	struct cli_client_options options = {
 		.host = t->m.host,
@@ -336,11 +349,15 @@ static void log_in(struct test *t)
 		.reply_ms = REPLY_MS,
 	};
 	struct cli_client_hooks hooks = {.arg = t, .step = on_step, .event = on_event};
+	bool ok, again;
 
 	cli_client_init(&t->client, &options, &hooks);
-	if (!cli_client_run(&t->client))
+	ok = cli_client_run(&t->client);
+	again = !ok && wants_new_token(t);
+	if (!ok && !again)
 		on_failed(t);
 	cli_client_release(&t->client);
+	return !again;
 }
 
 static void print_json(struct test *t)
@@ -371,8 +388,12 @@ int cli_account_test(struct cli *cli, struct conf *conf, const char *name)
 
 	account_material_init(&t.m);
 	t.m.name = name;
-	if (load(&t, name) && get_token(&t))
-		log_in(&t);
+	if (load(&t, name) && get_token(&t) && !log_in(&t)) {
+		t.again = t.m.token_refused = true;
+		base_buf_clear(&t.m.secret);
+		if (get_token(&t))
+			(void)log_in(&t);
+	}
 	if (t.json)
 		print_json(&t);
 	else if (t.failed && t.advice)

@@ -235,10 +235,20 @@ def test_a_refused_refresh_names_the_provider_s_reason(stopped, authority, good,
     assert not peer.heard and "--oauth" in done.answer["advice"]
 
 
-def test_a_token_that_the_server_refuses(server, authority, good, provider):
+def test_a_revoked_token_is_replaced_once(server, authority, good, provider):
+    """As a relay does it: the token looks good here, and the provider has forgotten it."""
     with Script(by_token(provider), starttls=good) as peer:
         add_oauth(server, authority, provider, peer)
         Tried(server)
-        provider.expire(USER)       # the provider forgets it, we do not know
+        provider.expire(USER)
+        done = Tried(server)
+    assert done.status == 0 and "the server refused that one" in done.all, done.all
+    assert provider.count["refresh_token"] == 2 and provider.valid(peer.token) == USER
+
+
+def test_a_token_that_the_server_refuses(server, authority, good, provider):
+    with Script(by_token(provider), starttls=good) as peer:
+        add_oauth(server, authority, provider, peer)
+        provider.valid = lambda token: None
         done = Tried(server).failed("login", "535 5.7.8 not accepted", "401")
     assert '{"' not in done.steps["login"]["text"] and "scope" in done.answer["advice"]
