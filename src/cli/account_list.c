@@ -1,11 +1,10 @@
 /* postern account list, show: what the vault and the sections have, what auth knows of tokens, and which
  * account the relays pause (queue). */
 #include "cli/account.h"
+#include "cli/rows.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 
 /* {"accounts": [{"name", "paused", "until", "reason"}]} of a running queue; null: nobody to ask. */
 static json_t *ask_queue(struct account *a)
@@ -24,6 +23,8 @@ static json_t *ask_queue(struct account *a)
 	base_buf_release(&answer);
 	return json;
 }
+
+enum { FURTHER = 4 }; /* column of the further lines of a reason, on a terminal */
 
 static const char *text_of(const json_t *object, const char *key)
 {
@@ -127,30 +128,15 @@ static json_t *state_text(const json_t *row, const char **out_reason)
 	return text;
 }
 
-/* Columns of the terminal; 0: nobody looks, and nothing is cut. */
-static size_t terminal_width(void)
-{
-	struct winsize size;
-
-	return isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col
-										     : 0;
-}
-
 static void print_reason(const char *name, const char *reason)
 {
-	size_t width = terminal_width(), shown = 0, at = 0;
 	struct base_buf line;
 
 	base_buf_init(&line, 1 << 16);
 	cli_text_safe(base_slice_text(name), &line);
 	base_buf_append_text(&line, ": ");
 	cli_text_safe(base_slice_text(reason), &line);
-	while (at < line.len && (width == 0 || shown < width)) {
-		for (at++; at < line.len && (line.ptr[at] & 0xc0) == 0x80; at++)
-			;
-		shown++;
-	}
-	printf("%.*s\n", (int)at, (const char *)line.ptr);
+	cli_print_line(base_buf_slice(&line), FURTHER);
 	base_buf_release(&line);
 }
 

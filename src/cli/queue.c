@@ -1,4 +1,5 @@
 /* postern queue: what waits, and what to do with it. */
+#include "cli/rows.h"
 #include "cli/spool.h"
 
 #include "base/clock.h"
@@ -7,6 +8,8 @@
 
 #include <stdlib.h>
 #include <string.h>
+
+enum { FURTHER = 4 }; /* column of the further lines of a reason, on a terminal */
 
 struct queue {
 	struct cli *cli;
@@ -104,6 +107,30 @@ static json_t *recipient_rows(const json_t *messages)
 	return rows;
 }
 
+/* On a terminal: reasons are sentences, and would break every row. */
+static void print_reasons(const json_t *rows)
+{
+	const char *before = "";
+	struct base_buf line;
+
+	base_buf_init(&line, 1 << 20);
+	for (size_t i = 0; i < json_array_size(rows); i++) {
+		const json_t *row = json_array_get(rows, i);
+		const char *reason = json_string_value(json_object_get(row, "reason"));
+
+		if (!reason)
+			continue;
+		base_buf_clear(&line);
+		cli_value_text(json_object_get(row, "address"), &line);
+		base_buf_append_text(&line, ": ");
+		cli_text_safe(base_slice_text(strcmp(reason, before) ? reason : "the same"), &line);
+		printf("%s", before[0] ? "" : "\n");
+		cli_print_line(base_buf_slice(&line), FURTHER);
+		before = reason;
+	}
+	base_buf_release(&line);
+}
+
 static void print_list(const json_t *json)
 {
 	static const struct cli_column columns[] = {
@@ -118,8 +145,12 @@ static void print_list(const json_t *json)
 		{"REASON", "reason", false},
 	};
 	json_t *rows = recipient_rows(json);
+	bool terminal = cli_terminal_columns() > 0;
 
-	cli_print_table(rows, columns, BASE_COUNT(columns), "the queue is empty");
+	cli_print_table(
+		rows, columns, BASE_COUNT(columns) - (terminal ? 1 : 0), "the queue is empty");
+	if (terminal)
+		print_reasons(rows);
 	json_decref(rows);
 }
 

@@ -1,10 +1,12 @@
 /* postern status: what the roles of a running server say of themselves. */
 #include "cli/cli.h"
+#include "cli/rows.h"
 
 #include <string.h>
 #include <unistd.h>
 
 enum { WATCH_SECONDS = 2, SILENCE_SECONDS = 3 };
+enum { FURTHER = 4 }; /* column of the further lines of a reason, on a terminal */
 
 static const char *const parts[] = {"auth", "queue", "journal"};
 
@@ -74,6 +76,19 @@ static json_t *gather_accounts(const struct conf *conf, json_t *auth)
 	return accounts;
 }
 
+/* On a terminal: a sentence would break its row. */
+static void print_reason(const json_t *account)
+{
+	struct base_buf line;
+
+	base_buf_init(&line, 1 << 16);
+	cli_value_text(json_object_get(account, "name"), &line);
+	base_buf_append_text(&line, ": ");
+	cli_value_text(json_object_get(account, "reason"), &line);
+	cli_print_line(base_buf_slice(&line), FURTHER);
+	base_buf_release(&line);
+}
+
 static void print_accounts(const json_t *accounts)
 {
 	static const struct cli_column columns[] = {
@@ -83,10 +98,14 @@ static void print_accounts(const json_t *accounts)
 		{"REASON", "reason", false},
 	};
 
+	bool terminal = cli_terminal_columns() > 0;
+
 	if (json_array_size(accounts) == 0)
 		return;
 	puts("accounts that mail waits for");
-	cli_print_table(accounts, columns, BASE_COUNT(columns), "");
+	cli_print_table(accounts, columns, BASE_COUNT(columns) - (terminal ? 1 : 0), "");
+	for (size_t i = 0; terminal && i < json_array_size(accounts); i++)
+		print_reason(json_array_get(accounts, i));
 }
 
 static void print(json_t *whole)

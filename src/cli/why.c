@@ -1,4 +1,5 @@
 /* postern why: what was decided of a message, a session, a user or a sender, and by which rule. */
+#include "cli/rows.h"
 #include "cli/spool.h"
 
 #include "loop/events.h"
@@ -59,6 +60,8 @@ static const struct {
 	{"reason", "reason"},
 };
 
+enum { FURTHER = 6 }; /* column of the further lines of an event, on a terminal */
+
 struct widths {
 	int what, result;
 };
@@ -75,29 +78,29 @@ static struct base_slice value_of(const json_t *event, const char *key, struct b
 
 /* Values with blanks stand in quotes, so that fields can be told apart, and quotes in them behind a
  * backslash, as in the log. */
-static void print_field(const char *word, struct base_slice text)
+static void put_field(struct base_buf *line, const char *word, struct base_slice text)
 {
 	bool quote = text.len == 0 || base_slice_has(text, ' ');
 
-	printf("  %s%s%s", word, word[0] ? " " : "", quote ? "\"" : "");
+	base_buf_printf(line, "  %s%s%s", word, word[0] ? " " : "", quote ? "\"" : "");
 	for (size_t i = 0; i < text.len; i++) {
 		if (quote && (text.ptr[i] == '"' || text.ptr[i] == '\\'))
-			putchar('\\');
-		putchar(text.ptr[i]);
+			base_buf_append_byte(line, '\\');
+		base_buf_append_byte(line, text.ptr[i]);
 	}
-	fputs(quote ? "\"" : "", stdout);
+	base_buf_append_text(line, quote ? "\"" : "");
 }
 
 /* "2026-11-24T14:52:41.123Z" without what is always the same; "new 3" as it is. */
-static void print_short(struct base_slice time)
+static void put_short(struct base_buf *line, struct base_slice time)
 {
 	for (size_t i = 0; i < time.len && time.ptr[i] != '.' && time.ptr[i] != 'Z'; i++)
-		putchar(time.ptr[i] == 'T' ? ' ' : time.ptr[i]);
+		base_buf_append_byte(line, time.ptr[i] == 'T' ? ' ' : time.ptr[i]);
 }
 
 /* Code and words of a server belong together; its enhanced code stands in them. Without words it is our
  * own judgement. */
-static void print_reply(const json_t *event, struct base_buf *room)
+static void put_reply(struct base_buf *line, const json_t *event, struct base_buf *room)
 {
 	long long code = (long long)json_integer_value(json_object_get(event, "code"));
 	struct base_slice text = value_of(event, "reply", room);
@@ -105,13 +108,13 @@ static void print_reply(const json_t *event, struct base_buf *room)
 	if (text.len == 0) {
 		text = value_of(event, "enhanced", room);
 		if (text.len)
-			printf("  status %.*s", BASE_SLICE_ARGS(text));
+			base_buf_printf(line, "  status %.*s", BASE_SLICE_ARGS(text));
 		return;
 	}
-	fputs("  reply", stdout);
+	base_buf_append_text(line, "  reply");
 	if (code)
-		printf(" %lld", code);
-	printf(" \"%.*s\"", BASE_SLICE_ARGS(text));
+		base_buf_printf(line, " %lld", code);
+	base_buf_printf(line, " \"%.*s\"", BASE_SLICE_ARGS(text));
 }
 
 static bool is_listed(const char *key)
@@ -122,24 +125,25 @@ static bool is_listed(const char *key)
 	return false;
 }
 
-static void print_named(const json_t *event, const char *id, struct base_buf *room)
+static void put_named(
+	struct base_buf *line, const json_t *event, const char *id, struct base_buf *room)
 {
 	for (size_t i = 0; i < BASE_COUNT(fields); i++) {
 		struct base_slice text = value_of(event, fields[i].key, room);
 
 		if (strcmp(fields[i].key, "reply") == 0)
-			print_reply(event, room);
+			put_reply(line, event, room);
 		if (!fields[i].word || text.len == 0 || base_slice_equal_text(text, id))
 			continue;
 		if (strcmp(fields[i].key, "next") == 0 ||
 			strcmp(fields[i].key, "connection") == 0) {
-			printf("  %s ", fields[i].word);
-			print_short(text);
+			base_buf_printf(line, "  %s ", fields[i].word);
+			put_short(line, text);
 			continue;
 		}
-		print_field(fields[i].word, text);
+		put_field(line, fields[i].word, text);
 		if (strcmp(fields[i].key, "tls") == 0 && json_object_get(event, "verified"))
-			printf(" %s",
+			base_buf_printf(line, " %s",
 				base_slice_equal_text(value_of(event, "verified", room), "yes")
 					? "verified"
 					: "not verified");
@@ -157,26 +161,28 @@ static bool is_told(const json_t *event, const char *key)
 
 static void print_event(const json_t *event, const char *id, const struct widths *w)
 {
-	struct base_buf room;
+	struct base_buf room, line;
 	struct base_slice text;
 
 	base_buf_init(&room, 1 << 20);
-	fputs("  ", stdout);
-	print_short(value_of(event, "time", &room));
+	base_buf_init(&line, 1 << 22);
+	base_buf_append_text(&line, "  ");
+	put_short(&line, value_of(event, "time", &room));
 	text = value_of(event, "what", &room);
-	printf("  %-*.*s", w->what, BASE_SLICE_ARGS(text));
+	base_buf_printf(&line, "  %-*.*s", w->what, BASE_SLICE_ARGS(text));
 	text = value_of(event, "result", &room);
-	printf("  %-*.*s", w->result, BASE_SLICE_ARGS(text));
-	print_named(event, id, &room);
+	base_buf_printf(&line, "  %-*.*s", w->result, BASE_SLICE_ARGS(text));
+	put_named(&line, event, id, &room);
 	for (void *i = json_object_iter((json_t *)event); i;
 		i = json_object_iter_next((json_t *)event, i)) {
 		const char *key = json_object_iter_key(i);
 
 		text = value_of(event, key, &room);
 		if (!is_told(event, key) && text.len && !base_slice_equal_text(text, id))
-			print_field(key, text);
+			put_field(&line, key, text);
 	}
-	putchar('\n');
+	cli_print_line(base_buf_slice(&line), FURTHER);
+	base_buf_release(&line);
 	base_buf_release(&room);
 }
 

@@ -1,12 +1,17 @@
 """Every command as a person or a script calls it: what it prints, what it changes, how it exits."""
 
 import base64
+import contextlib
+import fcntl
 import json
 import os
 import pathlib
+import pty
 import re
 import signal
+import struct
 import subprocess
+import termios
 
 import pytest
 
@@ -472,6 +477,38 @@ def test_why_and_status(queued):
     assert queued.run("status", check=False).returncode == 1
     assert json.loads(queued.run("status", "--json", check=False).stdout)["server"] == "stopped"
     assert "refused" in queued.run("why", entry["id"]).stdout, "the store tells without a server"
+
+
+def on_terminal(server, *args, columns=80):
+    """What a command shows on a terminal of so many columns."""
+    outer, inner = pty.openpty()
+    fcntl.ioctl(inner, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    process = subprocess.Popen([str(server.postern), *args, "-c", str(server.conf)], stdin=inner, stdout=inner,
+                               stderr=inner)
+    os.close(inner)
+    shown = b""
+    with contextlib.suppress(OSError):      # EIO: the command has ended
+        while part := os.read(outer, 65536):
+            shown += part
+    os.close(outer)
+    assert process.wait() == 0, shown
+    return shown.decode().replace("\r", "")
+
+
+def test_long_lines_fit_a_terminal(queued):
+    entry = deferred(queued)
+    assert queued.stop() == 0
+    whole = queued.run("why", entry["id"]).stdout
+    shown = on_terminal(queued, "why", entry["id"])
+    assert shown.split() == whole.split(), "the same words"
+    assert max(map(len, whole.splitlines())) > 80 >= max(map(len, shown.splitlines())), shown
+    assert re.search(r"^      client 127", shown, re.M), "word and value stay together: " + shown
+    # Reasons stand below the table, in full.
+    table, reasons = on_terminal(queued, "queue", "list", columns=40).split("\n\n")
+    assert "REASON" not in table and entry["reason"] not in table
+    first, second = (r["address"] for r in entry["recipients"])
+    assert " ".join(reasons.split()) == f"{first}: {entry['reason']} {second}: the same", reasons
+    assert entry["reason"] in queued.run("queue", "list").stdout.splitlines()[1]
 
 
 # ---- send ----
