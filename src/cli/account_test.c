@@ -233,7 +233,9 @@ static const char *smtp_advice(const struct test *t)
 		       "first "
 		       "byte write smtps://host:465";
 	if (f->stage == SMTP_STAGE_GREETING || f->stage == SMTP_STAGE_HELLO)
-		return "is it the right port? 587 is smtp://, 465 is smtps://";
+		return "is it the right port? 587 is smtp://, 465 is smtps://; or does the server "
+		       "want "
+		       "a client certificate?";
 	if (f->refused)
 		return refused_advice(t);
 	if (f->stage == SMTP_STAGE_AUTH && f->account)
@@ -256,7 +258,9 @@ static const char *advice(const struct test *t)
 	case CLI_END_TLS:
 		return "smtps:// speaks TLS from the first byte, smtp:// by STARTTLS: is it the "
 		       "right "
-		       "port?";
+		       "port? Less than TLS 1.2 is refused here; postern probe shows what the "
+		       "server "
+		       "speaks";
 	case CLI_END_CERTIFICATE:
 		return t->m.has_pin ? "if the server has a new key, ask its administrator for the "
 				      "digest and set "

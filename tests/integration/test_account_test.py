@@ -124,6 +124,15 @@ def test_what_can_go_wrong_before_the_login(stopped, authority, good, tmp_path):
     with Script(lambda talk: (talk.say("220 x"), talk.rest())) as peer:
         add(stopped, authority, peer.port, name="implicit", scheme="smtps")
         assert "port" in Tried(stopped, "implicit").failed("TLS").answer["advice"]
+    old = server_context(*authority.issue("old"))
+    old.set_ciphers("ALL:@SECLEVEL=0")
+    old.minimum_version, old.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
+    with Script(login(), starttls=old) as peer:
+        add(stopped, authority, peer.port, name="old")
+        assert "TLS 1.2" in Tried(stopped, "old").failed("TLS").answer["advice"]
+    with Script(login(), starttls=wants_certificate(authority)) as peer:
+        add(stopped, authority, peer.port, name="bare")
+        assert "client certificate" in Tried(stopped, "bare").failed("EHLO").answer["advice"]
     assert "none of this name" in Tried(stopped, "unknown").failed("account").all
 
 
