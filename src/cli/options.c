@@ -1,8 +1,10 @@
 /* The command line: options anywhere, `--` ends them, a value behind a blank or "=". */
 #include "cli/cli.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 int cli_fail(const struct cli *cli, int status, const char *format, ...)
 {
@@ -19,7 +21,11 @@ int cli_fail(const struct cli *cli, int status, const char *format, ...)
 
 int cli_fail_error(const struct cli *cli, const struct base_error *err)
 {
-	return cli_fail(cli, CLI_FAILED, "%s", err->text);
+	/* The code may be another library's. */
+	bool denied = err->code == EACCES && strstr(err->text, strerror(EACCES)) && geteuid() != 0;
+
+	return cli_fail(cli, CLI_FAILED, "%s%s", err->text,
+		denied ? "; run it as root, or as the account of the server" : "");
 }
 
 bool cli_has(const struct cli *cli, const char *name)

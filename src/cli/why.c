@@ -4,7 +4,9 @@
 
 #include "loop/events.h"
 
+#include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 static int read_store(const struct conf *conf, const struct cli_request *r, struct base_buf *out,
 	struct base_error *err)
@@ -15,6 +17,9 @@ static int read_store(const struct conf *conf, const struct cli_request *r, stru
 	int rc = cli_become_owner(conf, &owner, err);
 
 	snprintf(path, sizeof(path), "%s/events.db", conf->data);
+	if (rc == 0 && access(path, R_OK) != 0 && errno == EACCES)
+		rc = base_error_errno(
+			err, BASE_ERROR_PERMANENT, EACCES, "cannot read \"%s\"", path);
 	if (rc == 0)
 		rc = events_open(path, false, &e, err);
 	if (rc == BASE_ERROR_NOT_FOUND)

@@ -15,7 +15,7 @@ import termios
 
 import pytest
 
-from postern import POSTERN, Server, free_ports, message, open_to_roles, wait_for
+from postern import BUILD, POSTERN, Server, free_ports, message, open_to_roles, reachable, wait_for
 from sink import Sink
 
 ANNA = ("anna@example.org", "correct horse")
@@ -509,6 +509,19 @@ def test_long_lines_fit_a_terminal(queued):
     first, second = (r["address"] for r in entry["recipients"])
     assert " ".join(reasons.split()) == f"{first}: {entry['reason']} {second}: the same", reasons
     assert entry["reason"] in queued.run("queue", "list").stdout.splitlines()[1]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: the command runs under another account")
+@pytest.mark.parametrize("running", [True, False])
+def test_strangers_are_told_who_may(queued, running):
+    deferred(queued)
+    if not running:
+        assert queued.stop() == 0
+    for args in (["account", "list"], ["queue", "list"], ["sender", "list"], ["why", "--last", "2"]):
+        done = subprocess.run([reachable(BUILD) / "postern", *args, "-c", queued.conf], user=54321, group=54321,
+                              extra_groups=[], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              text=True)
+        assert done.returncode == 1 and done.stdout == "" and "run it as root" in done.stderr, done
 
 
 # ---- send ----
