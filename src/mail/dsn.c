@@ -31,6 +31,14 @@ static const struct action {
 	[MAIL_DSN_EXPANDED] = {"expanded", "2.0.0", "passed on to several addresses"},
 };
 
+/* 5.4.7 (RFC 3463): nobody refused it, it was tried until its time was over. */
+static const char *says(const struct mail_dsn_recipient *r)
+{
+	if (r->action == MAIL_DSN_FAILED && base_slice_equal_text(r->status, "5.4.7"))
+		return "could not be delivered in the time that we try; the last time";
+	return actions[r->action].says;
+}
+
 const char *mail_dsn_action_name(enum mail_dsn_action action)
 {
 	BASE_BUG_IF((unsigned)action >= MAIL_DSN_ACTION_COUNT);
@@ -324,7 +332,7 @@ static void write_text_part(const struct mail_dsn *dsn, bool utf8, struct base_b
 
 		write_address("\r\n", r->address, out);
 		base_buf_append_text(out, "    ");
-		base_buf_append_text(out, actions[r->action].says);
+		base_buf_append_text(out, says(r));
 		if (r->diagnostic.len) {
 			base_buf_append_text(out, ":\r\n    ");
 			if (r->remote_said && r->remote_host.len) {

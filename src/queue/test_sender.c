@@ -153,6 +153,7 @@ static void lifetime_ends_for_who_waits(void **state)
 	settle();
 	assert_string_equal(next_job()->account, "notices");
 	assert_non_null(strstr(x.body, "5.4.7"));
+	assert_non_null(strstr(x.body, "in the time that we try"));
 	assert_true(result(&x.jobs[1], "d"));
 	settle();
 	assert_int_equal(stored(), 0);
