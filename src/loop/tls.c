@@ -53,7 +53,9 @@ static void name_server(SSL *ssl, const char *host)
 	if (base_addr_parse(base_slice_text(host), &addr)) {
 		X509_VERIFY_PARAM_set1_ip(param, addr.bytes, addr.family == BASE_ADDR_IP4 ? 4 : 16);
 	} else {
-		X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+		/* RFC 9525: names stand among the alternative names; a CN is a text for people. */
+		X509_VERIFY_PARAM_set_hostflags(param,
+			X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
 		X509_VERIFY_PARAM_set1_host(param, host, 0);
 		SSL_set_tlsext_host_name(ssl, host);
 	}
