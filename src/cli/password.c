@@ -34,20 +34,6 @@ static int read_secret_line(
 	return CLI_OK;
 }
 
-static int read_line(const struct cli *cli, int fd, struct base_secret *out)
-{
-	return read_secret_line(cli, fd, "password", BASE_SECRET_PASSWORD_MAX_BYTES, out);
-}
-
-int cli_secret_line(const struct cli *cli, const char *what, size_t max, struct base_secret *out)
-{
-	int status = read_secret_line(cli, STDIN_FILENO, what, max, out);
-
-	if (status != CLI_OK)
-		base_secret_release(out);
-	return status;
-}
-
 static int terminal;
 static struct termios normal;
 
@@ -58,32 +44,56 @@ static void restore(int signal_number)
 	raise(signal_number);
 }
 
-static int ask(const struct cli *cli, const char *prompt, struct base_secret *out)
+/* The same from a terminal @fd, which does not show what is typed. */
+static int ask(const struct cli *cli, int fd, const char *prompt, const char *what, size_t max,
+	struct base_secret *out)
 {
 	struct termios quiet;
 	int status;
 
-	if (tcgetattr(terminal, &normal) != 0)
+	if (tcgetattr(fd, &normal) != 0)
 		return cli_fail(
 			cli, CLI_FAILED, "the terminal cannot be asked: %s", strerror(errno));
+	terminal = fd;
 	quiet = normal;
 	quiet.c_lflag &= ~(tcflag_t)ECHO;
 	signal(SIGINT, restore);
 	signal(SIGTERM, restore);
-	tcsetattr(terminal, TCSAFLUSH, &quiet);
-	dprintf(terminal, "%s", prompt);
-	status = read_line(cli, terminal, out);
-	tcsetattr(terminal, TCSAFLUSH, &normal);
+	tcsetattr(fd, TCSAFLUSH, &quiet);
+	dprintf(fd, "%s", prompt);
+	status = read_secret_line(cli, fd, what, max, out);
+	tcsetattr(fd, TCSAFLUSH, &normal);
 	signal(SIGINT, SIG_DFL);
 	signal(SIGTERM, SIG_DFL);
-	dprintf(terminal, "\n");
+	dprintf(fd, "\n");
 	return status;
 }
 
-static int ask_twice(const struct cli *cli, struct base_secret *first)
+/* Standard input may be a terminal all the same. */
+static int from_input(const struct cli *cli, const char *what, size_t max, struct base_secret *out)
+{
+	char prompt[64];
+
+	if (!isatty(STDIN_FILENO))
+		return read_secret_line(cli, STDIN_FILENO, what, max, out);
+	snprintf(prompt, sizeof(prompt), "The %s: ", what);
+	return ask(cli, STDIN_FILENO, prompt, what, max, out);
+}
+
+int cli_secret_line(const struct cli *cli, const char *what, size_t max, struct base_secret *out)
+{
+	int status = from_input(cli, what, max, out);
+
+	if (status != CLI_OK)
+		base_secret_release(out);
+	return status;
+}
+
+static int ask_twice(const struct cli *cli, int fd, struct base_secret *first)
 {
 	struct base_secret second = {0};
-	int status = ask(cli, "The same again: ", &second);
+	int status = ask(
+		cli, fd, "The same again: ", "password", BASE_SECRET_PASSWORD_MAX_BYTES, &second);
 
 	if (status == CLI_OK &&
 		!base_equal_constant_time(base_secret_slice(first), base_secret_slice(&second)))
@@ -95,21 +105,21 @@ static int ask_twice(const struct cli *cli, struct base_secret *first)
 int cli_password(const struct cli *cli, bool from_stdin, bool twice, const char *prompt,
 	struct base_secret *out)
 {
-	int status;
+	int status, fd;
 
 	*out = (struct base_secret){0};
 	if (from_stdin) {
-		status = read_line(cli, STDIN_FILENO, out);
+		status = from_input(cli, "password", BASE_SECRET_PASSWORD_MAX_BYTES, out);
 	} else {
-		terminal = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
-		if (terminal < 0)
+		fd = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
+		if (fd < 0)
 			return cli_fail(cli, CLI_USAGE,
 				"there is no terminal to ask for a password; "
 				"give it by --password-stdin");
-		status = ask(cli, prompt, out);
+		status = ask(cli, fd, prompt, "password", BASE_SECRET_PASSWORD_MAX_BYTES, out);
 		if (status == CLI_OK && twice)
-			status = ask_twice(cli, out);
-		close(terminal);
+			status = ask_twice(cli, fd, out);
+		close(fd);
 	}
 	if (status != CLI_OK)
 		base_secret_release(out);

@@ -683,3 +683,23 @@ def test_try_is_a_server_that_shows_its_dialogues(tmp_path):
     assert "AUTH SCRAM-SHA-" in text and "MAIL FROM:<try@example.org>" in text
     mail = b"".join(p.read_bytes() for p in pathlib.Path(folder, "maildir", "new").iterdir())
     assert b"ESMTPSA" in mail
+
+
+@pytest.mark.parametrize("option", ["--password-stdin", "--token-stdin"])
+def test_a_terminal_does_not_show_what_is_typed(option):
+    """Standard input may be a terminal: who follows a manual by hand types the secret there."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(POSTERN, [str(POSTERN), "send", "--server", "127.0.0.1:1", "--from", "a@b.example", "--to", "c@d.example",
+                           "--user", "u", option, "/dev/null"])
+    shown = b""
+    with contextlib.suppress(OSError):  # the end of a terminal
+        while b": " not in shown:
+            shown += os.read(terminal, 1000)
+        os.write(terminal, b"typed-secret\n")
+        while data := os.read(terminal, 1000):
+            shown += data
+    os.waitpid(pid, 0)
+    os.close(terminal)
+    assert shown.startswith((b"The password: ", b"The token: ")) and b"typed-secret" not in shown, shown
+    assert b"127.0.0.1" in shown, "the command went on with it"
