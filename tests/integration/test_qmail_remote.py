@@ -666,9 +666,9 @@ LOGINS = {
     "PLAIN in two steps": (("AUTH PLAIN",), two_steps("334 "), ACCEPTED),
     "PLAIN in two steps, no blank": (("AUTH PLAIN",), two_steps("334"), ACCEPTED),
     "strongest first": (("AUTH LOGIN PLAIN CRAM-MD5",), cram, ACCEPTED),
-    "DIGEST-MD5": (("AUTH LOGIN DIGEST-MD5",), digest(), ACCEPTED),
+    "DIGEST-MD5": (("AUTH DIGEST-MD5",), digest(), ACCEPTED),
     "DIGEST-MD5, the server proves nothing": (
-        ("AUTH LOGIN DIGEST-MD5",), digest("0" * 32),
+        ("AUTH DIGEST-MD5",), digest("0" * 32),
         rejected("authentication is not possible: server could not prove that it knows the password", None)),
     "LOGIN": (("AUTH LOGIN",), login("334 VXNlcm5hbWU6", "334 UGFzc3dvcmQ6"), ACCEPTED),
     "LOGIN, other prompts": (("AUTH LOGIN",), login("334 VXNlciBOYW1lAA==", "334 UGFzc3dvcmQA"), ACCEPTED),
