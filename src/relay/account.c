@@ -212,12 +212,20 @@ void relay_account_pause(struct relay_core *core, struct relay_account *a,
 	hold_jobs(core, a, refusal->peer);
 }
 
+bool relay_account_renews(struct relay_account *a, const struct relay_conn *conn)
+{
+	if (a->credential != SASL_CREDENTIAL_TOKEN || conn->asked_refused)
+		return false;
+	a->token_refused = true;
+	return true;
+}
+
 void relay_account_works(
 	struct relay_core *core, struct relay_account *a, const struct relay_now *now)
 {
 	bool waited = a->failures || a->token_refused, told = a->told[0] != '\0';
 
-	a->token_refused = false;
+	a->token_refused = a->unproven = false;
 	if (a->failures) {
 		a->failures = 0;
 		a->until_ms = 0;
@@ -269,7 +277,7 @@ static void change(struct relay_core *core, struct relay_account *a, const struc
 	relay_account_retire(core, a, now);
 	/* What fails from now on is news, and the waiting begins anew. */
 	a->told[0] = '\0';
-	a->token_refused = false;
+	a->token_refused = a->unproven = false;
 	if (a->failures > 1)
 		a->failures = 1;
 	lift(core, a, now);

@@ -122,6 +122,7 @@ void relay_conn_free(struct relay_conn *conn)
 	*at = conn->next;
 	core->conn_count--;
 	smtp_client_free(&conn->smtp);
+	free(conn->no_login);
 	base_buf_clear(&conn->out);
 	relay_conn_return_out(conn);
 	base_buf_release(&conn->certificate);

@@ -117,6 +117,8 @@ struct relay_conn {
 	bool reached;   /* it was READY once */
 	bool in_clear;  /* STARTTLS failed here before: without it this time */
 	bool unwelcome; /* MAIL was answered by a 4xx */
+	struct smtp_client_reply
+		*no_login; /* a command was refused for want of the login; or null */
 	uint32_t messages;
 	uint32_t generation; /* of what its account was when it was opened */
 	int64_t opened_ms, idle_ms, deadline_ms;
@@ -188,6 +190,7 @@ struct relay_account {
 	char reason[384];
 	char told[384];     /* what the last alert was about, without the peer's words; "": none */
 	bool token_refused; /* once: the next login asks for another token */
+	bool unproven; /* logins went well that were worth nothing: only a transaction proves one */
 	/* use */
 	uint32_t conns, dests;            /* open connections of all its destinations */
 	int64_t level, level_ms, slot_ms; /* rate: limits.c */

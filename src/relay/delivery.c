@@ -6,7 +6,11 @@
  *
  *	start -> MAIL, RCPTs, text -> the replies are noted at the recipients -> DONE
  *	DONE  -> recipients are left: another transaction      else the result goes to queue, and
- *	      -> the next job that waits, or idle, or QUIT (lifetime, limits, MAIL put off) */
+ *	      -> the next job that waits, or idle, or QUIT (lifetime, limits, MAIL put off)
+ *
+ * A server may forget a login, or never have meant it, and say so to any command. That is the account's
+ * matter and not the message's: what it concerns is noted nowhere, and at the end of the transaction
+ * goes to a new connection (used ones may just be too old) or, refused on that one too, is held. */
 
 static bool send_batch(struct relay_conn *conn)
 {
@@ -48,11 +52,32 @@ static enum job_outcome outcome_of(uint16_t code)
 	return code < 400 ? JOB_DELIVERED : code < 500 ? JOB_DEFERRED : JOB_FAILED;
 }
 
+/* RFC 4954 section 6, and 525 (the account is disabled). 550, 553 and 554 with 5.7.x may concern the
+ * sender or the recipient as well. */
+static bool wants_login(const struct relay_conn *conn)
+{
+	static const uint16_t codes[] = {525, 530, 534, 535, 538};
+	uint16_t code = smtp_client_reply(conn->smtp)->code;
+	size_t i;
+
+	for (i = 0; conn->dest->account && i < BASE_COUNT(codes); i++)
+		if (code == codes[i])
+			return true;
+	return false;
+}
+
 static void note(struct relay_conn *conn, uint32_t batch_i, enum job_outcome outcome)
 {
 	struct relay_job *job = conn->job;
 	uint32_t i = job->batch_index[batch_i];
 
+	if (!conn->no_login && wants_login(conn)) {
+		conn->no_login = base_alloc(sizeof(*conn->no_login));
+		*conn->no_login = *smtp_client_reply(conn->smtp);
+	}
+	/* What else it refuses may come of that. */
+	if (conn->no_login && outcome != JOB_DELIVERED)
+		return;
 	relay_job_note(job, i, outcome, smtp_client_reply(conn->smtp),
 		smtp_client_reply_is_local(conn->smtp));
 	if (outcome == JOB_DELIVERED)
@@ -161,12 +186,59 @@ static void on_unwelcome(
 		job->not_before_ms = now->wall_ms + d->backoff_until_ms - now->mono_ms;
 }
 
+static void pause_account(
+	struct relay_conn *conn, struct relay_job *job, const struct relay_now *now)
+{
+	struct relay_account *a = conn->dest->account;
+	struct relay_refusal refusal = {
+		.words = "the server accepted the login, then refused mail for want of one",
+		.mechanism = conn->peer.mechanism,
+		.reply = conn->no_login,
+		.peer = &conn->peer,
+	};
+
+	a->unproven = true;
+	relay_dest_push(conn->dest, job, true); /* held with the others */
+	relay_account_pause(conn->core, a, &refusal, now);
+}
+
+void relay_delivery_login_lost(struct relay_conn *conn, const struct relay_now *now)
+{
+	struct relay_dest *d = conn->dest;
+	struct relay_job *job = conn->job;
+	struct relay_failure f;
+
+	conn->job = NULL;
+	if (job->queue == RELAY_NO_QUEUE || conn->core->draining) {
+		relay_conn_describe(&f, conn, "the server wants another login", NULL);
+		relay_conn_copy_reply(&f, conn->no_login);
+		relay_job_finish(conn->core, job, &conn->peer, &f);
+	} else if (conn->messages > 1) {
+		/* Idle ones may be as old. A new one begins with this job: no need to count. */
+		while (d->idle)
+			relay_conn_quit(d->idle, now);
+		relay_dest_push(d, job, true);
+	} else if (relay_account_renews(d->account, conn)) {
+		relay_dest_push(d, job, true);
+	} else {
+		pause_account(conn, job, now);
+	}
+	relay_conn_close(conn);
+	relay_account_dispatch(conn->core, d->account, now);
+}
+
 void relay_delivery_done(struct relay_conn *conn, const struct relay_now *now)
 {
 	struct relay_dest *d = conn->dest;
 	struct relay_job *job = conn->job;
 	uint32_t delivered = 0, i;
 
+	if (conn->no_login) {
+		relay_delivery_login_lost(conn, now);
+		return;
+	}
+	if (d->account && d->account->unproven)
+		relay_account_works(conn->core, d->account, now);
 	if (conn->unwelcome)
 		on_unwelcome(conn, job, now);
 	if (!smtp_client_is_spent(conn->smtp) && send_batch(conn))
@@ -203,7 +275,7 @@ void relay_delivery_ready(struct relay_conn *conn, const struct relay_now *now)
 		relay_conn_note_mechanism(conn);
 	}
 	on_free(conn, now);
-	if (first && d->account)
+	if (first && d->account && !d->account->unproven)
 		relay_account_works(conn->core, d->account, now);
 }
 

@@ -145,6 +145,8 @@ void relay_delivery_rcpt_reply(struct relay_conn *conn);
 bool relay_delivery_body(struct relay_conn *conn);
 void relay_delivery_message_reply(struct relay_conn *conn);
 void relay_delivery_done(struct relay_conn *conn, const struct relay_now *now);
+/* conn->no_login has come: the job, where it is not done, and the account. Closes the connection. */
+void relay_delivery_login_lost(struct relay_conn *conn, const struct relay_now *now);
 
 /* session.c */
 /* Give the session @in, or let it go on. Nested calls do nothing: the outer one goes on. */
@@ -175,6 +177,8 @@ struct relay_refusal {
 };
 void relay_account_pause(struct relay_core *core, struct relay_account *a,
 	const struct relay_refusal *refusal, const struct relay_now *now);
+/* The server took a token no more: the next login asks auth for another one. False: this one was that. */
+bool relay_account_renews(struct relay_account *a, const struct relay_conn *conn);
 /* A login went well. */
 void relay_account_works(
 	struct relay_core *core, struct relay_account *a, const struct relay_now *now);

@@ -86,14 +86,10 @@ static void on_login_failed(struct relay_conn *conn, const struct smtp_client_fa
 		.told = conn->no_secret && a->credential == SASL_CREDENTIAL_TOKEN,
 	};
 
-	if (failure->refused && a->credential == SASL_CREDENTIAL_TOKEN && !conn->asked_refused) {
-		/* It may have ended before its time: another one, at once. */
-		a->token_refused = true;
-		relay_conn_close(conn);
-	} else {
+	/* A token may have ended before its time: another one, at once. */
+	if (!failure->refused || !relay_account_renews(a, conn))
 		relay_account_pause(conn->core, a, &refusal, now);
-		relay_conn_close(conn);
-	}
+	relay_conn_close(conn);
 	relay_account_dispatch(conn->core, a, now);
 }
 
@@ -109,6 +105,11 @@ static void on_failed(struct relay_conn *conn, const struct relay_now *now)
 		return;
 	}
 	relay_conn_note_mechanism(conn);
+	/* Some servers close with the refusal, or behind it. */
+	if (conn->no_login && conn->job && !failure->maybe_delivered) {
+		relay_delivery_login_lost(conn, now);
+		return;
+	}
 	if (failure->account && conn->dest->account) {
 		on_login_failed(conn, failure, now);
 		return;

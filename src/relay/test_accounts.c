@@ -558,6 +558,123 @@ static void test_tokens(void **state)
 	teardown(&w);
 }
 
+/* A server that took the login says to a command that there is none: not the message's fault. */
+static void test_logins_that_are_lost(void **state)
+{
+	static const struct {
+		const char *mode, *reason;
+	} rows_of[] = {
+		{"530-mail",
+			"530 4.7.8 |the server accepted the login, then refused mail for want "
+			"of one (PLAIN): 530 5.7.0 login first"},
+		{"535-mail",
+			"535 4.7.8 |the server accepted the login, then refused mail for want "
+			"of one (PLAIN): 535 5.7.8 who?"},
+		{"525-rcpt",
+			"525 4.7.8 |the server accepted the login, then refused mail for want "
+			"of one (PLAIN): 525 5.7.13 disabled"},
+		{"534-data",
+			"534 4.7.8 |the server accepted the login, then refused mail for want "
+			"of one (PLAIN): 534 5.7.9 too weak"},
+		{"538-dot",
+			"538 4.7.8 |the server accepted the login, then refused mail for want "
+			"of one (PLAIN): 538 5.7.11 not in clear"},
+	};
+	struct world w;
+
+	for (size_t i = 0; i < BASE_COUNT(rows_of); i++) {
+		/* On a new connection: the account is paused, all that waits for it is held. */
+		setup(&w, rows_of[i].mode);
+		assert_true(give_job_rcpts(&w, 1, CONF_VIA_ACCOUNT, "", "acc", 3));
+		give_job(&w, 2, CONF_VIA_ACCOUNT, "", "acc");
+		run(&w);
+		if (w.held != 4 || w.failed || w.deferred || w.opened != 1 || w.alerts != 1 ||
+			strcmp(w.last_reason, rows_of[i].reason) != 0)
+			fail_msg("%s: held %u failed %u deferred %u opened %u \"%s\"",
+				rows_of[i].mode, w.held, w.failed, w.deferred, w.opened,
+				w.last_reason);
+		assert_true(w.last_not_before > w.now.wall_ms);
+		teardown(&w);
+		/* On a used one: a new one takes it. */
+		setup(&w, "ok");
+		give_acc(&w, 1);
+		turn(&w, rows_of[i].mode);
+		give_acc(&w, 2);
+		if (w.delivered != 2 || w.opened != 2 || w.states)
+			fail_msg("%s: %s", rows_of[i].mode, w.last_reason);
+		/* Which says the same: then it is the account. */
+		turn(&w, rows_of[i].mode);
+		w.mode = rows_of[i].mode;
+		give_acc(&w, 3);
+		assert_int_equal(w.held, 1);
+		assert_int_equal(w.opened, 3);
+		teardown(&w);
+		/* Without an account it is the message's, as ever. */
+		setup(&w, rows_of[i].mode);
+		give_job(&w, 1, CONF_VIA_SMTP, "h.example", "");
+		run(&w);
+		assert_int_equal(w.failed, 1);
+		teardown(&w);
+	}
+	setup(&w, "550-rcpt");
+	give_acc(&w, 1);
+	assert_int_equal(w.failed, 1);
+	assert_int_equal(w.states, 0);
+	teardown(&w);
+}
+
+/* The login alone proves nothing there: pauses grow, and the log is told once. */
+static void test_a_lost_login_again_and_again(void **state)
+{
+	struct world w;
+	unsigned i;
+
+	setup(&w, "530-mail");
+	for (i = 0; i < 4; i++) {
+		give_acc(&w, i);
+		assert_int_equal(w.opened, i + 1);
+		assert_int_equal(w.alerts, 1);
+		assert_true(w.last_not_before - w.now.wall_ms == (INT64_C(60000) << i));
+		pass(&w, INT64_C(60000) << i);
+	}
+	w.mode = "ok";
+	give_acc(&w, 10);
+	assert_int_equal(w.delivered, 1);
+	assert_int_equal(w.alerts, 2);
+	assert_string_equal(w.paused, "");
+	teardown(&w);
+	/* A token may have ended: another one is asked for, once. */
+	setup(&w, "530-mail");
+	w.info.credential = SASL_CREDENTIAL_TOKEN;
+	give_acc(&w, 1);
+	assert_int_equal(w.secrets, 2);
+	assert_int_equal(w.refused_secrets, 1);
+	assert_int_equal(w.held, 1);
+	assert_int_equal(w.opened, 2);
+	teardown(&w);
+	/* It closes behind the refusal. */
+	setup(&w, "530-mail-bye");
+	give_acc(&w, 1);
+	assert_int_equal(w.held, 1);
+	assert_non_null(strstr(w.last_reason, "530 5.7.0 login first"));
+	teardown(&w);
+	/* Many connections that all grow too old: nothing is lost, nothing counts as a refusal. */
+	setup(&w, "ok");
+	w.info.connections = 4;
+	for (i = 0; i < 60; i++)
+		give_job(&w, i, CONF_VIA_ACCOUNT, "", "acc");
+	run(&w);
+	assert_int_equal(w.open_most, 4);
+	turn(&w, "530-mail");
+	for (i = 0; i < 60; i++)
+		give_job(&w, 100 + i, CONF_VIA_ACCOUNT, "", "acc");
+	run(&w);
+	pass(&w, 5000);
+	assert_int_equal(w.delivered, 120);
+	assert_int_equal(w.states, 0);
+	teardown(&w);
+}
+
 /* limits */
 
 static void test_connections(void **state)
@@ -706,6 +823,8 @@ int main(void)
 		cmocka_unit_test(test_no_secret),
 		cmocka_unit_test(test_slow_start),
 		cmocka_unit_test(test_tokens),
+		cmocka_unit_test(test_logins_that_are_lost),
+		cmocka_unit_test(test_a_lost_login_again_and_again),
 		cmocka_unit_test(test_connections),
 		cmocka_unit_test(test_connections_go_round),
 		cmocka_unit_test(test_rate),

@@ -38,6 +38,14 @@ static const struct {
 	{"421-dot", "DOT", "421 4.3.2 going down"},
 	{"451-dot", "DOT", "451 4.3.0 not now"},
 	{"554-dot", "DOT", "554 5.6.0 never"},
+	{"530-mail", "MAIL", "530 5.7.0 login first"},
+	{"530-mail-bye", "MAIL", "530 5.7.0 login first"},
+	{"530-mail-bye", "RCPT", "!"},
+	{"535-mail", "MAIL", "535 5.7.8 who?"},
+	{"525-rcpt", "RCPT", "525 5.7.13 disabled"},
+	{"550-rcpt", "RCPT", "550 5.7.1 not you"},
+	{"534-data", "DATA", "534 5.7.9 too weak"},
+	{"538-dot", "DOT", "538 5.7.11 not in clear"},
 	{"slow", "DOT", ""},
 	{"tarpit", "GREET", ""},
 };
@@ -481,6 +489,14 @@ void pass(struct world *w, int64_t ms)
 		relay_core_tick(w->core, &w->now);
 		run(w);
 	}
+}
+
+void turn(struct world *w, const char *mode)
+{
+	struct relay_conn *conn;
+
+	for (conn = relay_core_conns(w->core); conn; conn = conn->next)
+		((struct server *)conn->shell)->mode = mode;
 }
 
 void setup(struct world *w, const char *mode)

@@ -48,5 +48,7 @@ void run(struct world *w);
 /* One effect alone. */
 void world_carry_out(struct world *w, const struct relay_effect *e);
 void pass(struct world *w, int64_t ms);
+/* The servers of the connections that are open now behave like that from here on. */
+void turn(struct world *w, const char *mode);
 
 #endif
