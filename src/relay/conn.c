@@ -38,6 +38,7 @@ void relay_conn_return_out(struct relay_conn *conn)
 
 void relay_conn_set_deadline(struct relay_conn *conn, int64_t ms, const struct relay_now *now)
 {
+	conn->waits_ms = now->mono_ms;
 	conn->deadline_ms = now->mono_ms + ms;
 }
 

@@ -85,6 +85,16 @@ bool relay_core_effect(struct relay_core *core, struct relay_effect *out)
 
 /* jobs */
 
+bool relay_core_is_crowded(const struct relay_core *core)
+{
+	return core->job_count > RELAY_JOBS_MAX * 3 / 4;
+}
+
+bool relay_core_conns_are_crowded(const struct relay_core *core)
+{
+	return core->conn_count > RELAY_CONNS_MAX * 3 / 4;
+}
+
 static bool via_is_ours(const struct job *job)
 {
 	switch (job->via) {
@@ -132,6 +142,11 @@ static bool refuse_early(
 
 	if (d->account && relay_account_is_paused(d->account, now, &f, &until)) {
 		job->not_before_ms = until;
+		relay_job_finish(core, job, NULL, &f);
+		return true;
+	}
+	if (relay_dest_is_slow(d, now, &f)) {
+		job->not_before_ms = now->wall_ms + d->slow_until_ms - now->mono_ms;
 		relay_job_finish(core, job, NULL, &f);
 		return true;
 	}

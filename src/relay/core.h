@@ -121,7 +121,8 @@ struct relay_conn {
 		*no_login; /* a command was refused for want of the login; or null */
 	uint32_t messages;
 	uint32_t generation; /* of what its account was when it was opened */
-	int64_t opened_ms, idle_ms, deadline_ms;
+	int64_t opened_ms, idle_ms;
+	int64_t waits_ms, deadline_ms; /* since when, and how long, something is waited for */
 	struct relay_peer peer;
 	struct base_buf out; /* secret: for the wire */
 	bool asking;         /* auth is asked for a secret; which: */

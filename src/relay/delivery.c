@@ -270,7 +270,7 @@ void relay_delivery_ready(struct relay_conn *conn, const struct relay_now *now)
 		conn->reached = true;
 		d->connecting--;
 		d->target = 0; /* the best first, next time too */
-		d->backoff_until_ms = 0;
+		d->backoff_until_ms = d->slow_until_ms = 0;
 		d->progress_ms = now->mono_ms;
 		relay_conn_note_mechanism(conn);
 	}

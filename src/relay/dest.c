@@ -370,22 +370,39 @@ void relay_dest_target_failed(
 	relay_dest_give_up(d, failure, now->wall_ms + wait_ms);
 }
 
+static void set_slow(struct relay_failure *f)
+{
+	relay_failure_set(f, JOB_DEFERRED, 451, "4.4.5",
+		"the destination is slow, and others wait before this one");
+}
+
+bool relay_dest_is_slow(
+	const struct relay_dest *d, const struct relay_now *now, struct relay_failure *out_failure)
+{
+	if (d->idle || now->mono_ms >= d->slow_until_ms || !relay_core_is_crowded(d->core))
+		return false;
+	set_slow(out_failure);
+	return true;
+}
+
 /* Jobs that wait long at a destination that gets nowhere go back, so that they do not use up what
- * queue may have outstanding. */
+ * queue may have outstanding: all but a few, and where many destinations are like that, all. The
+ * connection stays: a server that greets late has the next try in its favour. */
 static void check_stall(struct relay_dest *d, const struct relay_now *now)
 {
 	struct relay_failure f;
 	struct relay_job *kept[RELAY_STALL_KEEP];
-	size_t count = 0;
+	size_t count = 0, keep = relay_core_is_crowded(d->core) ? 0 : RELAY_STALL_KEEP;
 
-	if (d->waiting <= RELAY_STALL_KEEP || now->mono_ms - d->progress_ms < RELAY_STALL_MS ||
+	if (d->waiting <= keep || now->mono_ms - d->progress_ms < RELAY_STALL_MS ||
 		now->mono_ms - d->first->arrived_ms < RELAY_STALL_MS)
 		return;
-	relay_failure_set(&f, JOB_DEFERRED, 451, "4.4.5",
-		"the destination is slow, and others wait before this one");
-	while (count < RELAY_STALL_KEEP)
+	set_slow(&f);
+	if (!keep)
+		d->slow_until_ms = now->mono_ms + RELAY_STALL_PAUSE_MS;
+	while (count < keep)
 		kept[count++] = relay_dest_pop(d);
-	relay_dest_give_up(d, &f, now->wall_ms + 30000);
+	relay_dest_give_up(d, &f, now->wall_ms + RELAY_STALL_PAUSE_MS);
 	while (count)
 		relay_dest_push(d, kept[--count], true);
 }
@@ -407,6 +424,7 @@ void relay_dest_tick(struct relay_dest *d, const struct relay_now *now)
 	if (!d->first)
 		return;
 	check_stall(d, now);
-	check_account(d, now);
+	if (d->first)
+		check_account(d, now);
 	relay_dest_dispatch(d, now);
 }

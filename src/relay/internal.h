@@ -18,6 +18,8 @@ enum {
 	RELAY_CLEAR_MS = 600000, /* how long a server's broken STARTTLS is remembered */
 	RELAY_STALL_MS = 10000,
 	RELAY_STALL_KEEP = 8,
+	RELAY_STALL_PAUSE_MS = 30000,
+	RELAY_CROWDED_WAIT_MS = 30000,
 	RELAY_SHORT_WAIT_MS = 3000,
 	RELAY_ACCOUNT_KEEP_MS = 600000,   /* what auth said of an account is believed */
 	RELAY_ACCOUNT_MISSING_MS = 60000, /* the same where it is not to be had */
@@ -57,6 +59,7 @@ struct relay_dest {
 	size_t target; /* next to try */
 	uint32_t failures;
 	int64_t backoff_until_ms, growth_from_ms, clear_until_ms, progress_ms, used_ms;
+	int64_t slow_until_ms; /* all was given back: while it is crowded, nothing waits here until then */
 	struct relay_failure failure;
 };
 
@@ -79,6 +82,9 @@ struct relay_core {
 };
 
 /* core.c */
+/* Nearly all that queue may have outstanding is here: others need room. */
+bool relay_core_is_crowded(const struct relay_core *core);
+bool relay_core_conns_are_crowded(const struct relay_core *core);
 void relay_effect_add(struct relay_core *core, const struct relay_effect *effect);
 
 /* job.c */
@@ -112,6 +118,9 @@ void relay_dest_trouble(
 	struct relay_dest *d, const struct relay_failure *failure, const struct relay_now *now);
 void relay_dest_give_up(
 	struct relay_dest *d, const struct relay_failure *failure, int64_t not_before_ms);
+/* Is this one of those that stall while others need room? Then new jobs go back at once. */
+bool relay_dest_is_slow(
+	const struct relay_dest *d, const struct relay_now *now, struct relay_failure *out_failure);
 void relay_dest_tick(struct relay_dest *d, const struct relay_now *now);
 void relay_dest_free(struct relay_dest *d);
 

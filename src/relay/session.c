@@ -212,11 +212,18 @@ static bool handle(
 	return false;
 }
 
+/* Half a reply is no progress: whoever lets it drip does not get more time for that. */
+static void wait_on(struct relay_conn *conn, const struct relay_now *now)
+{
+	relay_conn_set_deadline(
+		conn, conn->ready ? RELAY_IDLE_MS : stage_ms(smtp_client_stage(conn->smtp)), now);
+}
+
 void relay_conn_drive(struct relay_conn *conn, struct base_slice in, const struct relay_now *now)
 {
 	enum smtp_client_event event;
 	size_t used;
-	bool more = true;
+	bool more = true, moved = false;
 
 	if (conn->driving || conn->phase == RELAY_CONN_CLOSED)
 		return;
@@ -224,6 +231,7 @@ void relay_conn_drive(struct relay_conn *conn, struct base_slice in, const struc
 	relay_conn_lend_out(conn);
 	while (more && conn->phase == RELAY_CONN_OPEN) {
 		event = smtp_client_push(conn->smtp, in, &used, &conn->out);
+		moved |= event != SMTP_CLIENT_MORE || conn->out.len;
 		in = base_slice_from(in, used);
 		more = handle(conn, event, now);
 	}
@@ -232,9 +240,8 @@ void relay_conn_drive(struct relay_conn *conn, struct base_slice in, const struc
 		(void)smtp_client_eof(conn->smtp, "the server speaks out of turn");
 		on_failed(conn, now);
 	}
-	if (conn->phase == RELAY_CONN_OPEN && !conn->quitting)
-		relay_conn_set_deadline(conn,
-			conn->ready ? RELAY_IDLE_MS : stage_ms(smtp_client_stage(conn->smtp)), now);
+	if (conn->phase == RELAY_CONN_OPEN && !conn->quitting && moved)
+		wait_on(conn, now);
 	if (conn->out.len && conn->phase != RELAY_CONN_CLOSED && !conn->wants_write) {
 		conn->wants_write = true;
 		effect(conn, RELAY_WRITE);
@@ -292,6 +299,7 @@ void relay_conn_connected(struct relay_conn *conn, const char *error, const stru
 		begin_tls(conn, now);
 		return;
 	}
+	wait_on(conn, now);
 	relay_conn_drive(conn, BASE_SLICE_EMPTY, now);
 }
 
@@ -330,6 +338,7 @@ void relay_conn_tls(struct relay_conn *conn, const struct relay_tls_done *done, 
 	relay_conn_lend_out(conn);
 	smtp_client_tls_done(
 		conn->smtp, done->binding, done->binding_data, done->verified, &conn->out);
+	wait_on(conn, now);
 	relay_conn_drive(conn, BASE_SLICE_EMPTY, now);
 }
 
@@ -414,9 +423,28 @@ void relay_conn_secret(struct relay_conn *conn, struct base_slice user, struct b
 	relay_conn_drive(conn, BASE_SLICE_EMPTY, now);
 }
 
+/* Where others need the room, a server that says nothing gets less time; but never while it works on a
+ * message, which would then be sent twice. */
+static int64_t deadline(const struct relay_conn *conn)
+{
+	int64_t end = INT64_MAX;
+
+	if (!conn->reached) {
+		if (!conn->dest->first && relay_core_conns_are_crowded(conn->core))
+			end = conn->opened_ms + RELAY_STALL_MS;
+	} else if (conn->job && relay_core_is_crowded(conn->core)) {
+		enum smtp_client_stage stage = smtp_client_stage(conn->smtp);
+
+		if (stage == SMTP_STAGE_MAIL || stage == SMTP_STAGE_RCPT ||
+			stage == SMTP_STAGE_DATA)
+			end = conn->waits_ms + RELAY_CROWDED_WAIT_MS;
+	}
+	return end < conn->deadline_ms ? end : conn->deadline_ms;
+}
+
 void relay_conn_tick(struct relay_conn *conn, const struct relay_now *now)
 {
-	if (conn->phase == RELAY_CONN_CLOSED || now->mono_ms < conn->deadline_ms)
+	if (conn->phase == RELAY_CONN_CLOSED || now->mono_ms < deadline(conn))
 		return;
 	if (conn->ready)
 		relay_conn_quit(conn, now);

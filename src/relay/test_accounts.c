@@ -247,6 +247,7 @@ static void test_a_change_in_between(void **state)
 	w.auth_silent = true;
 	relay_core_account_changed(w.core, BASE_SLICE("acc"), &w.now);
 	run(&w);
+	turn(&w, "slow"); /* it answers QUIT */
 	relay_conn_input(relay_core_conn(w.core, 1), BASE_SLICE("250 taken\r\n"), &w.now);
 	run(&w);
 	assert_int_equal(w.delivered, 1);

@@ -337,6 +337,139 @@ static void test_tarpit(void **state)
 	teardown(&w);
 }
 
+enum { CROWD = RELAY_JOBS_MAX * 3 / 4, STALL_KEEP = 8 };
+
+/* As many tarpits as jobs may be outstanding: they are not the queue's end, nor the connections'. */
+static void test_many_tarpits(void **state)
+{
+	char host[32];
+	struct world w;
+	unsigned i, k, given = 0;
+
+	setup(&w, "tarpit");
+	for (i = 0; i < 280; i++) {
+		snprintf(host, sizeof(host), "h%u.example", i);
+		give_job(&w, i, CONF_VIA_SMTP, host, "");
+	}
+	run(&w);
+	pass(&w, 11000);
+	assert_int_equal(w.deferred, 280 - CROWD); /* a quarter of the slots is free */
+	assert_non_null(strstr(w.last_reason, "the destination is slow"));
+	assert_true(w.last_not_before > w.now.wall_ms);
+	w.mode = "ok";
+	give_job(&w, 999, CONF_VIA_SMTP, "g.example", "");
+	run(&w);
+	assert_int_equal(w.delivered, 1);
+	teardown(&w);
+	/* Queue fills what is free, always with other tarpits: never are all connections taken for long. */
+	setup(&w, "tarpit");
+	for (k = 0; k < 12; k++) {
+		w.mode = "tarpit";
+		for (; given - w.deferred < RELAY_JOBS_MAX - 1; given++) {
+			snprintf(host, sizeof(host), "h%u.example", given);
+			give_job(&w, given, CONF_VIA_SMTP, host, "");
+			run(&w);
+		}
+		pass(&w, 5000);
+		w.mode = "ok";
+		give_job(&w, 100000 + k, CONF_VIA_SMTP, "g.example", "");
+		run(&w);
+		pass(&w, 5500);
+		assert_int_equal(w.delivered, k + 1);
+	}
+	teardown(&w);
+}
+
+/* Those that stall are answered at once while it is crowded; one that greets late is served. */
+static void test_slow_servers_in_a_crowd(void **state)
+{
+	struct world w;
+	unsigned i;
+
+	setup(&w, "tarpit");
+	for (i = 0; i < CROWD + 1; i++) {
+		give_job(&w, i, CONF_VIA_SMTP, i ? "h.example" : "first.example", "");
+		run(&w);
+		pass(&w, i ? 0 : 500);
+	}
+	pass(&w, 9500);
+	assert_int_equal(w.deferred, 1);
+	give_job(&w, 300, CONF_VIA_SMTP, "first.example", "");
+	run(&w);
+	assert_int_equal(w.deferred, 2);
+	assert_true(w.last_not_before > w.now.wall_ms);
+	pass(&w, 1000);
+	assert_int_equal(w.deferred, 2 + CROWD - STALL_KEEP);
+	give_job(&w, 301, CONF_VIA_SMTP, "first.example", ""); /* no crowd: it may wait */
+	run(&w);
+	assert_int_equal(w.deferred, 2 + CROWD - STALL_KEEP);
+	turn(&w, "ok");
+	relay_conn_input(relay_core_conn(w.core, 1), BASE_SLICE("220 at last\r\n"), &w.now);
+	run(&w);
+	assert_int_equal(w.delivered, 1);
+	give_job(&w, 302, CONF_VIA_SMTP, "first.example", "");
+	run(&w);
+	assert_int_equal(w.delivered, 2);
+	teardown(&w);
+}
+
+/* Behind the login too: little time for MAIL, RCPT and DATA, all of it for a message's reply. */
+static void test_tarpits_behind_the_greeting(void **state)
+{
+	static const struct {
+		const char *mode;
+		bool crowd, given_up;
+	} rows_of[] = {
+		{"tarpit-mail", true, true},
+		{"tarpit-rcpt", true, true},
+		{"tarpit-data", true, true},
+		{"slow", true, false},
+		{"tarpit-mail", false, false},
+	};
+	char host[32];
+	struct world w;
+	unsigned i, jobs;
+
+	for (size_t k = 0; k < BASE_COUNT(rows_of); k++) {
+		setup(&w, rows_of[k].mode);
+		jobs = rows_of[k].crowd ? 250 : 20;
+		for (i = 0; i < jobs; i++) {
+			snprintf(host, sizeof(host), "h%u.example", i);
+			give_job(&w, i, CONF_VIA_SMTP, host, "");
+		}
+		run(&w);
+		pass(&w, 29000);
+		assert_int_equal(w.deferred, 0);
+		pass(&w, 2500);
+		/* Until there is room again. */
+		if ((w.deferred == 250 - CROWD) != rows_of[k].given_up)
+			fail_msg("%zu: %u", k, w.deferred);
+		if (!rows_of[k].given_up)
+			assert_int_equal(w.deferred, 0);
+		teardown(&w);
+	}
+}
+
+/* A greeting that drips has no more time than one that does not come. */
+static void test_a_dripping_greeting(void **state)
+{
+	struct relay_conn *conn;
+	struct world w;
+
+	setup(&w, "tarpit");
+	give_job(&w, 1, CONF_VIA_SMTP, "h.example", "");
+	run(&w);
+	for (unsigned i = 0; i < 31; i++) {
+		conn = relay_core_conn(w.core, 1);
+		if (conn)
+			relay_conn_input(conn, BASE_SLICE("220-wait\r\n"), &w.now);
+		pass(&w, 10000);
+	}
+	assert_int_equal(w.deferred, 1);
+	assert_int_equal(w.open_now, 0);
+	teardown(&w);
+}
+
 static void test_drain(void **state)
 {
 	struct world w;
@@ -460,6 +593,10 @@ int main(void)
 		cmocka_unit_test(test_broken_texts),
 		cmocka_unit_test(test_mail_put_off),
 		cmocka_unit_test(test_tarpit),
+		cmocka_unit_test(test_many_tarpits),
+		cmocka_unit_test(test_slow_servers_in_a_crowd),
+		cmocka_unit_test(test_tarpits_behind_the_greeting),
+		cmocka_unit_test(test_a_dripping_greeting),
 		cmocka_unit_test(test_drain),
 		cmocka_unit_test(test_zones),
 		cmocka_unit_test(test_zones_that_are_slow),

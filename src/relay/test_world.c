@@ -6,6 +6,7 @@ struct server {
 	const char *mode;
 	unsigned transactions, rcpts;
 	bool in_data, in_auth, logged_in;
+	bool silent;   /* it has kept an answer back, and so it does with all that would follow */
 	bool refusing; /* a token, and has said why */
 };
 
@@ -48,6 +49,9 @@ static const struct {
 	{"538-dot", "DOT", "538 5.7.11 not in clear"},
 	{"slow", "DOT", ""},
 	{"tarpit", "GREET", ""},
+	{"tarpit-mail", "MAIL", ""},
+	{"tarpit-rcpt", "RCPT", ""},
+	{"tarpit-data", "DATA", ""},
 };
 
 static void say(struct world *w, struct relay_conn *conn, const char *text)
@@ -59,7 +63,7 @@ static void say(struct world *w, struct relay_conn *conn, const char *text)
 /* True: the mode has its own answer to @verb, and it was given. */
 static bool says_otherwise(struct world *w, struct relay_conn *conn, const char *verb)
 {
-	const struct server *s = conn->shell;
+	struct server *s = conn->shell;
 	size_t i;
 
 	for (i = 0; i < BASE_COUNT(says); i++) {
@@ -69,6 +73,8 @@ static bool says_otherwise(struct world *w, struct relay_conn *conn, const char 
 			relay_conn_ended(conn, "the server closed the connection", &w->now);
 		else if (says[i].reply[0])
 			say(w, conn, says[i].reply);
+		else
+			s->silent = true;
 		return true;
 	}
 	return false;
@@ -211,6 +217,8 @@ static void serve_line(struct world *w, struct relay_conn *conn, struct base_sli
 {
 	struct server *s = conn->shell;
 
+	if (s->silent)
+		return;
 	if (s->in_data) {
 		on_data_line(w, conn, line);
 	} else if (s->refusing) {
@@ -494,9 +502,13 @@ void pass(struct world *w, int64_t ms)
 void turn(struct world *w, const char *mode)
 {
 	struct relay_conn *conn;
+	struct server *s;
 
-	for (conn = relay_core_conns(w->core); conn; conn = conn->next)
-		((struct server *)conn->shell)->mode = mode;
+	for (conn = relay_core_conns(w->core); conn; conn = conn->next) {
+		s = conn->shell;
+		s->mode = mode;
+		s->silent = false;
+	}
 }
 
 void setup(struct world *w, const char *mode)
