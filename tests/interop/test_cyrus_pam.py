@@ -62,8 +62,13 @@ def saslauthd(folder, *options):
         wait_for((folder / "mux").exists, "saslauthd's socket")
         yield folder
     finally:
+        # Its processes wait for each other now and then, however politely they are asked to end.
         os.killpg(process.pid, signal.SIGTERM)
-        process.wait(10)
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait(10)
 
 
 @contextlib.contextmanager
