@@ -11,6 +11,8 @@
  *	UNKNOWN -auth's answer-> KNOWN or MISSING     any -ACCOUNT_CHANGED-> UNKNOWN
  *	KNOWN for RELAY_ACCOUNT_KEEP_MS: then auth is asked again, and the old answer serves meanwhile
  *	MISSING for RELAY_ACCOUNT_MISSING_MS: then it is asked before anything else happens
+ *	KNOWN, and auth was away: the same, for it may have ended between a change and its telling; a new
+ *	password must not go to the old server
  *
  * Pauses: an account that a server refused is left alone for a while, longer each time, so that no wrong
  * password locks somebody out; its mail is held, never sent another way. After a pause one connection
@@ -76,9 +78,10 @@ enum relay_account_state relay_account_look(struct relay_core *core, struct rela
 		relay_failure_set(out_failure, JOB_HELD, 0, "4.7.8", a->missing);
 		return RELAY_ACCOUNT_MISSING;
 	}
-	if (a->state != RELAY_ACCOUNT_KNOWN || old)
+	if (a->state != RELAY_ACCOUNT_KNOWN || a->unsure || old)
 		ask(core, a);
-	return a->state == RELAY_ACCOUNT_KNOWN ? RELAY_ACCOUNT_KNOWN : RELAY_ACCOUNT_UNKNOWN;
+	return a->state == RELAY_ACCOUNT_KNOWN && !a->unsure ? RELAY_ACCOUNT_KNOWN
+							     : RELAY_ACCOUNT_UNKNOWN;
 }
 
 void relay_core_auth_back(struct relay_core *core)
@@ -86,15 +89,19 @@ void relay_core_auth_back(struct relay_core *core)
 	struct relay_conn *conn;
 	size_t i;
 
-	for (i = 0; i < core->account_count; i++)
-		if (core->accounts[i]->asking)
+	for (i = 0; i < core->account_count; i++) {
+		struct relay_account *a = core->accounts[i];
+
+		a->unsure = a->state == RELAY_ACCOUNT_KNOWN;
+		a->asking = a->asking && !a->unsure;
+		if (a->unsure)
+			ask(core, a);
+		else if (a->asking)
 			relay_effect_add(core,
-				&(struct relay_effect){
-					.kind = RELAY_WANT_ACCOUNT, .account = core->accounts[i]});
+				&(struct relay_effect){.kind = RELAY_WANT_ACCOUNT, .account = a});
+	}
 	for (conn = core->conns; conn; conn = conn->next)
-		if (conn->asking)
-			relay_effect_add(core,
-				&(struct relay_effect){.kind = RELAY_WANT_SECRET, .conn = conn});
+		relay_conn_want_secret(conn);
 }
 
 void relay_account_dispatch(
@@ -272,6 +279,7 @@ void relay_core_account_retry(
 static void change(struct relay_core *core, struct relay_account *a, const struct relay_now *now)
 {
 	a->state = RELAY_ACCOUNT_UNKNOWN;
+	a->unsure = false;
 	/* Its user may be another one: nobody logs in as two. */
 	a->generation++;
 	relay_account_retire(core, a, now);

@@ -105,6 +105,13 @@ void relay_conn_close(struct relay_conn *conn)
 	relay_effect_add(conn->core, &(struct relay_effect){.kind = RELAY_CLOSE, .conn = conn});
 }
 
+void relay_conn_want_secret(struct relay_conn *conn)
+{
+	if (conn->asking && conn->phase != RELAY_CONN_CLOSED && !conn->dest->account->unsure)
+		relay_effect_add(conn->core,
+			&(struct relay_effect){.kind = RELAY_WANT_SECRET, .conn = conn});
+}
+
 /* It has come to its end; whoever waited for its place may have it. */
 void relay_conn_end(struct relay_conn *conn, const struct relay_now *now)
 {

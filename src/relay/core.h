@@ -171,6 +171,7 @@ struct relay_account {
 	uint32_t id; /* for the answer; from 1 */
 	enum relay_account_state state;
 	bool asking;
+	bool unsure; /* auth was away: KNOWN, but used by nobody before auth says so again */
 	int64_t state_until_ms; /* monotonic: then auth is asked again */
 	uint32_t generation;    /* rises when anything but the limits is another */
 	/* KNOWN: */
@@ -218,7 +219,8 @@ void relay_core_account_told(
 	struct relay_core *core, uint32_t id, struct base_slice body, const struct relay_now *now);
 void relay_core_secret(struct relay_core *core, uint32_t id, struct base_slice body,
 	struct base_slice random, const struct relay_now *now);
-/* auth is back: questions that it did not answer are put again. */
+/* auth is back: questions that it did not answer are put again. What it may have come to say of accounts
+ * before it went is asked for too, and no secret before that. */
 void relay_core_auth_back(struct relay_core *core);
 /* Lift pauses: @account empty: all. _changed: what auth said is no longer true either. */
 void relay_core_account_retry(

@@ -412,7 +412,7 @@ static void check_account(struct relay_dest *d, const struct relay_now *now)
 {
 	struct relay_failure f;
 
-	if (!d->account || d->account->state == RELAY_ACCOUNT_KNOWN ||
+	if (!d->account || (d->account->state == RELAY_ACCOUNT_KNOWN && !d->account->unsure) ||
 		now->mono_ms - d->first->arrived_ms < RELAY_ACCOUNT_WAIT_MS)
 		return;
 	relay_failure_set(&f, JOB_HELD, 0, "4.7.0", "the account's data are not available now");

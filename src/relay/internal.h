@@ -125,6 +125,8 @@ void relay_dest_tick(struct relay_dest *d, const struct relay_now *now);
 void relay_dest_free(struct relay_dest *d);
 
 /* conn.c */
+/* Put its question for a secret, if there is one and its account is known for sure. */
+void relay_conn_want_secret(struct relay_conn *conn);
 struct relay_conn *relay_conn_open(struct relay_dest *d, const struct base_addr *addr,
 	const char *host, const struct relay_now *now);
 void relay_conn_quit(struct relay_conn *conn, const struct relay_now *now);

@@ -158,7 +158,7 @@ static void ask_secret(struct relay_conn *conn, enum ipc_secret what)
 	conn->asking = true;
 	conn->asked = what;
 	conn->asked_refused = what == IPC_SECRET_LOGIN && conn->dest->account->token_refused;
-	effect(conn, RELAY_WANT_SECRET);
+	relay_conn_want_secret(conn);
 }
 
 /* A client certificate is shown in the handshake: it must be there before. */

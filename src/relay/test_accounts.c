@@ -158,6 +158,64 @@ static void test_auth_is_away(void **state)
 	teardown(&w);
 }
 
+/* auth ended after a change and before it could tell: the new secret does not go to the old server. */
+static void test_auth_was_away(void **state)
+{
+	struct relay_conn *conn;
+	struct world w;
+
+	setup(&w, "ok");
+	give_acc(&w, 1);
+	pass(&w, 40000); /* the connection has ended */
+	w.auth_silent = true;
+	give_acc(&w, 2); /* asks the old one for a secret */
+	assert_int_equal(w.secrets, 2);
+	assert_non_null(strstr(w.last_peer, "smart.example"));
+	w.info.url = BASE_SLICE("smtps://h.example:77");
+	relay_core_auth_back(w.core);
+	run(&w);
+	assert_int_equal(w.asked, 2);
+	assert_int_equal(w.secrets, 2); /* nor does it ask the new one */
+	give_acc(&w, 3);
+	assert_int_equal(w.secrets, 2);
+	assert_int_equal(w.opened, 2);
+	w.auth_silent = false;
+	relay_core_auth_back(w.core);
+	run(&w);
+	assert_int_equal(w.delivered, 3);
+	assert_non_null(strstr(w.last_peer, "h.example 192.0.2.1:77"));
+	teardown(&w);
+	/* Nothing has changed: the connection that was being made goes on, and used ones stay. */
+	setup(&w, "ok");
+	w.auth_silent = true;
+	give_acc(&w, 1);
+	w.auth_silent = false;
+	relay_core_auth_back(w.core);
+	run(&w);
+	w.auth_silent = true;
+	pass(&w, 40000);
+	give_acc(&w, 2);
+	w.auth_silent = false;
+	relay_core_auth_back(w.core);
+	run(&w);
+	assert_int_equal(w.delivered, 2);
+	assert_int_equal(w.opened, 2);
+	relay_core_auth_back(w.core);
+	run(&w);
+	give_acc(&w, 3);
+	assert_int_equal(w.delivered, 3);
+	assert_int_equal(w.opened, 2);
+	/* It does not say: mail waits no longer than without a description. */
+	w.auth_silent = true;
+	relay_core_auth_back(w.core);
+	give_acc(&w, 4);
+	pass(&w, 30500);
+	assert_int_equal(w.held, 1);
+	conn = relay_core_conns(w.core);
+	assert_true(!conn || !conn->job);
+	teardown(&w);
+}
+
 /* Connections made for what the account was are not used for what it is. */
 static void test_a_changed_account(void **state)
 {
@@ -815,6 +873,7 @@ int main(void)
 		cmocka_unit_test(test_a_route_with_an_account),
 		cmocka_unit_test(test_an_account_is_asked_for_again),
 		cmocka_unit_test(test_auth_is_away),
+		cmocka_unit_test(test_auth_was_away),
 		cmocka_unit_test(test_a_changed_account),
 		cmocka_unit_test(test_a_change_in_between),
 		cmocka_unit_test(test_answers_that_cannot_be_used),

@@ -372,7 +372,8 @@ static void test_many_tarpits(void **state)
 		}
 		pass(&w, 5000);
 		w.mode = "ok";
-		give_job(&w, 100000 + k, CONF_VIA_SMTP, "g.example", "");
+		snprintf(host, sizeof(host), "g%u.example", k);
+		give_job(&w, 100000 + k, CONF_VIA_SMTP, host, "");
 		run(&w);
 		pass(&w, 5500);
 		assert_int_equal(w.delivered, k + 1);

@@ -96,10 +96,13 @@ void relay_core_account_told(
 	struct relay_account fresh = {.port = 0};
 	struct account_info info;
 	const char *missing;
+	struct relay_conn *conn;
+	bool unsure;
 
 	if (!id || !a || !a->asking)
 		return;
-	a->asking = false;
+	unsure = a->unsure;
+	a->asking = a->unsure = false;
 	if (!account_info_get(body, &info))
 		info = (struct account_info){.class = BASE_ERROR_PEER};
 	missing = judge(&info, &fresh);
@@ -116,6 +119,9 @@ void relay_core_account_told(
 		take_limits(a, &info);
 	}
 	relay_account_retire(core, a, now);
+	for (conn = core->conns; conn && unsure; conn = conn->next)
+		if (conn->dest->account == a)
+			relay_conn_want_secret(conn);
 	relay_account_dispatch(core, a, now);
 }
 
