@@ -1,6 +1,7 @@
 /* Commands through the control socket: user …, account … (see control_account.c too), unban, status. */
 #include "auth/tokens.h"
 #include "base/clock.h"
+#include "loop/conf_account.h"
 #include "loop/log.h"
 #include "vault/admin.h"
 #include "vault/verify.h"
@@ -23,31 +24,6 @@ static void forget_imported(const char *name, void *arg)
 	struct auth_shell *s = arg;
 
 	auth_core_user_changed(s->core, base_slice_text(name));
-}
-
-/* What sections account NAME { } say; the caller frees it. */
-static struct vault_admin_section *make_sections(const struct conf *conf)
-{
-	struct vault_admin_section *sections = base_alloc_zero(
-		conf->account_count + 1, sizeof(*sections));
-
-	for (size_t i = 0; i < conf->account_count; i++) {
-		const struct conf_account *a = &conf->accounts[i];
-
-		sections[i] = (struct vault_admin_section){
-			.name = a->title,
-			.url = a->url,
-			.user = a->user,
-			.pin = a->pin,
-			.mechanisms = a->mechanisms,
-			.connections = a->connections,
-			.rate_count = a->rate_count,
-			.rate_s = a->rate_s,
-			.has_ca = a->ca != NULL,
-			.has_certificate = a->certificate != NULL,
-		};
-	}
-	return sections;
 }
 
 static struct vault_admin_env make_env(struct auth_shell *s)
@@ -157,7 +133,7 @@ static void on_vault(
 	struct auth_shell *s, const struct control_request *req, struct control_reply *reply)
 {
 	struct vault_admin_request request = {req->words, req->word_count, req->secret};
-	struct vault_admin_section *sections = make_sections(role_conf(s->role));
+	struct vault_admin_section *sections = conf_account_sections(role_conf(s->role));
 	struct vault_admin_env env = make_env(s);
 	struct vault_admin_effects fx;
 	struct base_error err = {0};

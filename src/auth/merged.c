@@ -7,30 +7,11 @@ static const char *first(const char *of_section, const char *of_row)
 	return of_section && *of_section ? of_section : of_row ? of_row : "";
 }
 
-static bool is_among(sasl_mechanism_mask mechanisms, enum sasl_credential credential)
+static enum vault_account_kind kind_of(const struct auth_merged *m)
 {
-	return mechanisms && !(mechanisms & ~sasl_mechanism_mask_of(credential));
-}
-
-/* By the kind of the secret that is kept; but mechanisms that only a certificate or a ticket serves say
- * more than that. */
-static enum sasl_credential credential_of(const struct auth_merged *m)
-{
-	if (is_among(m->mechanisms, SASL_CREDENTIAL_TICKET))
-		return SASL_CREDENTIAL_TICKET;
-	if (m->certificate && is_among(m->mechanisms, SASL_CREDENTIAL_CERTIFICATE))
-		return SASL_CREDENTIAL_CERTIFICATE;
-	if (!m->row)
-		return m->certificate ? SASL_CREDENTIAL_CERTIFICATE : SASL_CREDENTIAL_PASSWORD;
-	switch (m->row->kind) {
-	case VAULT_ACCOUNT_OAUTH:
-		return SASL_CREDENTIAL_TOKEN;
-	case VAULT_ACCOUNT_CERTIFICATE:
-		return SASL_CREDENTIAL_CERTIFICATE;
-	case VAULT_ACCOUNT_PASSWORD:
-		break;
-	}
-	return SASL_CREDENTIAL_PASSWORD;
+	if (m->row)
+		return m->row->kind;
+	return m->certificate ? VAULT_ACCOUNT_CERTIFICATE : VAULT_ACCOUNT_PASSWORD;
 }
 
 void auth_merge(const struct conf_account *section, const struct vault_account *row,
@@ -60,7 +41,7 @@ void auth_merge(const struct conf_account *section, const struct vault_account *
 			: row           ? row->rate_s
 					: 0,
 	};
-	out->credential = credential_of(out);
+	out->credential = vault_account_credential(kind_of(out), out->mechanisms, out->certificate);
 }
 
 static bool same_text(const char *a, const char *b)

@@ -132,25 +132,13 @@ static void take_mechanisms(struct account_material *m, const json_t *list)
 	}
 }
 
-static bool only(const struct account_material *m, enum sasl_credential credential)
+static enum vault_account_kind kind_of(const char *secret, bool certificate)
 {
-	return m->mechanisms && !(m->mechanisms & ~sasl_mechanism_mask_of(credential));
-}
-
-/* By the kind of the secret that is kept; mechanisms that only a ticket or the certificate serves say more
- * than that (the same rule as auth's). */
-static enum sasl_credential credential_of(
-	const struct account_material *m, const char *secret, bool certificate)
-{
-	if (only(m, SASL_CREDENTIAL_TICKET))
-		return SASL_CREDENTIAL_TICKET;
-	if (certificate && only(m, SASL_CREDENTIAL_CERTIFICATE))
-		return SASL_CREDENTIAL_CERTIFICATE;
 	if (strcmp(secret, "oauth") == 0)
-		return SASL_CREDENTIAL_TOKEN;
+		return VAULT_ACCOUNT_OAUTH;
 	if (strcmp(secret, "certificate") == 0 || (!secret[0] && certificate))
-		return SASL_CREDENTIAL_CERTIFICATE;
-	return SASL_CREDENTIAL_PASSWORD;
+		return VAULT_ACCOUNT_CERTIFICATE;
+	return VAULT_ACCOUNT_PASSWORD;
 }
 
 static void take_text(const json_t *json, const char *key, char *out, size_t size)
@@ -162,6 +150,7 @@ static void take_text(const json_t *json, const char *key, char *out, size_t siz
 
 static int take_answer(struct account_material *m, const json_t *json, struct base_error *err)
 {
+	bool certificate = json_is_true(json_object_get(json, "certificate"));
 	char secret[32], pin[VAULT_PIN_MAX_BYTES + 1];
 
 	take_text(json, "url", m->url, sizeof(m->url));
@@ -169,8 +158,8 @@ static int take_answer(struct account_material *m, const json_t *json, struct ba
 	take_text(json, "secret", secret, sizeof(secret));
 	take_text(json, "pin", pin, sizeof(pin));
 	take_mechanisms(m, json_object_get(json, "mechanisms"));
-	m->credential = credential_of(
-		m, secret, json_is_true(json_object_get(json, "certificate")));
+	m->credential = vault_account_credential(
+		kind_of(secret, certificate), m->mechanisms, certificate);
 	m->has_pin = pin[0] != '\0';
 	if (m->has_pin && !account_pin_parse(base_slice_text(pin), m->pin))
 		return base_error_set(err, BASE_ERROR_CONFIG, 0,

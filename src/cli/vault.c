@@ -1,37 +1,14 @@
 #include "cli/vault.h"
 
 #include "base/clock.h"
+#include "loop/conf_account.h"
 
 #include <stdlib.h>
-
-/* What the configuration says of accounts; free() it. */
-static struct vault_admin_section *sections_of(const struct conf *conf)
-{
-	struct vault_admin_section *all = base_alloc_zero(conf->account_count + 1, sizeof(*all));
-
-	for (size_t i = 0; i < conf->account_count; i++) {
-		const struct conf_account *a = &conf->accounts[i];
-
-		all[i] = (struct vault_admin_section){
-			.name = a->title,
-			.url = a->url,
-			.user = a->user,
-			.pin = a->pin,
-			.mechanisms = a->mechanisms,
-			.connections = a->connections,
-			.rate_count = a->rate_count,
-			.rate_s = a->rate_s,
-			.has_ca = a->ca,
-			.has_certificate = a->certificate,
-		};
-	}
-	return all;
-}
 
 static int run_on_files(const struct conf *conf, const struct cli_request *r, struct base_buf *out,
 	struct base_error *err)
 {
-	struct vault_admin_section *sections = sections_of(conf);
+	struct vault_admin_section *sections = conf_account_sections(conf);
 	struct vault_store_options options = {.data_dir = conf->data, .busy_ms = 20000};
 	struct vault_admin_request request = {
 		r->request.words, r->request.word_count, r->request.secret};

@@ -118,6 +118,11 @@ struct vault_account {
 	int64_t created_ms;
 };
 
+/* With what an account logs in: by the kind of the secret that is kept (none: CERTIFICATE where there is
+ * one, else PASSWORD); but mechanisms that only a ticket or the certificate serves say more than that. */
+enum sasl_credential vault_account_credential(
+	enum vault_account_kind kind, sasl_mechanism_mask mechanisms, bool certificate);
+
 /* What of an account has a value of its own. All but CA are sealed. */
 enum vault_account_part {
 	VAULT_ACCOUNT_SECRET, /* by kind */

@@ -30,7 +30,7 @@ PROGRAMS = {
 # Whole floors that are engines, and the deciding files of the others.
 ENGINE_FLOORS = ["wire", "sasl", "smtp", "mail"]
 ENGINE_FILES = {
-    "vault": ["verify", "verify_apr1", "throttle", "cache", "credentials", "stored", "file", "file_passwd", "file_authuser",
+    "vault": ["account", "verify", "verify_apr1", "throttle", "cache", "credentials", "stored", "file", "file_passwd", "file_authuser",
               "file_vpasswd", "file_vmailmgr", "pem", "oauth_json", "oauth_profile", "oauth_parse", "oauth_complete", "oauth_form",
               "oauth_code", "oauth_jwt", "oauth_answer", "oauth_life"],
     "spool": ["schedule"],
