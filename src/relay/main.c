@@ -2,7 +2,8 @@
  *
  * The core decides (relay/core.h); here its effects are carried out, and frames, answers and bytes
  * brought to it. What must be read from files is read before the sandbox: the authorities that TLS
- * trusts, /etc/resolv.conf and /etc/hosts. */
+ * trusts, /etc/resolv.conf and /etc/hosts. Sockets in the file system can be connected to only where a
+ * route says lmtp: and a path; the first such route of a reload makes the process start again. */
 #include "relay/shell.h"
 
 #include "base/clock.h"
@@ -22,7 +23,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { TICK_MS = 500, CA_FILE_MAX_BYTES = 4 << 20, PARTS_MAX_BYTES = 16 << 20, PARTS_MAX = 64 };
+enum {
+	TICK_MS = 500,
+	END_MS = 30 * 1000,
+	CA_FILE_MAX_BYTES = 4 << 20,
+	PARTS_MAX_BYTES = 16 << 20,
+	PARTS_MAX = 64
+};
 
 #define DNSBL_QUESTION UINT_MAX /* number of a question that no destination put */
 
@@ -211,6 +218,11 @@ static void on_tick(uv_timer_t *timer)
 	relay_shell_run(s);
 }
 
+static bool takes_nothing(const struct relay_shell *s)
+{
+	return s->ending || role_draining(s->role);
+}
+
 void relay_shell_run(struct relay_shell *s)
 {
 	struct relay_effect e;
@@ -227,7 +239,7 @@ void relay_shell_run(struct relay_shell *s)
 	} else {
 		uv_timer_stop(&s->tick);
 	}
-	if (role_draining(s->role) && relay_core_is_idle(s->core))
+	if (takes_nothing(s) && relay_core_is_idle(s->core))
 		role_stop(s->role, 0);
 }
 
@@ -360,7 +372,7 @@ static void on_job(struct relay_shell *s, unsigned queue, struct ipc_frame *fram
 
 	if (at && *at)
 		parts = base_buf_slice(&(*at)->bytes);
-	if (role_draining(s->role))
+	if (takes_nothing(s))
 		taken = false;
 	else if (!relay_core_job(s->core, frame->id, queue, parts, frame->body, fd, &now)) {
 		taken = false;
@@ -492,6 +504,15 @@ static struct relay_options core_options(
 	return options;
 }
 
+/* Is a route's server a socket in the file system? */
+static bool has_path(const struct conf *conf)
+{
+	for (size_t i = 0; i < conf->route_count; i++)
+		if (conf->routes[i].via == CONF_VIA_LMTP && !conf->routes[i].host)
+			return true;
+	return false;
+}
+
 static int open_all(struct role *r, struct base_error *err)
 {
 	struct relay_shell *s = role_state(r);
@@ -499,12 +520,16 @@ static int open_all(struct role *r, struct base_error *err)
 	int rc;
 
 	s->role = r;
+	s->may_connect_local = has_path(role_conf(r));
+	role_set_sandbox(r,
+		ROLE_MAY_FILES | (s->may_connect_local ? ROLE_MAY_CONNECT : ROLE_MAY_CONNECT_NET));
 	base_random_fill(&s->random, sizeof(s->random));
 	base_buf_init(&s->frame, IPC_FRAME_MAX_BYTES);
 	s->dnsbl = relay_dnsbl_new();
 	uv_timer_init(role_loop(r), &s->tick);
 	uv_timer_init(role_loop(r), &s->dnsbl_tick);
-	s->tick.data = s->dnsbl_tick.data = s;
+	uv_timer_init(role_loop(r), &s->end_tick);
+	s->tick.data = s->dnsbl_tick.data = s->end_tick.data = s;
 	rc = make_tls(role_conf(r), &s->tls, err);
 	if (rc == 0)
 		rc = resolver_open(&s->resolver, role_loop(r), on_dns, s, err);
@@ -527,6 +552,27 @@ static size_t paths(struct role *r, struct role_path *out, size_t max)
 	return count;
 }
 
+static void on_end_tick(uv_timer_t *timer)
+{
+	struct relay_shell *s = timer->data;
+
+	role_stop(s->role, 0);
+}
+
+/* A door that was shut at the start stays shut: the process that the master starts in the place of this
+ * one has it open. What runs gets a moment; queue gives the rest to the next one. */
+static void end_soon(struct relay_shell *s)
+{
+	struct relay_now now = relay_shell_now(s);
+
+	if (s->ending)
+		return;
+	s->ending = true;
+	uv_timer_start(&s->end_tick, on_end_tick, END_MS, 0);
+	relay_core_drain(s->core, &now);
+	relay_shell_run(s);
+}
+
 static int reload(struct role *r, const struct conf *conf, struct base_error *err)
 {
 	struct relay_shell *s = role_state(r);
@@ -541,6 +587,10 @@ static int reload(struct role *r, const struct conf *conf, struct base_error *er
 	s->tls_number++;
 	options = core_options(s, conf, relay_core_options(s->core)->ip6);
 	relay_core_configure(s->core, &options);
+	if (has_path(conf) && !s->may_connect_local) {
+		log_write(LOG_LEVEL_INFO, "relay: starting again for the first route to a socket");
+		end_soon(s);
+	}
 	return 0;
 }
 
@@ -579,7 +629,7 @@ int main(int argc, char **argv)
 {
 	static const struct role_handlers handlers = {
 		.role = IPC_RELAY,
-		.sandbox = ROLE_MAY_CONNECT | ROLE_MAY_FILES,
+		.sandbox = ROLE_MAY_CONNECT_NET | ROLE_MAY_FILES, /* or more: open_all() */
 		.paths = paths,
 		.open = open_all,
 		.reload = reload,

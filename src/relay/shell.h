@@ -26,7 +26,9 @@ struct relay_shell {
 	unsigned tls_number; /* another one for each that is made */
 	struct resolver *resolver;
 	struct relay_dnsbl *dnsbl;
-	uv_timer_t tick, dnsbl_tick;
+	uv_timer_t tick, dnsbl_tick, end_tick;
+	bool may_connect_local; /* the sandbox lets us */
+	bool ending;  /* another process is to take over: as if the master had said DRAIN */
 	bool running; /* effects are being carried out */
 	uint64_t random;
 	struct relay_parts *parts;

@@ -1,6 +1,7 @@
 """Mail on its way out: where it goes, over what, as whom, and what a bad server makes of it."""
 
 import os
+import signal
 import socket
 import struct
 import threading
@@ -211,6 +212,36 @@ def test_lmtp_over_a_socket_answers_for_each_recipient(make_server, tmp_path):
     _, recipients, *_ = wait_peer(peer)[0]
     assert len(recipients) == 2
     assert peer.commands[0].startswith("LHLO")
+
+
+def test_a_reload_brings_the_first_lmtp_socket(make_server, tmp_path):
+    """relay may connect to sockets in the file system only where a route needs it: it starts again for the first."""
+    path = tmp_path / "lmtp"
+    local, net = Peer(lmtp=True, path=path), Peer()
+    os.chmod(path, 0o777)
+    others = f'route "*" {{ via = "smtp://127.0.0.1:{net.port}" }}\n'
+    server = make_server(routes=others)
+    submit(server, "bob@example.net")
+    wait_peer(net)
+    before = server.pids("relay")
+    assert len(before) == 1
+    server.write_conf(routes=others + f'route "local.example" {{ via = "lmtp:{path}" }}')
+    server.process.send_signal(signal.SIGHUP)
+    server.wait_log("starting again for the first route to a socket")
+    submit(server, "bob@local.example")
+    submit(server, "eve@example.net")
+    wait_peer(local)
+    wait_peer(net, 2)
+    after = server.pids("relay")
+    assert len(after) == 1 and after != before
+    # Not for another one.
+    server.write_conf(routes=others + f'route "local.example" {{ via = "lmtp:{path}" }}\n'
+                                      f'route "more.example" {{ via = "lmtp:{path}" }}')
+    server.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: server.log_text().count("read again") == 2, "the second reload")
+    submit(server, "bob@more.example")
+    wait_peer(local, 2)
+    assert server.pids("relay") == after
 
 
 def test_a_large_message_arrives_whole(make_server):
