@@ -189,8 +189,8 @@ struct relay_account {
 	int64_t until_ms;  /* wall clock; 0: not paused */
 	uint32_t failures; /* since it worked last */
 	uint16_t code;     /* of the reply that paused it; 0: none */
-	char reason[384];
-	char told[384];     /* what the last alert was about, without the peer's words; "": none */
+	char reason[512];
+	char told[512];     /* what the last alert was about, without the peer's words; "": none */
 	bool token_refused; /* once: the next login asks for another token */
 	bool unproven; /* logins went well that were worth nothing: only a transaction proves one */
 	/* use */

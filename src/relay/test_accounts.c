@@ -515,8 +515,10 @@ static void test_no_secret(void **state)
 		{"1", "0 4.7.8 |its password is not available now"},
 		{"1the token could not be renewed: invalid_grant",
 			"0 4.7.8 |the token could not be renewed: invalid_grant"},
-		{"3a\nb\x1b[m", "0 4.7.8 |a\\x0ab\\x1b[m"},
+		{"3a\nb\x1b[m", "0 4.7.8 |a?b?[m"},
+		{"3it said \"no\\x0a\"", "0 4.7.8 |it said \"no\\x0a\""},
 	};
+	char long_words[513];
 	struct world w;
 
 	for (size_t i = 0; i < BASE_COUNT(rows_of); i++) {
@@ -530,6 +532,16 @@ static void test_no_secret(void **state)
 		assert_string_equal(w.last_reason, rows_of[i].why);
 		teardown(&w);
 	}
+	/* As long as they are in account list. */
+	setup(&w, "ok");
+	long_words[0] = '2';
+	memset(long_words + 1, 'x', 511);
+	long_words[512] = '\0';
+	w.no_secret = long_words;
+	give_acc(&w, 1);
+	assert_int_equal(strlen(strchr(w.last_reason, '|') + 1), 511);
+	assert_int_equal(strlen(w.paused), 511);
+	teardown(&w);
 	/* That there is no token, auth says in the log itself; and so it does when there is one again. */
 	setup(&w, "ok");
 	w.info.credential = SASL_CREDENTIAL_TOKEN;

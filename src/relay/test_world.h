@@ -25,7 +25,7 @@ struct world {
 	struct base_slice token;  /* empty: "p", and "new" after a refusal */
 	unsigned asked, secrets, refused_secrets, certificates; /* auth was */
 	unsigned alerts, states;                                /* of accounts; queue was told */
-	char paused[512];                                       /* the last reason */
+	char paused[640];                                       /* the last reason */
 	uint64_t file_size; /* of messages from now on; 0: they come inline */
 	unsigned open_now, open_most, opened;
 	unsigned delivered, deferred, failed, held;

@@ -8,7 +8,7 @@
  * further than that: whatever cannot be read or used makes the account unusable for a while, with a
  * reason, and nothing else. */
 
-enum { RATE_SECONDS_MAX = 366 * 86400, RATE_COUNT_MAX = 1000000 };
+enum { RATE_SECONDS_MAX = 366 * 86400, RATE_COUNT_MAX = 1000000, REASON_MAX_BYTES = 511 };
 
 /* accounts */
 
@@ -156,7 +156,8 @@ void relay_core_secret(struct relay_core *core, uint32_t id, struct base_slice b
 	if (!ipc_reader_done(&in)) {
 		why = "auth's answer cannot be read";
 	} else if (class != 0) {
-		(void)base_escape_log(reason, 200, &words);
+		/* auth has escaped what others wrote: twice would double every quote. */
+		(void)base_escape_text(reason, REASON_MAX_BYTES, &words);
 		why = words.len ? base_buf_text(&words) : default_reason(conn->asked, class);
 	}
 	if (conn->asked == IPC_SECRET_CERTIFICATE)
