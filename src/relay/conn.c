@@ -180,6 +180,23 @@ void relay_conn_copy_reply(struct relay_failure *f, const struct smtp_client_rep
 	f->reply[len] = '\0';
 }
 
+/* A host that is an address is said once. */
+static void append_peer(const struct relay_peer *peer, struct base_buf *text)
+{
+	struct base_slice name = base_slice_text(peer->path[0] ? peer->path : peer->host);
+	struct base_addr addr;
+	bool is_address = !peer->path[0] && base_addr_parse(name, &addr);
+
+	(void)base_buf_append_text(text, " (");
+	if (!is_address)
+		(void)base_escape_text(name, 80, text);
+	if (!is_address && !peer->path[0])
+		(void)base_buf_append_byte(text, ' ');
+	if (!peer->path[0])
+		(void)base_addr_format_port(&peer->addr, text);
+	(void)base_buf_append_byte(text, ')');
+}
+
 /* @more: added to @what; null: nothing. */
 void relay_conn_describe(
 	struct relay_failure *f, const struct relay_conn *conn, const char *what, const char *more)
@@ -191,16 +208,8 @@ void relay_conn_describe(
 	(void)base_buf_append_text(&text, what);
 	if (more)
 		(void)base_buf_append_text(&text, more);
-	if (peer->path[0] || peer->host[0]) {
-		(void)base_buf_append_text(&text, " (");
-		(void)base_escape_text(
-			base_slice_text(peer->path[0] ? peer->path : peer->host), 80, &text);
-		if (!peer->path[0]) {
-			(void)base_buf_append_byte(&text, ' ');
-			(void)base_addr_format_port(&peer->addr, &text);
-		}
-		(void)base_buf_append_byte(&text, ')');
-	}
+	if (peer->path[0] || peer->host[0])
+		append_peer(peer, &text);
 	relay_failure_set(f, JOB_DEFERRED, 0, "", base_buf_text(&text));
 	f->peer = *peer;
 	base_buf_release(&text);

@@ -64,6 +64,8 @@ static const struct row {
 		0, 0, 0, "451 4.4.4 |the host of the route has no address"},
 	{"refused", "refused", CONF_VIA_SMTP, "h.example", "", 3, 1, 0, 0, 3, 0, 0, 1,
 		"0 4.4.1 |cannot connect: connection refused (h.example 192.0.2.1:25)"},
+	{"an address is named once", "refused", CONF_VIA_SMTP, "192.0.2.7", "", 1, 1, 0, 0, 1, 0, 0,
+		1, "0 4.4.1 |cannot connect: connection refused (192.0.2.7:25)"},
 	{"the second address works", "first-refused", CONF_VIA_SMTP, "two.example", "", 1, 1, 0, 1,
 		0, 0, 0, 2, NULL},
 	{"login", "ok", CONF_VIA_SMTPS, "h.example", "acc", 1, 1, 0, 1, 0, 0, 0, 1, NULL},
