@@ -207,6 +207,11 @@ bool tls_has_pending(const struct tls_session *s)
 	return SSL_pending(s->ssl) > 0 || SSL_has_pending(s->ssl);
 }
 
+bool tls_wants_certificate(const struct tls_session *s)
+{
+	return s->code && ERR_GET_REASON(s->code) == SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED;
+}
+
 void tls_error(const struct tls_session *s, struct base_error *err)
 {
 	long verify = SSL_get_verify_result(s->ssl);

@@ -86,6 +86,8 @@ enum tls_io tls_write(struct tls_session *s, const void *from, size_t len, size_
 /* Decrypted bytes that wait inside OpenSSL: poll will not tell of them. */
 bool tls_has_pending(const struct tls_session *s);
 void tls_error(const struct tls_session *s, struct base_error *err);
+/* FAILED because the peer demands a certificate of ours. TLS 1.3 tells only after the handshake. */
+bool tls_wants_certificate(const struct tls_session *s);
 
 const char *tls_version(const struct tls_session *s); /* "TLSv1.3" */
 const char *tls_cipher(const struct tls_session *s);

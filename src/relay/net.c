@@ -339,6 +339,18 @@ static void lost(struct net *n, const char *reason)
 	relay_conn_ended(n->conn, reason, &now);
 }
 
+static void broken(struct net *n)
+{
+	const char *reason = "the connection broke";
+
+	if (n->tls && tls_wants_certificate(n->tls))
+		reason = relay_conn_account(n->conn)
+			? "the server demands a client certificate (see certificate and key of "
+			  "the account)"
+			: "the server demands a client certificate";
+	lost(n, reason);
+}
+
 void relay_net_write(struct relay_shell *s, struct relay_conn *conn)
 {
 	struct net *n = net_of(conn);
@@ -369,7 +381,7 @@ void relay_net_write(struct relay_shell *s, struct relay_conn *conn)
 		break;
 	case TLS_EOF:
 	case TLS_FAILED:
-		lost(n, "the connection broke");
+		broken(n);
 		break;
 	}
 }
@@ -399,7 +411,7 @@ static void readable(struct net *n)
 			more = false;
 			break;
 		case TLS_FAILED:
-			lost(n, "the connection broke");
+			broken(n);
 			more = false;
 			break;
 		}
@@ -422,8 +434,10 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 		handshake(n);
 		break;
 	case NET_OPEN:
-		if (status < 0) {
-			lost(n, "the connection broke");
+		if (status < 0) { /* what came before the end says why, perhaps */
+			readable(n);
+			if (n->conn && n->conn->phase != RELAY_CONN_CLOSED)
+				broken(n);
 			break;
 		}
 		if (events & UV_READABLE)

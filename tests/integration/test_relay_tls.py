@@ -112,7 +112,9 @@ route "*" {{ via = "account:acc" }}""")
     server.start()
     submit(server, "bob@example.net", "bob@bare.example")
     assert wait_peer(peer)[0][3] == "u"
-    wait_for(lambda: states(server).get("bob@bare.example", {}).get("attempts"), "an attempt")
+    waits = wait_for(lambda: states(server).get("bob@bare.example", {}).get("attempts") and states(server)["bob@bare.example"],
+                     "an attempt")
+    assert "the server demands a client certificate (see certificate and key of the account)" in waits["reason"]
     assert not bare.messages
 
 
