@@ -257,7 +257,7 @@ static void lift(struct relay_core *core, struct relay_account *a, const struct 
 	for (b = 0; b < RELAY_BUCKETS; b++)
 		for (d = core->buckets[b]; d; d = d->next)
 			if (d->account == a)
-				d->backoff_until_ms = 0;
+				d->backoff_until_ms = d->slow_until_ms = 0;
 	if (a->state == RELAY_ACCOUNT_MISSING)
 		a->state_until_ms = now->mono_ms;
 }
@@ -273,7 +273,7 @@ void relay_core_account_retry(
 			lift(core, core->accounts[i], now);
 	for (b = 0; !account.len && b < RELAY_BUCKETS; b++)
 		for (d = core->buckets[b]; d; d = d->next)
-			d->backoff_until_ms = 0;
+			d->backoff_until_ms = d->slow_until_ms = 0;
 }
 
 static void change(struct relay_core *core, struct relay_account *a, const struct relay_now *now)

@@ -217,21 +217,29 @@ def test_lmtp_over_a_socket_answers_for_each_recipient(make_server, tmp_path):
 def test_a_reload_brings_the_first_lmtp_socket(make_server, tmp_path):
     """relay may connect to sockets in the file system only where a route needs it: it starts again for the first."""
     path = tmp_path / "lmtp"
+    go, at_dot = threading.Event(), threading.Event()
     local, net = Peer(lmtp=True, path=path), Peer()
+    slow = Peer(say={".": lambda peer, line: at_dot.set() or (not go.wait(20) and "451 late") or None})
     os.chmod(path, 0o777)
-    others = f'route "*" {{ via = "smtp://127.0.0.1:{net.port}" }}\n'
+    others = (f'route "*" {{ via = "smtp://127.0.0.1:{net.port}" }}\n'
+              f'route "slow.example" {{ via = "smtp://127.0.0.1:{slow.port}" }}\n')
     server = make_server(routes=others)
     submit(server, "bob@example.net")
     wait_peer(net)
     before = server.pids("relay")
     assert len(before) == 1
+    submit(server, "ann@slow.example")
+    assert at_dot.wait(20)
     server.write_conf(routes=others + f'route "local.example" {{ via = "lmtp:{path}" }}')
     server.process.send_signal(signal.SIGHUP)
     server.wait_log("starting again for the first route to a socket")
     submit(server, "bob@local.example")
     submit(server, "eve@example.net")
+    go.set()  # a message under way is finished before, and not sent twice
     wait_peer(local)
     wait_peer(net, 2)
+    wait_for(lambda: not states(server), lambda: f"an empty queue: {states(server)}")
+    assert len(slow.messages) == 1
     after = server.pids("relay")
     assert len(after) == 1 and after != before
     # Not for another one.
