@@ -253,8 +253,6 @@ static bool has_outside(const struct conf *conf)
 	return false;
 }
 
-static struct role_handlers handlers;
-
 static int on_open(struct role *r, struct base_error *err)
 {
 	struct auth_shell *s = role_state(r);
@@ -279,7 +277,7 @@ static int on_open(struct role *r, struct base_error *err)
 	auth_tokens_open(s);
 	s->may_connect = has_outside(role_conf(r));
 	if (s->may_connect)
-		handlers.sandbox |= ROLE_MAY_CONNECT;
+		role_set_sandbox(r, ROLE_MAY_CONNECT_LOCAL);
 	return 0;
 }
 
@@ -439,8 +437,7 @@ static void on_close(struct role *r)
 	uv_close((uv_handle_t *)&s->token_timer, NULL);
 }
 
-/* Not constant: the right to connect is asked for only when the configuration needs it. */
-static struct role_handlers handlers = {
+static const struct role_handlers handlers = {
 	.role = IPC_AUTH,
 	.open = on_open,
 	.start = on_start,

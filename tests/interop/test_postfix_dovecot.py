@@ -1,6 +1,8 @@
 """Postern between real servers: it logs in to Postfix with Dovecot's authentication, delivers to Dovecot by LMTP,
 and authenticates for Postfix in Dovecot's place."""
 
+import base64
+import contextlib
 import email
 import email.policy
 import os
@@ -475,3 +477,42 @@ def test_exim_asks_us(exim, authority, mechanism):
     exim.wait_log(f"A=a{MECHANISMS.index(mechanism)}:{ANNA[0]}")
     done = send(authority.ca, exim.starttls, ANNA[0], "wrong", mechanism, ANNA[0], "bob@example.net")
     assert done.returncode == 1 and "535" in done.stderr, done.stderr
+
+
+# ---- (g) users that Dovecot knows ----
+
+
+def plain(client, name, password):
+    """The code of the reply to AUTH PLAIN; smtplib knows ASCII only."""
+    try:
+        return client.docmd("AUTH", "PLAIN " + base64.b64encode(f"\0{name}\0{password}".encode()).decode())[0]
+    finally:
+        client.close()
+
+
+@pytest.mark.parametrize("mode", ["starttls", "implicit"])
+def test_dovecot_as_a_provider(make_server, dovecot, mode):
+    """auth asks Dovecot about those whom the vault does not know, from inside its sandbox."""
+    server = make_server(start=False, auth='mechanisms = {"PLAIN", "LOGIN"}  providers = {"store", "dove"}',
+                         extra=f'provider dove {{ type = "dovecot"  path = "{dovecot.auth}" }}')
+    server.start()
+    port = getattr(server, mode)
+    for name, password, code in ((*CAROL, 235), (CAROL[0], "wrong", 535), (*ANNA, 235), ("nobody@example.net", "x", 535)):
+        got = plain(server.smtp(port), name, password)
+        assert got == code, f"{name}: {got}\n{server.log_text()[-2000:]}"
+
+
+def test_dovecot_as_a_provider_comes_later(make_server, tmp_path):
+    """Nobody answers at its socket yet: 454; as soon as somebody does, the right code."""
+    later = Dovecot(tmp_path / "later", dict([CAROL]))
+    server = make_server(start=False, auth='mechanisms = {"PLAIN", "LOGIN"}  providers = {"dove"}',
+                         extra=f'provider dove {{ type = "dovecot"  path = "{later.auth}" }}')
+    server.start()
+
+    def code():
+        with contextlib.suppress(smtplib.SMTPServerDisconnected):
+            return plain(server.smtp(), *CAROL)
+
+    assert code() == 454
+    with later:
+        wait_for(lambda: code() == 235, lambda: f"Dovecot to be found\n{server.log_text()[-2000:]}", 15)
