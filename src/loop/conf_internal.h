@@ -76,26 +76,26 @@ void conf_syntax_parse(struct conf_work *w, struct base_slice text, struct conf_
 
 /* The schema: one row per section, one per key. */
 enum conf_type {
-	CONF_TYPE_TEXT,        /* char *; null where "" is allowed and written */
-	CONF_TYPE_EMPTY_TEXT,  /* char *; "" stays "" */
-	CONF_TYPE_HOST_NAME,   /* char * */
-	CONF_TYPE_DOMAIN,      /* char *; "" allowed */
-	CONF_TYPE_PATH,        /* char *, made absolute */
-	CONF_TYPE_FILE,        /* char *, made absolute; must exist; "" gives null */
-	CONF_TYPE_SOCKET,      /* char *, absolute, or "" */
-	CONF_TYPE_BOOL,        /* bool */
-	CONF_TYPE_U32,         /* uint32_t within min and max */
-	CONF_TYPE_SIZE,        /* uint64_t; 512 or "64K" */
-	CONF_TYPE_SECONDS_U32, /* uint32_t; 300 or "5m" */
-	CONF_TYPE_DURATION,    /* int64_t seconds; 300 or "5m" */
-	CONF_TYPE_RETRY,       /* int64_t[CONF_RETRY_MAX], a size_t behind them */
-	CONF_TYPE_MODE,        /* unsigned; 0660, octal */
-	CONF_TYPE_WORD,        /* enum: one of words */
-	CONF_TYPE_ADDRESS,     /* struct base_addr with a port */
-	CONF_TYPE_NETWORKS,    /* struct conf_networks */
-	CONF_TYPE_STRINGS,     /* struct conf_strings */
-	CONF_TYPE_DOMAINS,     /* struct conf_strings: host names or .suffixes */
-	CONF_TYPE_MECHANISMS,  /* uint32_t mask */
+	CONF_TYPE_TEXT,              /* char *; null where "" is allowed and written */
+	CONF_TYPE_EMPTY_TEXT,        /* char *; "" stays "" */
+	CONF_TYPE_HOST_NAME,         /* char * */
+	CONF_TYPE_DOMAIN,            /* char *; "" allowed */
+	CONF_TYPE_PATH,              /* char *, made absolute */
+	CONF_TYPE_FILE,              /* char *, made absolute; must exist; "" gives null */
+	CONF_TYPE_SOCKET,            /* char *, absolute, or "" */
+	CONF_TYPE_BOOL,              /* bool */
+	CONF_TYPE_U32,               /* uint32_t within min and max */
+	CONF_TYPE_SIZE,              /* uint64_t; 512 or "64K" */
+	CONF_TYPE_SECONDS_U32,       /* uint32_t; 300 or "5m" */
+	CONF_TYPE_DURATION,          /* int64_t seconds; 300 or "5m" */
+	CONF_TYPE_RETRY,             /* int64_t[CONF_RETRY_MAX], a size_t behind them */
+	CONF_TYPE_MODE,              /* unsigned; 0660, octal */
+	CONF_TYPE_WORD,              /* enum: one of words */
+	CONF_TYPE_ADDRESS,           /* struct base_addr with a port */
+	CONF_TYPE_NETWORKS,          /* struct conf_networks */
+	CONF_TYPE_STRINGS,           /* struct conf_strings */
+	CONF_TYPE_DOMAINS,           /* struct conf_strings: host names or .suffixes */
+	CONF_TYPE_MECHANISMS,        /* uint32_t mask */
 	CONF_TYPE_CLIENT_MECHANISMS, /* the same, with those that only a client speaks */
 };
 

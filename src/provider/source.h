@@ -45,11 +45,11 @@ void provider_answer_set(struct provider_answer *a, enum ipc_asked result, const
 /* What a section says, in words that need no configuration; all borrowed by open(). */
 struct provider_options {
 	const char *title;
-	const char *path;                              /* file, sasldb, saslauthd */
-	int format;                                    /* file: enum vault_file_format */
-	const char *default_domain;                    /* "": none */
-	bool has_domains;                              /* it is asked about users of certain ones only */
-	const char *service;                           /* pam, saslauthd */
+	const char *path;           /* file, sasldb, saslauthd */
+	int format;                 /* file: enum vault_file_format */
+	const char *default_domain; /* "": none */
+	bool has_domains;           /* it is asked about users of certain ones only */
+	const char *service;        /* pam, saslauthd */
 	const char *command[PROVIDER_COMMAND_MAX + 1]; /* checkpassword; null-ended */
 	bool cram_legacy;
 };

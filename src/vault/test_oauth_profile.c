@@ -96,7 +96,7 @@ static void microsoft(void **state)
 	    "\"client_credentials\"}",
 		"tenant");
 	bad("{" M ",\"client_secret\":\"s\",\"tenant\":\"Organizations\",\"grant\":\"client_"
-		  "credentials\"}",
+	    "credentials\"}",
 		"tenant");
 	bad("{" M ",\"tenant\":\"a/b\"}", "tenant");
 	bad("{" M ",\"tenant\":\"\"}", "tenant");
