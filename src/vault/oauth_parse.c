@@ -67,7 +67,7 @@ static bool is_tenant(struct base_slice s)
 static int take_text(struct parse *x, enum oauth_text which, const json_t *value)
 {
 	const char *key = vault_oauth_text_keys[which];
-	struct base_slice text;
+	struct base_slice text = BASE_SLICE_EMPTY;
 	int rc = as_text(x, key, value, OAUTH_TEXT_MAX_BYTES, &text);
 
 	if (rc != 0)
@@ -89,7 +89,7 @@ static int take_text(struct parse *x, enum oauth_text which, const json_t *value
 static int take_secret(struct parse *x, enum oauth_secret which, const json_t *value)
 {
 	const char *key = vault_oauth_secret_keys[which];
-	struct base_slice text;
+	struct base_slice text = BASE_SLICE_EMPTY;
 	int rc = as_text(x, key, value, VAULT_OAUTH_TOKEN_MAX_BYTES, &text);
 
 	if (rc != 0)
@@ -142,7 +142,7 @@ static size_t find(const char *const *names, size_t count, struct base_slice nam
 
 static int take_profile(struct parse *x, const json_t *value)
 {
-	struct base_slice name;
+	struct base_slice name = BASE_SLICE_EMPTY;
 	int rc = as_text(x, "profile", value, 64, &name);
 
 	if (rc != 0)
@@ -153,7 +153,7 @@ static int take_profile(struct parse *x, const json_t *value)
 
 static int take_grant(struct parse *x, const json_t *value)
 {
-	struct base_slice name;
+	struct base_slice name = BASE_SLICE_EMPTY;
 	int rc = as_text(x, "grant", value, 64, &name);
 
 	if (rc != 0)
@@ -171,7 +171,7 @@ static int take_grant(struct parse *x, const json_t *value)
 
 static int take_algorithm(struct parse *x, const json_t *value)
 {
-	struct base_slice name;
+	struct base_slice name = BASE_SLICE_EMPTY;
 	int rc = as_text(x, "algorithm", value, 64, &name);
 
 	if (rc != 0)
@@ -205,7 +205,7 @@ static int take_extra(struct parse *x, json_t *object)
 		return refuse(x, "extra", "an object of texts is expected");
 	json_object_foreach(object, key, value)
 	{
-		struct base_slice name = base_slice_text(key), text;
+		struct base_slice name = base_slice_text(key), text = BASE_SLICE_EMPTY;
 		int rc = as_text(x, "extra", value, OAUTH_TEXT_MAX_BYTES, &text);
 
 		if (rc != 0)
