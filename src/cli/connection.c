@@ -2,6 +2,7 @@
 #include "cli/connection.h"
 
 #include "base/clock.h"
+#include "loop/wait.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -50,24 +51,6 @@ void cli_connection_close(struct cli_connection *c)
 		close(c->fd);
 	base_buf_release(&c->in);
 	cli_connection_init(c);
-}
-
-static bool wait_for(const struct cli_connection *c, short events, int64_t deadline_ms)
-{
-	struct pollfd p = {.fd = c->fd, .events = events};
-
-	for (;;) {
-		int64_t left = deadline_ms - base_clock_monotonic_ms();
-		int n;
-
-		if (left <= 0)
-			return false;
-		n = poll(&p, 1, (int)left);
-		if (n > 0)
-			return true;
-		if (n < 0 && errno != EINTR)
-			return false;
-	}
 }
 
 int cli_resolve(const char *host, uint16_t port, struct addrinfo **out, struct base_error *err)
@@ -133,7 +116,7 @@ static int try_connect(struct cli_connection *c, const struct addrinfo *a, uint3
 	if (connect(c->fd, a->ai_addr, a->ai_addrlen) != 0)
 		code = errno;
 	if (code == EINPROGRESS) {
-		if (!wait_for(c, POLLOUT, deadline_ms))
+		if (!wait_until(c->fd, POLLOUT, deadline_ms))
 			code = ETIMEDOUT;
 		else
 			getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &code, &len);
@@ -182,7 +165,7 @@ enum cli_handshake cli_connection_tls(
 	c->tls = tls;
 	base_buf_clear(&c->in);
 	while ((io = tls_handshake(tls)) == TLS_WANT_READ || io == TLS_WANT_WRITE)
-		if (!wait_for(c, io == TLS_WANT_READ ? POLLIN : POLLOUT, deadline_ms))
+		if (!wait_until(c->fd, io == TLS_WANT_READ ? POLLIN : POLLOUT, deadline_ms))
 			return CLI_HANDSHAKE_TIMEOUT;
 	return io == TLS_OK ? CLI_HANDSHAKE_DONE : CLI_HANDSHAKE_FAILED;
 }
@@ -227,7 +210,7 @@ bool cli_connection_send(struct cli_connection *c, struct base_slice bytes, uint
 			n = sent > 0 ? (size_t)sent : 0;
 		}
 		bytes = base_slice_from(bytes, n);
-		if (n == 0 && !wait_for(c, events, deadline_ms))
+		if (n == 0 && !wait_until(c->fd, events, deadline_ms))
 			return false;
 	}
 	return true;
@@ -261,7 +244,7 @@ const char *cli_connection_receive(struct cli_connection *c, uint32_t timeout_ms
 		base_buf_grew(&c->in, n);
 		if (n)
 			return NULL;
-		if (!wait_for(c, events, deadline_ms))
+		if (!wait_until(c->fd, events, deadline_ms))
 			return "the server did not answer in time";
 	}
 }

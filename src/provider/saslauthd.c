@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/escape.h"
 #include "loop/local.h"
+#include "loop/wait.h"
 #include "wire/saslauthd.h"
 
 #include <errno.h>
@@ -22,23 +23,6 @@ struct saslauthd_source {
 	char *path, *mux; /* the socket, or the directory that holds it as "mux" */
 	char *service;
 };
-
-static bool wait_fd(int fd, short events, int64_t end_ms)
-{
-	for (;;) {
-		struct pollfd p = {fd, events, 0};
-		int64_t left = end_ms - base_clock_monotonic_ms();
-		int n;
-
-		if (left <= 0)
-			return false;
-		n = poll(&p, 1, (int)left);
-		if (n > 0)
-			return true;
-		if (n == 0 || errno != EINTR)
-			return false;
-	}
-}
 
 /* A full backlog is waited for: the daemon has few processes, and each serves one at a time. */
 static int reach(struct saslauthd_source *d, int64_t end_ms, struct base_error *err)
@@ -68,7 +52,7 @@ static const char *send_request(int fd, struct base_slice bytes, int64_t end_ms)
 			return NULL;
 		else if (n < 0 && errno != EAGAIN && errno != EINTR)
 			return "cannot be written to";
-		else if (!wait_fd(fd, POLLOUT, end_ms))
+		else if (!wait_until(fd, POLLOUT, end_ms))
 			return "does not read";
 	}
 	return NULL;
@@ -90,7 +74,7 @@ static const char *read_reply(int fd, struct base_buf *in, int64_t end_ms,
 				return NULL;
 		} else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
 			return "closed without an answer";
-		} else if (!wait_fd(fd, POLLIN, end_ms)) {
+		} else if (!wait_until(fd, POLLIN, end_ms)) {
 			return "does not answer in time";
 		}
 	}

@@ -1,4 +1,5 @@
 #include "base/clock.h"
+#include "loop/wait.h"
 #include "qmail/remote.h"
 
 #include <errno.h>
@@ -12,25 +13,7 @@
 
 /* The socket never blocks; every wait is a poll() with a deadline. */
 
-enum { READ_BYTES = 16384, POLL_MAX_MS = 1 << 30 };
-
-static bool wait_for(int fd, short events, int64_t deadline_ms)
-{
-	struct pollfd p = {.fd = fd, .events = events};
-
-	for (;;) {
-		int64_t left = deadline_ms - base_clock_monotonic_ms();
-		int n;
-
-		if (left <= 0)
-			return false;
-		n = poll(&p, 1, left < POLL_MAX_MS ? (int)left : POLL_MAX_MS);
-		if (n > 0)
-			return true;
-		if (n < 0 && errno != EINTR)
-			return false;
-	}
-}
+enum { READ_BYTES = 16384 };
 
 static socklen_t socket_addr(
 	const struct base_addr *addr, uint32_t scope, struct sockaddr_storage *out)
@@ -98,7 +81,7 @@ int remote_net_connect(
 	if (code == 0 && connect(net->fd, (struct sockaddr *)&ss, len) != 0)
 		code = errno;
 	code_len = sizeof(code);
-	if (code == EINPROGRESS && !wait_for(net->fd, POLLOUT, deadline_ms))
+	if (code == EINPROGRESS && !wait_until(net->fd, POLLOUT, deadline_ms))
 		code = ETIMEDOUT;
 	else if (code == EINPROGRESS)
 		getsockopt(net->fd, SOL_SOCKET, SO_ERROR, &code, &code_len);
@@ -117,7 +100,7 @@ bool remote_net_handshake(struct remote_net *net, struct tls_context *context, c
 
 	net->tls = tls_connect_new(context, net->fd, host, verify);
 	while ((io = tls_handshake(net->tls)) == TLS_WANT_READ || io == TLS_WANT_WRITE)
-		if (!wait_for(net->fd, io == TLS_WANT_READ ? POLLIN : POLLOUT, deadline_ms)) {
+		if (!wait_until(net->fd, io == TLS_WANT_READ ? POLLIN : POLLOUT, deadline_ms)) {
 			base_error_set(err, BASE_ERROR_TEMPORARY, 0, "no TLS handshake in time");
 			return false;
 		}
@@ -149,7 +132,7 @@ bool remote_net_write(struct remote_net *net, struct base_buf *out)
 		at += n;
 		if (n)
 			deadline_ms = base_clock_monotonic_ms() + net->reply_ms;
-		else if (!net->write_broken && !wait_for(net->fd, events, deadline_ms))
+		else if (!net->write_broken && !wait_until(net->fd, events, deadline_ms))
 			net->write_broken = true;
 	}
 	base_buf_clear(out);
@@ -183,7 +166,7 @@ bool remote_net_read(struct remote_net *net, struct base_buf *in)
 		base_buf_grew(in, n);
 		if (n)
 			return true;
-		if (!wait_for(net->fd, events, deadline_ms))
+		if (!wait_until(net->fd, events, deadline_ms))
 			return false;
 	}
 }
