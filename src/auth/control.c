@@ -183,7 +183,6 @@ static void on_status(struct auth_shell *s, struct control_reply *reply)
 	struct auth_status status = auth_core_status(s->core);
 	struct vault_counts counts = {0};
 	json_t *json = json_object();
-	char *text;
 
 	(void)!vault_store_counts(s->store, &counts, NULL);
 	json_object_set_new(json, "users", json_integer((json_int_t)counts.users));
@@ -197,11 +196,7 @@ static void on_status(struct auth_shell *s, struct control_reply *reply)
 	json_object_set_new(json, "logins_rejected", json_integer((json_int_t)status.rejected));
 	json_object_set_new(json, "logins_deferred", json_integer((json_int_t)status.deferred));
 	auth_account_status(s, json);
-	text = json_dumps(json, JSON_COMPACT);
-	control_json(reply, base_slice_text(text));
-	free(text);
-	json_decref(json);
-	control_end(reply, NULL);
+	control_end_json(reply, json);
 }
 
 void auth_control_request(

@@ -110,6 +110,18 @@ void control_end(struct control_reply *reply, const struct base_error *err)
 	free(reply);
 }
 
+void control_end_json(struct control_reply *reply, json_t *json)
+{
+	char *text = json_dumps(json, JSON_COMPACT);
+
+	json_decref(json);
+	if (!text)
+		base_out_of_memory();
+	control_json(reply, base_slice_text(text));
+	free(text);
+	control_end(reply, NULL);
+}
+
 static void on_frame(struct ipc_channel *ch, struct ipc_frame *frame, void *arg)
 {
 	struct client *client = arg;

@@ -17,6 +17,8 @@
 #include "loop/ipc.h"
 #include "loop/role.h"
 
+#include <jansson.h>
+
 #define CONTROL_WORDS_MAX 64
 
 struct control_request {
@@ -55,6 +57,8 @@ void control_serve_frames(
 void control_json(struct control_reply *reply, struct base_slice json_part);
 /* Frees the reply. @err null: fine. */
 void control_end(struct control_reply *reply, const struct base_error *err);
+/* The whole answer and its end. Takes @json. */
+void control_end_json(struct control_reply *reply, json_t *json);
 
 /* Client side, blocking. @out gets the JSON. Returns 0; NOT_FOUND when no server listens at
  * run/control-@part; else the server's error or a transport error. */

@@ -126,16 +126,9 @@ static json_t *json_of(const struct queue_account *a)
 void queue_accounts_answer(const struct queue_shell *q, struct control_reply *reply)
 {
 	json_t *o = json_object(), *list = json_array();
-	char *text;
 
 	for (const struct queue_account *a = q->accounts; a; a = a->next)
 		json_array_append_new(list, json_of(a));
 	json_object_set_new(o, "accounts", list);
-	text = json_dumps(o, JSON_COMPACT);
-	json_decref(o);
-	if (!text)
-		base_out_of_memory();
-	control_json(reply, base_slice_text(text));
-	free(text);
-	control_end(reply, NULL);
+	control_end_json(reply, o);
 }

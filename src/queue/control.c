@@ -153,7 +153,6 @@ static void give_status(struct queue_shell *q, struct control_reply *reply)
 	struct spool_stats spool;
 	struct base_error err;
 	json_t *o;
-	char *text;
 
 	queue_core_stats(q->core, &core);
 	if (spool_stats(q->spool, &spool, &err) != 0) {
@@ -168,13 +167,7 @@ static void give_status(struct queue_shell *q, struct control_reply *reply)
 	json_object_set_new(o, "jobs", json_integer(core.jobs));
 	json_object_set_new(o, "destinations", json_integer(core.destinations));
 	json_object_set_new(o, "writable", json_boolean(!core.faulty));
-	text = json_dumps(o, JSON_COMPACT);
-	json_decref(o);
-	if (!text)
-		base_out_of_memory();
-	control_json(reply, base_slice_text(text));
-	free(text);
-	control_end(reply, NULL);
+	control_end_json(reply, o);
 }
 
 /* ---- the sender table ---- */
