@@ -118,6 +118,7 @@ static void both_tables_of_mechanisms_agree(void **state)
 
 		assert_string_equal(conf_mechanism_name(m), name);
 		assert_int_equal(conf_mechanism_parse(base_slice_text(name)), SASL_MASK(m));
+		assert_int_equal(conf_mechanism_is_served(m), m < SASL_MECHANISM_SERVER_COUNT);
 	}
 	assert_null(conf_mechanism_name(SASL_MECHANISM_COUNT));
 	assert_null(conf_mechanism_name(SASL_MECHANISM_NONE));
